@@ -1,0 +1,1 @@
+"""Audio in, verdict out: the part that every face of GenreGenie calls."""

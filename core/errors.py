@@ -1,0 +1,55 @@
+"""Everything that can go wrong, each with a stable code and a sentence for the user.
+
+The sentences themselves are in `core/locales/`, one file a language, under `error.<code>`.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """The codes that `--json`, the bot and the page answer with. Add, do not rename."""
+
+    NOT_FOUND = "not-found"
+    NOT_AUDIO = "not-audio"
+    NO_AUDIO_TRACK = "no-audio-track"
+    TOO_SHORT = "too-short"
+    TOO_LONG = "too-long"
+    TOO_LARGE = "too-large"
+    SILENT = "silent"
+    NOT_MUSIC = "not-music"
+    DAMAGED = "damaged"
+    UNSUPPORTED_LINK = "unsupported-link"
+    BLOCKED_ADDRESS = "blocked-address"
+    LIVE_STREAM = "live-stream"
+    LOGIN_REQUIRED = "login-required"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    BUSY = "busy"
+    COOLDOWN = "cooldown"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class GenreGenieError(Exception):
+    """An input that has no verdict, or a service that cannot give one now.
+
+    Args:
+        code: what went wrong.
+        params: what the sentence mentions (`limit_mb=25`), never a path, a token or a trace. Values are
+            plain numbers and strings, so that the error crosses process borders as JSON.
+    """
+
+    def __init__(self, code: ErrorCode, **params: str | float) -> None:
+        super().__init__(code.value)
+        self.code = code
+        self.params = params
+
+    def __str__(self) -> str:
+        """Return the English sentence."""
+        from core.i18n import error_sentence
+
+        return error_sentence(self)
+
+
+class ConfigurationError(Exception):
+    """The program cannot start as it is set up; the message says what to change."""

@@ -1,0 +1,96 @@
+"""The environment as typed settings; `.env` in the working directory is read too."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+MIB = 1024 * 1024
+
+SettingsType = TypeVar("SettingsType", bound="Settings")
+
+
+class Settings(BaseSettings):
+    """Every limit of the core, with its default. Variables are named `GENREGENIE_<FIELD>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENREGENIE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    model: str | None = None
+    """A path under `models/` without suffix (`genie`, `evidence/genie-filtered`) or a file; None takes the best."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that listen; each takes about 130 MB."""
+    data_dir: Path = Path("data")
+    """Database and temporary files."""
+    database_url: str | None = None
+    """SQLAlchemy URL; None is SQLite in `data_dir`."""
+    max_file_mb: int = Field(default=50, ge=1, le=2_048)
+    """Largest file that is fetched or opened, MiB."""
+    max_duration_s: float = Field(default=1_800.0, ge=3.0, le=6 * 3_600.0)
+    """Longest song, seconds."""
+    job_timeout_s: float = Field(default=120.0, ge=1.0, le=3_600.0)
+    """Deadline for one song, seconds, from the start of its fetching; time in the queue is not counted."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Private `host:port` pairs that fetching may reach, separated by commas."""
+    ca_file: Path | None = None
+    """One more trusted authority for fetching, PEM."""
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8_080, ge=0, le=65_535)
+    """Where health and metrics, or the page, listen; 0 takes any free port."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool = False
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            name, colon, port = host.rpartition(":")
+            if not colon or not name or not port.isdigit() or not 0 < int(port) < 65_536:
+                raise ValueError(f"{host!r} is not host:port")
+        return hosts
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @cached_property
+    def max_file_bytes(self) -> int:
+        """`max_file_mb` in bytes."""
+        return self.max_file_mb * MIB
+
+
+def load_settings(kind: type[SettingsType]) -> SettingsType:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: one or more variables do not fit; the message names all of them, not their values.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        raise ConfigurationError(describe(error, kind)) from None
+
+
+def describe(error: ValidationError, kind: type[Settings]) -> str:
+    """One line for each variable that does not fit. Values are left out: one may be a token."""
+    prefix = kind.model_config.get("env_prefix", "")
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        info = kind.model_fields.get(field)
+        name = info.validation_alias if info and isinstance(info.validation_alias, str) else f"{prefix}{field}"
+        lines.append(f"{name.upper()}: {problem['msg']}")
+    return "\n".join(lines)
