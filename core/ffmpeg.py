@@ -1,0 +1,58 @@
+"""Which ffmpeg there is: the system's, or the one that `imageio-ffmpeg` carries."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from os import environ
+
+from core.errors import ConfigurationError
+
+FFMPEG_VARIABLE = "GENREGENIE_FFMPEG"
+"""Names an ffmpeg to use instead of the one that is found."""
+
+
+@cache
+def ffmpeg_path() -> str:
+    """Absolute path of the ffmpeg to use: `GENREGENIE_FFMPEG`, the one on the PATH, or imageio-ffmpeg's.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    named = environ.get(FFMPEG_VARIABLE)
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise ConfigurationError(f"{FFMPEG_VARIABLE} does not name a program")
+        return found
+    found = shutil.which("ffmpeg")
+    if found is not None:
+        return found
+    return bundled_ffmpeg_path()
+
+
+def bundled_ffmpeg_path() -> str:
+    """Absolute path of imageio-ffmpeg's program.
+
+    Raises:
+        ConfigurationError: the package has none for this platform.
+    """
+    import imageio_ffmpeg
+
+    try:
+        path: str = imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        raise ConfigurationError("no ffmpeg: install it with your system's package manager") from None
+    return path
+
+
+def ffmpeg_version(path: str) -> str:
+    """Version that an ffmpeg says it has (`5.1.9`), or `unknown`."""
+    try:
+        told = subprocess.run(  # noqa: S603 - the program is the one that we found
+            [path, "-version"], capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    match = re.match(r"ffmpeg version (\S+)", told)
+    return match[1] if match else "unknown"

@@ -1,0 +1,144 @@
+"""Put on the jail, then become the program: `python -I -S launcher.py '<json>' program arguments...`.
+
+Runs as a script of its own, with the standard library only, between `fork` and the jailed program: a `preexec_fn`
+would run Python after a fork of a process that has threads. What the platform lacks is passed over, here as in
+`core.jail.report`, which says so. Linux's Landlock is described at https://docs.kernel.org/userspace-api/landlock.html.
+"""
+
+import ctypes
+import json
+import os
+import sys
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+SIGKILL = 9
+
+# The Landlock system calls have the same numbers on every architecture.
+LANDLOCK_CREATE_RULESET = 444
+LANDLOCK_ADD_RULE = 445
+LANDLOCK_RESTRICT_SELF = 446
+LANDLOCK_CREATE_RULESET_VERSION = 1
+LANDLOCK_RULE_PATH_BENEATH = 1
+
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
+FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE
+# Rights that came with each version of the ABI: files, refer, truncate, (network), device control.
+FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
+TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+NET_RIGHTS = 3  # bind and connect TCP, from ABI 4
+SCOPES = 3  # abstract Unix sockets and signals, from ABI 6
+
+EXIT_NOT_STARTED = 127
+"""The jail could not be put on, or the program could not be started."""
+
+
+class RulesetAttributes(ctypes.Structure):
+    """`struct landlock_ruleset_attr`."""
+
+    _fields_ = [
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    ]
+
+
+class PathBeneath(ctypes.Structure):
+    """`struct landlock_path_beneath_attr`."""
+
+    _pack_ = 1
+    _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
+
+
+def landlock_abi() -> int:
+    """Version of the kernel's Landlock; 0 where there is none."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(0, libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION))
+
+
+def restrict_files(read: list[str], write: list[str], network: bool) -> None:
+    """Leave the process the files beneath `read` (to read and run) and `write`; without `network`, no TCP.
+
+    Raises:
+        OSError: the kernel has Landlock but refused the rules; the program must not start then.
+    """
+    abi = landlock_abi()
+    if abi < 1:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(*arguments: object) -> int:
+        result: int = libc.syscall(*arguments)
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "landlock")
+        return result
+
+    handled = FS_RIGHTS[min(abi, max(FS_RIGHTS))]
+    attributes = RulesetAttributes(
+        handled, NET_RIGHTS if abi >= 4 and not network else 0, SCOPES if abi >= 6 else 0
+    )
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ruleset = call(LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
+    for paths, rights in ((read, EXECUTE | READ_FILE | READ_DIR), (write, handled & ~EXECUTE)):
+        for path in paths:
+            try:
+                descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            if not os.path.isdir(path):
+                rights_here = rights & (FILE_RIGHTS | TRUNCATE | IOCTL_DEV)
+            else:
+                rights_here = rights
+            rule = PathBeneath(rights_here & handled, descriptor)
+            call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+            os.close(descriptor)
+    call(LANDLOCK_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+
+
+def limit(rlimits: dict[str, int]) -> None:
+    """Set resource limits (`{"AS": bytes, ...}`); one that the platform lacks or refuses is passed over."""
+    for name, value in rlimits.items():
+        number = getattr(resource, f"RLIMIT_{name}", None)
+        if number is None:
+            continue
+        _, hard = resource.getrlimit(number)
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        try:
+            resource.setrlimit(number, (bound, bound))
+        except (OSError, ValueError):
+            continue
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, and end now if it has ended already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main() -> None:
+    """Read the jail from the first argument, enter it and run the rest."""
+    jail = json.loads(sys.argv[1])
+    program = sys.argv[2:]
+    try:
+        if sys.platform.startswith("linux"):
+            die_with_parent(jail["parent"])
+            restrict_files(jail["read"], jail["write"], jail["network"])
+        limit(jail["rlimits"])
+        os.execv(program[0], program)
+    except OSError:
+        os._exit(EXIT_NOT_STARTED)
+
+
+if __name__ == "__main__":
+    main()

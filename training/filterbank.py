@@ -1,0 +1,21 @@
+"""Make the mel filterbank that serving ships: `python -m training.filterbank`.
+
+librosa's Slaney filters (Slaney, Auditory Toolbox, 1998), made once and read by `core.spectrogram`, so that serving
+needs neither librosa nor a second writing of them.
+"""
+
+import librosa
+import numpy as np
+
+from core.constants import FMAX, FMIN, N_FFT, N_MELS, SAMPLE_RATE
+from core.spectrogram import FILTERBANK_FILE, FloatArray
+
+
+def mel_filterbank() -> FloatArray:
+    """Filters as float32 `(N_MELS, N_FFT // 2 + 1)`, area-normalised."""
+    filters: FloatArray = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=FMIN, fmax=FMAX)
+    return filters
+
+
+if __name__ == "__main__":
+    np.savez_compressed(FILTERBANK_FILE, filters=mel_filterbank())
