@@ -42,8 +42,8 @@ _NOT_PUBLIC_V4: Final = tuple(
 )
 
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""The only block that IANA gives out as global unicast: mapped, compatible, NAT64 (64:ff9b::/96), unique local,
-link-local, site-local and multicast addresses all lie outside it."""
+"""The only block that IANA gives out as global unicast: mapped, compatible, NAT64 (64:ff9b::/96), unique
+local, link-local, site-local and multicast addresses all lie outside it."""
 
 _NOT_PUBLIC_V6: Final = tuple(
     ipaddress.IPv6Network(network)
@@ -57,7 +57,7 @@ _NOT_PUBLIC_V6: Final = tuple(
 )
 
 _LOCAL_NAMES: Final = ("localhost", "local", "internal", "home.arpa", "lan", "intranet", "onion", "alt")
-"""Last labels of names that mean something only inside a network (RFC 6761, RFC 6762, ICANN's `.internal`)."""
+"""Ends of names that mean something only inside a network (RFC 6761, RFC 6762, ICANN's `.internal`)."""
 
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -157,8 +157,8 @@ def parse_url(url: str, allowed_hosts: Collection[str]) -> Target:
     """Read an absolute `http` or `https` URL; what it looks like is checked, its name is not resolved.
 
     Raises:
-        RefusedError: as `parse_authority`; `REQUEST` too for other schemes, user names, and characters that two
-            readers of a URL might understand differently.
+        RefusedError: as `parse_authority`; `REQUEST` too for other schemes, user names, and characters that
+            two readers of a URL might understand differently.
     """
     if len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or set(url) & set(' "<>\\^`{|}'):
         raise RefusedError(Refusal.REQUEST)

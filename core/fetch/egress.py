@@ -1,10 +1,10 @@
 """The guarded way out: a forward proxy on loopback through which all fetching goes.
 
-Clients are ours (aiohttp, the yt-dlp child), the URLs that they follow are strangers': redirects, playlists and
-embedded media all end here. Each request names a host; the proxy resolves it once, keeps the public addresses
-and connects to the very address that it has checked, so that a name which answers differently the next time
-(DNS rebinding) gains nothing. HTTP itself is read and written by h11, so that nothing of a client's bytes reaches
-a server unparsed, and one connection carries one request.
+Clients are ours (aiohttp, the yt-dlp child), the URLs that they follow are strangers': redirects, playlists
+and embedded media all end here. Each request names a host; the proxy resolves it once, keeps the public
+addresses and connects to the very address that it has checked, so that a name which answers differently the
+next time (DNS rebinding) gains nothing. HTTP itself is read and written by h11, so that nothing of a client's
+bytes reaches a server unparsed, and one connection carries one request.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ _HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     )
 )
-"""Headers that end at a proxy (RFC 9110, section 7.6.1), and `Host`, which is written anew from the target."""
+"""Headers that end at a proxy (RFC 9110, section 7.6.1), and `Host`, which the target says anew."""
 
 _STATUS: Final = {
     Refusal.SECRET: 407,
@@ -77,6 +77,9 @@ _STATUS: Final = {
     Refusal.TIME: 504,
     Refusal.UNREACHABLE: 502,
 }
+
+Received = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
+"""What h11 says that it has read; never `NEED_DATA` from the functions here, which get the data."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -161,12 +164,14 @@ class Egress:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
+        """Start."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close."""
         await self.close()
 
     async def start(self) -> None:
@@ -199,7 +204,7 @@ class Egress:
         return _USER, permit.secret
 
     def url_with_secret(self, permit: Permit) -> str:
-        """Return the proxy's URL with the job's secret in it: never for a command line, an environment or a log."""
+        """Return the URL with the job's secret in it: never for a command line, an environment or a log."""
         return f"http://{_USER}:{permit.secret}@127.0.0.1:{self.port}"
 
     def check(self, url: str) -> None:
@@ -399,7 +404,7 @@ class _Client:
             raise RefusedError(Refusal.REQUEST)
         return event
 
-    async def next_event(self) -> h11.Event | type[h11.PAUSED]:
+    async def next_event(self) -> Received:
         while (event := self.connection.next_event()) is h11.NEED_DATA:
             self.connection.receive_data(await self.reader.read(_CHUNK_BYTES))
         return event
@@ -449,7 +454,7 @@ class _Server:
         self._permit.take_bytes(len(data))
         return data
 
-    async def next_event(self, connection: h11.Connection) -> h11.Event | type[h11.PAUSED]:
+    async def next_event(self, connection: h11.Connection) -> Received:
         while (event := connection.next_event()) is h11.NEED_DATA:
             connection.receive_data(await self.read())
         return event
