@@ -1,0 +1,95 @@
+"""Discord's settings and the host's limits, on top of the core's."""
+
+from functools import cached_property
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from core.admission import Limits
+from core.errors import ConfigurationError
+from core.i18n import translate
+from core.settings import MIB, Settings
+
+DISCORD_API = "https://discord.com/api/v10"
+
+
+class BotSettings(Settings):
+    """What `genregenie bot` reads from the environment or `.env`."""
+
+    token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")
+    api_url: str = Field(default=DISCORD_API, validation_alias="DISCORD_API_URL")
+    """The whole base with its version, for those who run behind a REST proxy."""
+    gateway_url: str | None = Field(default=None, validation_alias="DISCORD_GATEWAY_URL")
+    """For a new session; RESUME uses the address that Discord names."""
+    test_guild: int | None = Field(default=None, validation_alias="DISCORD_TEST_GUILD")
+    """Commands go to this server only, at once: for development."""
+    shard_count: int | None = Field(default=None, ge=1, validation_alias="DISCORD_SHARD_COUNT")
+    """Shards of all processes together; None asks Discord."""
+    shards: str | None = Field(default=None, validation_alias="DISCORD_SHARDS")
+    """Shards of this process, as `0-3`; None is all of them."""
+
+    max_jobs: int = Field(default=256, ge=1)
+    """Songs waiting or being heard, in all."""
+    max_jobs_per_server: int = Field(default=64, ge=1)
+    max_jobs_per_member: int = Field(default=16, ge=1)
+    cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
+    """Seconds between two requests of one member in one server."""
+
+    store_mb: int = Field(default=512, ge=0)
+    """Room for songs' spectrograms and pictures, MiB; the ones not asked for longest go first."""
+    retention_days: int = Field(default=30, ge=1)
+    """Requests, results and spectrograms are deleted after this many days."""
+    correction_days: int = Field(default=365, ge=1)
+    grace_days: int = Field(default=7, ge=0)
+    """Days after which the data of a server that the bot has left is deleted."""
+
+    @field_validator("api_url")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @field_validator("shards")
+    @classmethod
+    def _check_shards(cls, value: str | None) -> str | None:
+        if value is not None:
+            first, dash, last = value.partition("-")
+            if not first.isdigit() or (dash and not last.isdigit()) or int(first) > int(last or first):
+                raise ValueError("is not a range like 0-3")
+        return value
+
+    @model_validator(mode="after")
+    def _shards_need_count(self) -> "BotSettings":
+        if self.shards is not None:
+            if self.shard_count is None:
+                raise ValueError("DISCORD_SHARDS needs DISCORD_SHARD_COUNT")
+            if self.shard_ids is not None and self.shard_ids[-1] >= self.shard_count:
+                raise ValueError("DISCORD_SHARDS names a shard that DISCORD_SHARD_COUNT does not have")
+        return self
+
+    @cached_property
+    def shard_ids(self) -> list[int] | None:
+        """Shards of this process; None is all of them."""
+        if self.shards is None:
+            return None
+        first, _, last = self.shards.partition("-")
+        return list(range(int(first), int(last or first) + 1))
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The host's limits, as admission takes them."""
+        return Limits(self.max_jobs, self.max_jobs_per_server, self.max_jobs_per_member, self.cooldown_s)
+
+    @cached_property
+    def store_bytes(self) -> int:
+        """`store_mb` in bytes."""
+        return self.store_mb * MIB
+
+    def required_token(self) -> str:
+        """Return the token.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        token = self.token.get_secret_value().strip() if self.token else ""
+        if not token:
+            raise ConfigurationError(translate("bot.start.no-token"))
+        return token
