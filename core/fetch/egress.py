@@ -14,9 +14,11 @@ import ipaddress
 import logging
 import secrets
 import socket
+import ssl
 from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -198,6 +200,14 @@ class Egress:
     def url(self) -> str:
         """Return `http://127.0.0.1:PORT`; useless without a permit's secret."""
         return f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext:
+        """The system's authorities and `ca_file`'s, for those who speak TLS through the proxy."""
+        context = ssl.create_default_context()
+        if self.ca_file is not None:
+            context.load_verify_locations(self.ca_file)
+        return context
 
     def credentials(self, permit: Permit) -> tuple[str, str]:
         """Return user name and password that the proxy wants from a job."""
