@@ -1,0 +1,382 @@
+"""The pipeline on a pool of processes, awaited: progress, deadline, cancel, a fresh worker for a dead one.
+
+A worker is a new interpreter (spawned, never forked), so that it is the same on every platform and inherits nothing: no
+token in its environment, no open socket, and on Linux no right to write a file or to open a connection.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from dataclasses import asdict, dataclass, field
+from logging import getLogger
+from pathlib import Path
+from typing import Any, Final, Self
+
+from core import jail, wire
+from core.decode import DecodeLimits
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.ffmpeg import FFMPEG_VARIABLE, ffmpeg_path
+from core.pipeline import Hearing, Progress, Step, Wish
+from core.settings import Settings
+from core.spectrogram import SongMel
+
+log = getLogger(__name__)
+
+STOP_GRACE_S: Final = 0.5
+"""How long a worker may take to give a job up before it is killed."""
+
+START_TIMEOUT_S: Final = 60.0
+MAX_START_FAILURES: Final = 3
+MAX_QUEUE: Final = 1024
+"""Jobs that may wait for a worker; who asks is admitted before that, by `core.admission`."""
+
+
+class _WorkerLostError(Exception):
+    """The worker's process ended, or said something that it should not."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    message: dict[str, Any]
+    payloads: tuple[bytes, ...]
+    progress: Progress | None
+    timeout_s: float
+    answer: asyncio.Future[Hearing]
+    deadline: float | None = None
+    attempts: int = field(default=0)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def tell(self, step: Step, share: float | None) -> None:
+        if self.progress is not None and not self.answer.done():
+            self.progress(step, share)
+
+
+class WorkerPool:
+    """Processes that listen, behind an asyncio interface.
+
+    Args:
+        settings: limits; `workers` is the size of the pool unless `size` is given.
+        size: number of processes.
+        max_queue: jobs that may wait before `busy` is answered.
+
+    Attributes:
+        ready_count: workers that are warm.
+        busy_count: workers at work.
+        restarts: workers that were replaced.
+    """
+
+    def __init__(self, settings: Settings, *, size: int | None = None, max_queue: int = MAX_QUEUE) -> None:
+        self._settings = settings
+        self._size = size or settings.workers
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue(max_queue)
+        self._slots: list[asyncio.Task[None]] = []
+        self._first_ready: asyncio.Future[None] | None = None
+        self._closing = False
+        self.ready_count = 0
+        self.busy_count = 0
+        self.restarts = 0
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close at once."""
+        await self.close(0)
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+        return self._size
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait for a worker."""
+        return self._queue.qsize()
+
+    async def start(self) -> None:
+        """Start the workers; returns at once, while they warm up.
+
+        Raises:
+            ConfigurationError: there is no ffmpeg.
+        """
+        ffmpeg_path()
+        self._first_ready = asyncio.get_running_loop().create_future()
+        # Nobody has to ask for readiness: a failure that nobody awaits is in the log already.
+        self._first_ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
+        self._slots = [asyncio.create_task(self._slot(), name=f"worker-{i}") for i in range(self._size)]
+
+    async def ready(self) -> None:
+        """Wait until a worker is warm.
+
+        Raises:
+            ConfigurationError: none can be: the model is missing or unusable, or workers die at start.
+        """
+        if self._first_ready is None:
+            raise RuntimeError("the pool is not started")
+        await asyncio.shield(self._first_ready)
+
+    async def hear(
+        self, path: Path, name: str, wish: Wish | None = None, *, progress: Progress | None = None
+    ) -> Hearing:
+        """Listen to a file. Cancelling the caller ends the work and its ffmpeg.
+
+        Raises:
+            GenreGenieError: the file has no verdict, or `busy`, `timeout`, `internal`.
+            ConfigurationError: `wish.model` cannot be used.
+        """
+        limits = DecodeLimits(
+            self._settings.max_file_bytes, self._settings.max_duration_s, self._settings.job_timeout_s
+        )
+        message = {"path": str(path.absolute()), "limits": asdict(limits)}
+        return await self._submit(message, (), name, wish or Wish(), progress)
+
+    async def hear_again(
+        self, mel: SongMel, name: str, wish: Wish | None = None, *, progress: Progress | None = None
+    ) -> Hearing:
+        """Listen to a song whose spectrogram was kept; raises as `hear` does."""
+        return await self._submit({}, (mel.to_bytes(),), name, wish or Wish(), progress)
+
+    async def close(self, timeout: float = 0) -> None:
+        """Take no new work, give running and waiting work `timeout` seconds, then end the workers."""
+        self._closing = True
+        deadline = time.monotonic() + timeout
+        while (self.busy_count or self.queued) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        self._slots.clear()
+        while not self._queue.empty():
+            self._queue.get_nowait().fail(GenreGenieError(ErrorCode.CANCELLED))
+
+    async def _submit(
+        self,
+        message: dict[str, Any],
+        payloads: tuple[bytes, ...],
+        name: str,
+        wish: Wish,
+        progress: Progress | None,
+    ) -> Hearing:
+        if self._closing or not any(not slot.done() for slot in self._slots):
+            raise GenreGenieError(ErrorCode.BUSY if self._closing else ErrorCode.INTERNAL)
+        job = _Job(
+            {"do": "hear", "name": name, "wish": wire.wish_to_wire(wish), **message},
+            payloads,
+            progress,
+            self._settings.job_timeout_s,
+            asyncio.get_running_loop().create_future(),
+        )
+        try:
+            self._queue.put_nowait(job)
+        except asyncio.QueueFull:
+            raise GenreGenieError(ErrorCode.BUSY) from None
+        job.tell(Step.QUEUED, None)
+        # Cancelling this await cancels the answer, and that tells the slot to stop the worker.
+        return await job.answer
+
+    async def _slot(self) -> None:
+        """One place in the pool: keep a worker in it and give it jobs."""
+        failures, unfinished = 0, None
+        while True:
+            process = await self._spawn()
+            try:
+                await self._handshake(process)
+                failures = 0
+                self.ready_count += 1
+                if self._first_ready and not self._first_ready.done():
+                    self._first_ready.set_result(None)
+                try:
+                    while True:
+                        job = unfinished or await self._queue.get()
+                        unfinished = job
+                        await self._work(process, job)
+                        unfinished = None
+                finally:
+                    self.ready_count -= 1
+            except ConfigurationError as error:
+                self._give_up(error, unfinished)
+                return
+            except _WorkerLostError as lost:
+                self.restarts += 1
+                unfinished = _again(unfinished)
+                if process.returncode is None and str(lost) != "stopped":
+                    log.warning("a worker was lost: %s", lost)
+                if self.ready_count == 0 and failures >= MAX_START_FAILURES:
+                    self._give_up(ConfigurationError("workers end at start; see the log"), unfinished)
+                    return
+                failures += 1
+                await asyncio.sleep(0 if failures <= 1 else min(30.0, 2.0**failures / 4))
+            except asyncio.CancelledError:
+                if unfinished is not None:
+                    unfinished.fail(GenreGenieError(ErrorCode.CANCELLED))
+                raise
+            finally:
+                await _end(process)
+
+    def _give_up(self, error: ConfigurationError, unfinished: _Job | None) -> None:
+        log.error("workers cannot start: %s", error)
+        if self._first_ready and not self._first_ready.done():
+            self._first_ready.set_exception(error)
+        if unfinished is not None:
+            unfinished.fail(error)
+        while not self._queue.empty():
+            self._queue.get_nowait().fail(error)
+
+    async def _spawn(self) -> Process:
+        root = Path(__file__).parents[1]
+        environment = jail.environment(
+            Path(tempfile.gettempdir()),
+            PYTHONPATH=str(root),
+            **{FFMPEG_VARIABLE: ffmpeg_path()},
+            # One core a worker: the pool is what uses several. Threads of BLAS would cost memory too.
+            OMP_NUM_THREADS="1",
+            OPENBLAS_NUM_THREADS="1",
+        )
+        arguments = [sys.executable, "-P", "-m", "core.worker"]
+        if self._settings.model:
+            arguments.append(self._settings.model)
+        confined = jail.Jail(read=(Path(os.sep),), limits=jail.Limits(open_files=None))
+        noisy = log.isEnabledFor(10)
+        return await asyncio.create_subprocess_exec(
+            *jail.command(arguments, confined),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=None if noisy else asyncio.subprocess.DEVNULL,
+            env=environment,
+            limit=wire.MAX_LINE,
+            **jail.group_options(),
+        )
+
+    async def _handshake(self, process: Process) -> None:
+        try:
+            message, _ = await asyncio.wait_for(_receive(process), START_TIMEOUT_S)
+        except TimeoutError:
+            raise _WorkerLostError("not ready in time") from None
+        if message["event"] == "unusable":
+            raise ConfigurationError(message["reason"])
+
+    async def _work(self, process: Process, job: _Job) -> None:
+        """Have one job done: it has its answer when this returns.
+
+        Raises:
+            _WorkerLostError: the worker is gone or had to be killed; the job may have no answer.
+        """
+        if job.answer.done():
+            return
+        if job.deadline is None:
+            job.deadline = time.monotonic() + job.timeout_s
+        self.busy_count += 1
+        try:
+            await _send(process, wire.encode(job.message, *job.payloads))
+            await self._follow(process, job)
+        finally:
+            self.busy_count -= 1
+
+    async def _follow(self, process: Process, job: _Job) -> None:
+        """Pass a job's events on until its last one, its deadline or its cancellation."""
+        while True:
+            receiving = asyncio.ensure_future(_receive(process))
+            try:
+                # _work has set the deadline.
+                left = max(0.0, (job.deadline or 0.0) - time.monotonic())
+                await asyncio.wait((receiving, job.answer), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not receiving.done():
+                    code = ErrorCode.CANCELLED if job.answer.done() else ErrorCode.TIMEOUT
+                    job.fail(GenreGenieError(code))
+                    await self._stop(process, receiving, code)
+                    return
+                message, payloads = receiving.result()
+            finally:
+                receiving.cancel()
+            if self._settle(job, message, payloads):
+                return
+
+    async def _stop(
+        self, process: Process, receiving: "asyncio.Future[tuple[dict[str, Any], list[bytes]]]", code: ErrorCode
+    ) -> None:
+        """Have the worker give its job up; kill it if it does not."""
+        await _send(process, wire.encode({"do": "stop", "code": code.value}))
+        try:
+            async with asyncio.timeout(STOP_GRACE_S):
+                message, _ = await receiving
+                while message["event"] == "progress":
+                    message, _ = await _receive(process)
+        except TimeoutError:
+            raise _WorkerLostError("stopped") from None
+
+    def _settle(self, job: _Job, message: dict[str, Any], payloads: list[bytes]) -> bool:
+        """Take one event; True when it was the job's last."""
+        try:
+            match message["event"]:
+                case "progress":
+                    job.tell(Step(message["step"]), message["share"])
+                    return False
+                case "heard":
+                    hearing = wire.hearing_from_wire(message, payloads)
+                    if not job.answer.done():
+                        job.answer.set_result(hearing)
+                case "error":
+                    job.fail(wire.error_from_wire(message))
+                case "unusable-model":
+                    job.fail(ConfigurationError(message["reason"]))
+                case "failed":
+                    log.error("a worker failed on a file:\n%s", message["trace"])
+                    job.fail(GenreGenieError(ErrorCode.INTERNAL))
+                case other:
+                    raise _WorkerLostError(f"said {other!r}")
+        except (KeyError, ValueError, TypeError) as error:
+            raise _WorkerLostError(f"said something else than an answer: {error!r}") from None
+        return True
+
+
+def _again(job: _Job | None) -> _Job | None:
+    """A job whose worker died is tried once more; after that it is what kills workers."""
+    if job is None or job.answer.done():
+        return None
+    job.attempts += 1
+    if job.attempts > 1:
+        job.fail(GenreGenieError(ErrorCode.INTERNAL))
+        return None
+    return job
+
+
+async def _send(process: Process, data: bytes) -> None:
+    if process.stdin is None:  # pragma: no cover - it was started with a pipe
+        raise _WorkerLostError("no pipe")
+    try:
+        process.stdin.write(data)
+        await process.stdin.drain()
+    except (ConnectionError, OSError):
+        raise _WorkerLostError("gone") from None
+
+
+async def _receive(process: Process) -> tuple[dict[str, Any], list[bytes]]:
+    if process.stdout is None:  # pragma: no cover - it was started with a pipe
+        raise _WorkerLostError("no pipe")
+    try:
+        line = await process.stdout.readuntil(b"\n")
+        message, lengths = wire.decode(line)
+        return message, [await process.stdout.readexactly(length) for length in lengths]
+    except (asyncio.IncompleteReadError, ConnectionError):
+        raise _WorkerLostError("gone") from None
+    except (asyncio.LimitOverrunError, ValueError):
+        raise _WorkerLostError("said something that is no message") from None
+
+
+async def _end(process: Process) -> None:
+    """Kill a worker with its children and wait for it."""
+    if process.returncode is None:
+        jail.kill_group(process.pid)
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(ProcessLookupError):
+        await process.wait()
