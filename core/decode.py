@@ -135,7 +135,7 @@ class Decoding:
                 or what `stop` was set to.
         """
         self._stop.check()
-        with _opened(self._path, self._limits.max_bytes) as source:
+        with opened(self._path, self._limits.max_bytes) as source:
             yield from self._run(source)
 
     def _run(self, source: IO[bytes]) -> Iterator[FloatArray]:
@@ -207,7 +207,7 @@ def _minutes(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
+def opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
     """Open a regular file of a bounded size; a pipe or a device is never waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

@@ -1,0 +1,274 @@
+"""Source → Verdict: fetch, workers, progress, and a cache that is handed in. What every face calls."""
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from core.classifier import model_file, read_card
+from core.constants import FRONT_END_VERSION
+from core.errors import ErrorCode, GenreGenieError
+from core.fetch.attachment import fetch_attachment
+from core.fetch.egress import Egress
+from core.fetch.link import fetch_link
+from core.fetch.outcome import Fetched
+from core.fetch.tmp import TemporaryFiles
+from core.pipeline import Hearing, Progress, Step, Wish
+from core.settings import Settings
+from core.spectrogram import SongMel
+from core.verdict import Verdict
+from core.workers import WorkerPool
+
+PARTIAL_FILES = 3
+"""A link may lie on disk more than once while yt-dlp puts its pieces together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """A local file; `name` is what the verdict calls it."""
+
+    path: Path
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentSource:
+    """A file that Discord holds; `size` is what Discord says it has, bytes."""
+
+    url: str
+    filename: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSource:
+    """A link to a song, or to a page with one."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class MelSource:
+    """A song that was heard before and whose spectrogram was kept: another part of it, or all, needs no download."""
+
+    mel: SongMel
+    name: str
+    sha256: str
+
+
+Source = PathSource | AttachmentSource | LinkSource | MelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A source and how to listen to it; the fields after `source` are those of `core.pipeline.Wish`."""
+
+    source: Source
+    model: str | None = None
+    whole: bool = False
+    start: float | None = None
+    picture: bool = False
+    keep_mel: bool = False
+    locale: str = "en"
+
+    @property
+    def wish(self) -> Wish:
+        """How to listen."""
+        return Wish(self.model, self.whole, self.start, self.picture, self.keep_mel, self.locale)
+
+    @property
+    def part(self) -> str:
+        """The part of the song asked for: `main`, `whole` or `start:62.0`."""
+        if self.whole:
+            return "whole"
+        return "main" if self.start is None else f"start:{float(self.start)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The answer to a request.
+
+    Attributes:
+        verdict: as heard, under the asker's own name for the song.
+        sha256: of the file's bytes.
+        picture: PNG, where wished for.
+        mel: the song's spectrogram, where wished for.
+        cached: whether it was known already.
+    """
+
+    verdict: Verdict
+    sha256: str
+    picture: bytes | None = None
+    mel: SongMel | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """What makes two requests the same: the bytes, the model, the front end, the part asked for."""
+
+    sha256: str
+    model_sha256: str
+    front_end: str
+    part: str
+
+
+class Cache(Protocol):
+    """Where answers are kept. The store decides how long, and which of an answer's parts."""
+
+    async def get(self, key: CacheKey) -> Heard | None:
+        """Answer kept under a key, or None."""
+
+    async def put(self, key: CacheKey, heard: Heard) -> None:
+        """Keep an answer."""
+
+
+class Identifier:
+    """Answers requests with what it is handed; it owns none of it.
+
+    Args:
+        settings: limits.
+        pool: who listens.
+        egress: the way out, for attachments and links; None refuses them as `unsupported-link`.
+        files: where fetched files lie while they are heard.
+        cache: answers that are known already.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pool: WorkerPool,
+        egress: Egress | None = None,
+        files: TemporaryFiles | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._egress = egress
+        self._files = files
+        self._cache = cache
+        self._digests: dict[str | None, str] = {}
+
+    async def identify(self, request: Request, *, progress: Progress | None = None) -> Heard:
+        """Answer a request; cancelling the caller cancels the work.
+
+        Raises:
+            GenreGenieError: there is no verdict.
+            ConfigurationError: the model asked for cannot be used.
+        """
+        began = time.perf_counter()
+        tell = progress or (lambda step, share: None)
+        if isinstance(request.source, MelSource):
+            heard = await self._known_or_heard(request, request.source, tell)
+        else:
+            async with self._fetched(request.source, tell) as fetched:
+                spent = time.perf_counter() - began
+                heard = await self._known_or_heard(request, fetched, tell)
+            heard = _labelled(heard, request.source, fetched, spent)
+        total = time.perf_counter() - began
+        elapsed = replace(heard.verdict.elapsed, total=total)
+        tell(Step.DONE, 1.0)
+        return replace(heard, verdict=replace(heard.verdict, elapsed=elapsed))
+
+    @contextlib.asynccontextmanager
+    async def _fetched(self, source: Source, tell: Progress) -> AsyncIterator[Fetched]:
+        if isinstance(source, PathSource):
+            yield Fetched(source.path)
+            return
+        if self._egress is None or self._files is None:
+            raise GenreGenieError(ErrorCode.UNSUPPORTED_LINK)
+        tell(Step.FETCHING, None)
+
+        def received(there: int, announced: int | None) -> None:
+            tell(Step.FETCHING, min(1.0, there / announced) if announced else None)
+
+        limit = self._settings.max_file_bytes
+        if isinstance(source, AttachmentSource):
+            with self._files.job(limit) as directory:
+                yield await fetch_attachment(
+                    source.url,
+                    directory,
+                    egress=self._egress,
+                    settings=self._settings,
+                    filename=source.filename,
+                    size=source.size,
+                    progress=received,
+                )
+        elif isinstance(source, LinkSource):
+            with self._files.job(PARTIAL_FILES * limit) as directory:
+                yield await fetch_link(
+                    source.url, directory, egress=self._egress, settings=self._settings, progress=received
+                )
+
+    async def _known_or_heard(self, request: Request, source: Fetched | MelSource, tell: Progress) -> Heard:
+        key = None
+        digest = source.sha256 if isinstance(source, MelSource) else await _sha256(source.path, self._settings)
+        if self._cache is not None:
+            key = CacheKey(digest, await self._model_sha256(request.model), FRONT_END_VERSION, request.part)
+            known = await self._cache.get(key)
+            if known is not None and (known.picture is not None or not request.picture):
+                return replace(known, cached=True)
+        if isinstance(source, MelSource):
+            hearing = await self._pool.hear_again(source.mel, source.name, request.wish, progress=tell)
+        else:
+            name = request.source.name if isinstance(request.source, PathSource) else None
+            hearing = await self._pool.hear(
+                source.path, name or str(source.path), request.wish, progress=tell
+            )
+        heard = _heard(hearing, digest)
+        if self._cache is not None and key is not None:
+            await self._cache.put(key, heard)
+        return heard
+
+    async def _model_sha256(self, name: str | None) -> str:
+        name = name or self._settings.model
+        if name not in self._digests:
+            self._digests[name] = (await asyncio.to_thread(read_card, model_file(name))).sha256
+        return self._digests[name]
+
+
+def _heard(hearing: Hearing, digest: str) -> Heard:
+    return Heard(hearing.verdict, digest, hearing.picture, hearing.mel)
+
+
+def _labelled(heard: Heard, source: Source, fetched: Fetched, spent: float) -> Heard:
+    """Put the asker's own names on an answer: none crosses from one request to another."""
+    match source:
+        case PathSource(path=path, name=name):
+            called = name or str(path)
+        case AttachmentSource(filename=filename):
+            called = filename
+        case LinkSource(url=url):
+            called = url
+        case MelSource(name=name):
+            called = name
+    verdict = replace(
+        heard.verdict,
+        source=called,
+        title=fetched.title,
+        uploader=fetched.uploader,
+        note=fetched.note,
+        elapsed=replace(heard.verdict.elapsed, fetch=0.0 if isinstance(source, PathSource) else spent),
+    )
+    return replace(heard, verdict=verdict)
+
+
+async def _sha256(path: Path, settings: Settings) -> str:
+    """Digest of a file's bytes, computed beside the event loop; a file that decoding will refuse is not read.
+
+    Raises:
+        GenreGenieError: `not-found`, `not-audio` or `too-large`.
+    """
+    return await asyncio.to_thread(_digest, path, settings.max_file_bytes)
+
+
+def _digest(path: Path, max_bytes: int) -> str:
+    from core.decode import opened
+
+    with opened(path, max_bytes) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
