@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import IO, Final
 
@@ -26,15 +27,15 @@ from core.launcher import EXIT_NOT_STARTED
 from core.spectrogram import FloatArray
 
 FORMATS: Final = (
-    "aac ac3 aiff amr ape asf au avi caf eac3 flac flv m4a matroska mov mp3 mp4 mpeg mpegts ogg tta w64 wav webm wv"
-).split()
-"""Containers that ffmpeg may open. None of them refers to another file: no playlist, no concat script, no image series."""
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
+)
+"""Containers that ffmpeg may open. None of them refers to another file: no playlist, concat script or image series."""
 
 CODECS: Final = (
-    "aac aac_latm ac3 adpcm_ima_qt adpcm_ima_wav adpcm_ms alac amrnb amrwb ape eac3 flac gsm gsm_ms mp1 mp1float mp2 "
-    "mp2float mp3 mp3float opus pcm_alaw pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_mulaw pcm_s16be pcm_s16le "
-    "pcm_s24be pcm_s24le pcm_s32be pcm_s32le pcm_s8 pcm_u8 tta vorbis wavpack wmalossless wmapro wmav1 wmav2"
-).split()
+    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,ape,eac3,flac,gsm,gsm_ms,mp1,mp1float,mp2,"
+    "mp2float,mp3,mp3float,opus,pcm_alaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,"
+    "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2"
+)
 """Decoders that ffmpeg may use: sound only, so that a film's picture or a cover never meets a decoder."""
 
 MAX_STREAMS: Final = 64
@@ -141,9 +142,7 @@ class Decoding:
     def _run(self, source: IO[bytes]) -> Iterator[FloatArray]:
         confined = jail.Jail(
             read=(self._path,),
-            limits=jail.Limits(
-                address_space=ADDRESS_SPACE, cpu_seconds=int(self._limits.timeout_s) + 1, file_size=0
-            ),
+            limits=jail.Limits(address_space=ADDRESS_SPACE, cpu_seconds=int(self._limits.timeout_s) + 1, file_size=0),
         )
         process = subprocess.Popen(  # noqa: S603 - a fixed command; the file is an open descriptor
             jail.command(_ffmpeg_command(self._limits, self._path), confined),
@@ -207,13 +206,13 @@ def _minutes(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
+def opened(path: Path, max_bytes: int) -> Iterator[FileIO]:
     """Open a regular file of a bounded size; a pipe or a device is never waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):  # ValueError: a null byte in the name
         raise GenreGenieError(ErrorCode.NOT_FOUND) from None
-    with open(descriptor, "rb", buffering=0) as source:
+    with FileIO(descriptor, "rb") as source:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
@@ -226,8 +225,8 @@ def _ffmpeg_command(limits: DecodeLimits, path: Path) -> list[str]:
     where = f"file:{path.resolve()}" if os.name == "nt" else "file:/dev/fd/0"
     opened = ffmpeg.input(
         where,
-        format_whitelist=",".join(FORMATS),
-        codec_whitelist=",".join(CODECS),
+        format_whitelist=FORMATS,
+        codec_whitelist=CODECS,
         protocol_whitelist="file",
         max_streams=MAX_STREAMS,
         threads=1,

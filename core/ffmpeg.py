@@ -50,7 +50,12 @@ def ffmpeg_version(path: str) -> str:
     """Version that an ffmpeg says it has (`5.1.9`), or `unknown`."""
     try:
         told = subprocess.run(  # noqa: S603 - the program is the one that we found
-            [path, "-version"], capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL, check=False
+            [path, "-version"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            stdin=subprocess.DEVNULL,
+            check=False,
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"

@@ -217,9 +217,7 @@ class Identifier:
             hearing = await self._pool.hear_again(source.mel, source.name, request.wish, progress=tell)
         else:
             name = request.source.name if isinstance(request.source, PathSource) else None
-            hearing = await self._pool.hear(
-                source.path, name or str(source.path), request.wish, progress=tell
-            )
+            hearing = await self._pool.hear(source.path, name or str(source.path), request.wish, progress=tell)
         heard = _heard(hearing, digest)
         if self._cache is not None and key is not None:
             await self._cache.put(key, heard)

@@ -164,9 +164,7 @@ def _enter_job_object() -> None:
     job = ctypes.c_void_p(kernel32.CreateJobObjectW(None, None))
     limits = ExtendedLimits()
     limits.basic.limit_flags = kill_on_job_close
-    kernel32.SetInformationJobObject(
-        job, extended_limit_information, ctypes.byref(limits), ctypes.sizeof(limits)
-    )
+    kernel32.SetInformationJobObject(job, extended_limit_information, ctypes.byref(limits), ctypes.sizeof(limits))
     kernel32.AssignProcessToJobObject(job, ctypes.c_void_p(kernel32.GetCurrentProcess()))
     _kept_handles.append(job)
 
@@ -187,5 +185,9 @@ def report() -> list[tuple[str, bool, str]]:
             abi >= 1,
             f"Landlock {abi}" if abi else "needs Linux 5.13 or newer with Landlock",
         ),
-        ("no network for ffmpeg", abi >= 4, f"Landlock {abi}" if abi >= 4 else "by ffmpeg's own protocol list only"),
+        (
+            "no network for ffmpeg",
+            abi >= 4,
+            f"Landlock {abi}" if abi >= 4 else "by ffmpeg's own protocol list only",
+        ),
     ]

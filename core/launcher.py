@@ -60,7 +60,8 @@ def landlock_abi() -> int:
     if not sys.platform.startswith("linux"):
         return 0
     libc = ctypes.CDLL(None, use_errno=True)
-    return max(0, libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION))
+    version: int = libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    return max(0, version)
 
 
 def restrict_files(read: list[str], write: list[str], network: bool) -> None:
@@ -81,9 +82,7 @@ def restrict_files(read: list[str], write: list[str], network: bool) -> None:
         return result
 
     handled = FS_RIGHTS[min(abi, max(FS_RIGHTS))]
-    attributes = RulesetAttributes(
-        handled, NET_RIGHTS if abi >= 4 and not network else 0, SCOPES if abi >= 6 else 0
-    )
+    attributes = RulesetAttributes(handled, NET_RIGHTS if abi >= 4 and not network else 0, SCOPES if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = call(LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
     for paths, rights in ((read, EXECUTE | READ_FILE | READ_DIR), (write, handled & ~EXECUTE)):
@@ -92,11 +91,8 @@ def restrict_files(read: list[str], write: list[str], network: bool) -> None:
                 descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
-            if not os.path.isdir(path):
-                rights_here = rights & (FILE_RIGHTS | TRUNCATE | IOCTL_DEV)
-            else:
-                rights_here = rights
-            rule = PathBeneath(rights_here & handled, descriptor)
+            fitting = handled if os.path.isdir(path) else FILE_RIGHTS | TRUNCATE | IOCTL_DEV
+            rule = PathBeneath(rights & fitting & handled, descriptor)
             call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0)
             os.close(descriptor)
     call(LANDLOCK_RESTRICT_SELF, ruleset, 0)
@@ -135,7 +131,7 @@ def main() -> None:
             die_with_parent(jail["parent"])
             restrict_files(jail["read"], jail["write"], jail["network"])
         limit(jail["rlimits"])
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606 - no shell is what we want
     except OSError:
         os._exit(EXIT_NOT_STARTED)
 

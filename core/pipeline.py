@@ -7,7 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from core.classifier import MODELS_DIR, MUSIC_MODEL, Classifier, model_file
-from core.constants import SECTION_SECONDS, SECTION_SEGMENTS, SEGMENT_FRAMES, SEGMENT_SECONDS, frame_to_seconds
+from core.constants import (
+    SECTION_SECONDS,
+    SECTION_SEGMENTS,
+    SEGMENT_FRAMES,
+    SEGMENT_SECONDS,
+    frame_to_seconds,
+)
 from core.constants import seconds_to_frame as to_frame
 from core.decode import DecodeLimits, Decoding, Stop
 from core.errors import ErrorCode, GenreGenieError
@@ -79,7 +85,7 @@ class Models:
         return self._load(model_file(name or self._default))
 
     def music(self) -> Classifier | None:
-        """The model that tells music from other sound, if there is one."""
+        """Give the model that tells music from other sound, if there is one."""
         path = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
         return self._load(path) if path.is_file() else None
 

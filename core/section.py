@@ -57,7 +57,7 @@ def _likeness(cells: FloatArray, quiet: np.ndarray[tuple[int], np.dtype[np.bool_
     """Mean similarity of each cell to the song's cells that are not quiet, `(n_cells,)`.
 
     The similarity of two cells is the cosine of the angle between their spectra, each without the song's typical
-    spectrum, and nothing where they point apart: what belongs together counts, in proportion to how much of it there is.
+    spectrum, and nothing where they point apart: what belongs together counts, the more the more of it there is.
     """
     heard = cells[~quiet] if not quiet.all() else cells
     shapes = cells - np.median(heard, axis=0)

@@ -70,7 +70,7 @@ class LogMel:
     @property
     def n_frames(self) -> int:
         """Number of frames: `1 + samples // HOP_LENGTH`."""
-        return self.db.shape[1]
+        return int(self.db.shape[1])
 
     def silent(self, first: int = 0, last: int | None = None) -> bool:
         """Whether nothing between two frames is louder than `SILENCE_DBFS`."""
@@ -101,7 +101,8 @@ class LogMel:
             float32 `(N_MELS, at most SECTION_FRAMES)` from `DB_FLOOR` to 0.
         """
         section = self.db[:, first : first + SECTION_FRAMES]
-        return np.maximum(section - section.max(), np.float32(DB_FLOOR))
+        referred: FloatArray = np.maximum(section - section.max(), np.float32(DB_FLOOR))
+        return referred
 
 
 def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:

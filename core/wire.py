@@ -20,7 +20,7 @@ MAX_PAYLOAD: Final = 128 * 1024 * 1024
 
 
 def encode(message: Mapping[str, Any], *payloads: bytes) -> bytes:
-    """A message and its payloads as they are sent."""
+    """Put a message and its payloads into the form that is sent."""
     line = json.dumps({**message, "payloads": [len(payload) for payload in payloads]}).encode()
     return b"".join((line, b"\n", *payloads))
 
@@ -63,9 +63,7 @@ def hearing_to_wire(hearing: Hearing) -> tuple[dict[str, Any], list[bytes]]:
 def hearing_from_wire(message: Mapping[str, Any], payloads: list[bytes]) -> Hearing:
     """Read what `hearing_to_wire` gave."""
     picture, mel = payloads
-    return Hearing(
-        verdict_from_dict(message["verdict"]), picture or None, SongMel.from_bytes(mel) if mel else None
-    )
+    return Hearing(verdict_from_dict(message["verdict"]), picture or None, SongMel.from_bytes(mel) if mel else None)
 
 
 def verdict_from_dict(data: Mapping[str, Any]) -> Verdict:

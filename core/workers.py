@@ -79,6 +79,7 @@ class WorkerPool:
         self._slots: list[asyncio.Task[None]] = []
         self._first_ready: asyncio.Future[None] | None = None
         self._closing = False
+        self._unanswered: set[asyncio.Future[Hearing]] = set()
         self.ready_count = 0
         self.busy_count = 0
         self.restarts = 0
@@ -136,7 +137,7 @@ class WorkerPool:
         limits = DecodeLimits(
             self._settings.max_file_bytes, self._settings.max_duration_s, self._settings.job_timeout_s
         )
-        message = {"path": str(path.absolute()), "limits": asdict(limits)}
+        message = {"path": str(path.absolute()), "limits": asdict(limits)}  # noqa: ASYNC240 - asks no disk
         return await self._submit(message, (), name, wish or Wish(), progress)
 
     async def hear_again(
@@ -145,12 +146,11 @@ class WorkerPool:
         """Listen to a song whose spectrogram was kept; raises as `hear` does."""
         return await self._submit({}, (mel.to_bytes(),), name, wish or Wish(), progress)
 
-    async def close(self, timeout: float = 0) -> None:
-        """Take no new work, give running and waiting work `timeout` seconds, then end the workers."""
+    async def close(self, grace_s: float = 0) -> None:
+        """Take no new work, give running and waiting work `grace_s` seconds, then end the workers."""
         self._closing = True
-        deadline = time.monotonic() + timeout
-        while (self.busy_count or self.queued) and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        if self._unanswered:
+            await asyncio.wait(self._unanswered, timeout=grace_s)
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -179,6 +179,8 @@ class WorkerPool:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
             raise GenreGenieError(ErrorCode.BUSY) from None
+        self._unanswered.add(job.answer)
+        job.answer.add_done_callback(self._unanswered.discard)
         job.tell(Step.QUEUED, None)
         # Cancelling this await cancels the answer, and that tells the slot to stop the worker.
         return await job.answer
@@ -301,7 +303,10 @@ class WorkerPool:
                 return
 
     async def _stop(
-        self, process: Process, receiving: "asyncio.Future[tuple[dict[str, Any], list[bytes]]]", code: ErrorCode
+        self,
+        process: Process,
+        receiving: "asyncio.Future[tuple[dict[str, Any], list[bytes]]]",
+        code: ErrorCode,
     ) -> None:
         """Have the worker give its job up; kill it if it does not."""
         await _send(process, wire.encode({"do": "stop", "code": code.value}))
@@ -339,7 +344,7 @@ class WorkerPool:
 
 
 def _again(job: _Job | None) -> _Job | None:
-    """A job whose worker died is tried once more; after that it is what kills workers."""
+    """Try a job whose worker died once more; after that it is what kills workers."""
     if job is None or job.answer.done():
         return None
     job.attempts += 1
