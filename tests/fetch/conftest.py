@@ -1,0 +1,53 @@
+"""What the tests of fetching share."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from core.fetch.egress import Egress
+from core.settings import Settings
+from tests.fetch.servers import Server, running_server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """The one host that the settings of these tests allow."""
+    async with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+async def forbidden() -> AsyncIterator[Server]:
+    """A server that must never be reached: each test that uses it ends by looking at its connections."""
+    async with running_server() as running:
+        running.routes["*"] = lambda exchange: exchange.respond(b"the secrets of the house")
+        yield running
+        assert running.connections == 0
+
+
+@pytest.fixture
+async def egress(server: Server) -> AsyncIterator[Egress]:
+    async with Egress(allowed_hosts=[server.host], resolver=no_names) as running:
+        yield running
+
+
+async def no_names(host: str) -> list[str]:
+    """A resolver that knows nothing: these tests ask no one outside."""
+    raise OSError(f"{host} has no address")
+
+
+@pytest.fixture
+def settings(server: Server, tmp_path: Path) -> Settings:
+    return make_settings(server, tmp_path)
+
+
+@pytest.fixture
+def make(server: Server, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings with other limits."""
+    return lambda **changes: make_settings(server, tmp_path, **changes)
+
+
+def make_settings(server: Server, data_dir: Path, **changes: object) -> Settings:
+    values = {"allowed_hosts": server.host, "data_dir": data_dir, "job_timeout_s": 60.0, **changes}
+    return Settings.model_validate(values)
