@@ -66,12 +66,12 @@ class Jail:
     Attributes:
         read: files, or directories with all beneath, that it may read and run.
         write: likewise, to read and write.
-        network: whether it may use TCP at all.
+        ports: TCP ports that it may connect to; where there are none it has no TCP.
     """
 
     read: Sequence[Path] = ()
     write: Sequence[Path] = ()
-    network: bool = False
+    ports: Sequence[int] = ()
     limits: Limits = field(default_factory=Limits)
 
 
@@ -86,7 +86,7 @@ def command(argv: Sequence[str], jail: Jail) -> list[str]:
         "parent": os.getpid(),
         "read": read,
         "write": ["/dev/null", *(os.path.realpath(path) for path in jail.write)],
-        "network": jail.network,
+        "ports": list(jail.ports),
         "rlimits": jail.limits.rlimits(),
     }
     return [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(described), *argv]
@@ -186,8 +186,8 @@ def report() -> list[tuple[str, bool, str]]:
             f"Landlock {abi}" if abi else "needs Linux 5.13 or newer with Landlock",
         ),
         (
-            "no network for ffmpeg",
+            "no TCP for ffmpeg, none but the proxy's port for yt-dlp",
             abi >= 4,
-            f"Landlock {abi}" if abi >= 4 else "by ffmpeg's own protocol list only",
+            f"Landlock {abi}" if abi >= 4 else "needs Linux 6.7: by their own options only",
         ),
     ]

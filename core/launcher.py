@@ -25,13 +25,14 @@ LANDLOCK_ADD_RULE = 445
 LANDLOCK_RESTRICT_SELF = 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
+LANDLOCK_RULE_NET_PORT = 2
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE
 # Rights that came with each version of the ABI: files, refer, truncate, (network), device control.
 FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
-NET_RIGHTS = 3  # bind and connect TCP, from ABI 4
+BIND_TCP, CONNECT_TCP = 1, 2  # from ABI 4
 SCOPES = 3  # abstract Unix sockets and signals, from ABI 6
 
 EXIT_NOT_STARTED = 127
@@ -55,6 +56,12 @@ class PathBeneath(ctypes.Structure):
     _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
 
 
+class NetPort(ctypes.Structure):
+    """`struct landlock_net_port_attr`."""
+
+    _fields_ = [("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64)]
+
+
 def landlock_abi() -> int:
     """Version of the kernel's Landlock; 0 where there is none."""
     if not sys.platform.startswith("linux"):
@@ -64,8 +71,8 @@ def landlock_abi() -> int:
     return max(0, version)
 
 
-def restrict_files(read: list[str], write: list[str], network: bool) -> None:
-    """Leave the process the files beneath `read` (to read and run) and `write`; without `network`, no TCP.
+def restrict(read: list[str], write: list[str], ports: list[int]) -> None:
+    """Leave the process the files beneath `read` (to read and run) and `write`, and TCP to `ports` only.
 
     Raises:
         OSError: the kernel has Landlock but refused the rules; the program must not start then.
@@ -82,7 +89,7 @@ def restrict_files(read: list[str], write: list[str], network: bool) -> None:
         return result
 
     handled = FS_RIGHTS[min(abi, max(FS_RIGHTS))]
-    attributes = RulesetAttributes(handled, NET_RIGHTS if abi >= 4 and not network else 0, SCOPES if abi >= 6 else 0)
+    attributes = RulesetAttributes(handled, BIND_TCP | CONNECT_TCP if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = call(LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
     for paths, rights in ((read, EXECUTE | READ_FILE | READ_DIR), (write, handled & ~EXECUTE)):
@@ -95,6 +102,9 @@ def restrict_files(read: list[str], write: list[str], network: bool) -> None:
             rule = PathBeneath(rights & fitting & handled, descriptor)
             call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0)
             os.close(descriptor)
+    for port in ports if abi >= 4 else []:
+        open_port = NetPort(CONNECT_TCP, port)
+        call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_NET_PORT, ctypes.byref(open_port), 0)
     call(LANDLOCK_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 
@@ -129,7 +139,7 @@ def main() -> None:
     try:
         if sys.platform.startswith("linux"):
             die_with_parent(jail["parent"])
-            restrict_files(jail["read"], jail["write"], jail["network"])
+            restrict(jail["read"], jail["write"], jail["ports"])
         limit(jail["rlimits"])
         os.execv(program[0], program)  # noqa: S606 - no shell is what we want
     except OSError:
