@@ -48,6 +48,14 @@ _LOG_BYTES: Final = 1 << 16
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
 _AUDIO_STREAM = re.compile(r"^  Stream #0:\d+.*?: Audio: ", re.MULTILINE)
 _ANY_STREAM = re.compile(r"^  Stream #0:\d+", re.MULTILINE)
+_MOVING_PICTURE = re.compile(r"^  Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
+# What ffmpeg itself says begins a line with the name of a part of it; what a file's tags say never does.
+_GUESSED_DURATION = re.compile(r"^\[.*Estimating duration from bitrate", re.MULTILINE)
+_GUESSED_FORMAT = re.compile(r"^\[.*misdetection possible", re.MULTILINE)
+_CUT_OFF = re.compile(r"^\[.*(partial file|File ended prematurely)", re.MULTILINE)
+
+_LOUDEST: Final = 100.0
+"""Far beyond any codec's overshoot, and far from where a power overflows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +178,9 @@ class Decoding:
             self._stop.check()
         finally:
             timer.cancel()
-            jail.kill_group(process.pid)
-            process.wait()
+            if process.poll() is None:  # the number of one that has been waited for may be another's by now
+                jail.kill_group(process.pid)
+                process.wait()
             told.close()
             if process.stdout is not None:
                 process.stdout.close()
@@ -190,15 +199,19 @@ class Decoding:
         """Tell from ffmpeg's words why there are no samples, or fewer than announced."""
         if returncode == EXIT_NOT_STARTED:
             raise GenreGenieError(ErrorCode.INTERNAL)
-        if "misdetection possible" in told:  # a few bytes that look like MP3 among noise
+        if _GUESSED_FORMAT.search(told):  # a few bytes that look like MP3 among noise
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if decoded == 0:
             raise GenreGenieError(_why_nothing(told))
+        if self._is_cut_off(decoded, told) or returncode < 0:  # killed by one of its limits after it had begun
+            raise GenreGenieError(ErrorCode.DAMAGED)
+
+    def _is_cut_off(self, decoded: float, told: str) -> bool:
+        """Tell whether much of the announced sound is missing; a film's duration may be its picture's alone."""
         announced = self.announced
-        if announced.exact and announced.duration is not None and decoded < 0.9 * announced.duration - 1:
-            raise GenreGenieError(ErrorCode.DAMAGED)
-        if returncode < 0:  # killed by one of its limits after it had begun
-            raise GenreGenieError(ErrorCode.DAMAGED)
+        if announced.duration is None or not announced.exact or decoded >= 0.9 * announced.duration - 1:
+            return False
+        return not _MOVING_PICTURE.search(told) or bool(_CUT_OFF.search(told))
 
 
 def _minutes(seconds: float) -> str:
@@ -212,10 +225,11 @@ def opened(path: Path, max_bytes: int) -> Iterator[FileIO]:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):  # ValueError: a null byte in the name
         raise GenreGenieError(ErrorCode.NOT_FOUND) from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        os.close(descriptor)
+        raise GenreGenieError(ErrorCode.NOT_AUDIO)
     with FileIO(descriptor, "rb") as source:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
-            raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if status.st_size > max_bytes:
             raise GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=max_bytes // 1024**2)
         yield source
@@ -241,7 +255,7 @@ def _ffmpeg_command(limits: DecodeLimits, path: Path) -> list[str]:
 
 
 def _blocks(pipe: IO[bytes] | None) -> Iterator[FloatArray]:
-    """Read float32 samples; what is not a number counts as silence."""
+    """Read float32 samples; what is not a number counts as silence, what no converter could play is cut off."""
     if pipe is None:  # pragma: no cover - Popen was asked for a pipe
         return
     rest = b""
@@ -251,7 +265,7 @@ def _blocks(pipe: IO[bytes] | None) -> Iterator[FloatArray]:
         rest = data[whole:]
         if whole:
             block = np.frombuffer(data[:whole], "<f4")
-            yield block if np.isfinite(block).all() else np.nan_to_num(block, nan=0, posinf=0, neginf=0)
+            yield np.clip(np.nan_to_num(block, nan=0, posinf=0, neginf=0), -_LOUDEST, _LOUDEST)
 
 
 class _Log:
@@ -288,7 +302,7 @@ class _Log:
         if match is None:
             return Announced(None, exact=False)
         seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-        return Announced(seconds, exact="Estimating duration from bitrate" not in told)
+        return Announced(seconds, exact=_GUESSED_DURATION.search(told) is None)
 
     def close(self) -> None:
         self._thread.join(timeout=5)

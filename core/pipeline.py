@@ -224,6 +224,8 @@ def _segment_starts(recording: LogMel, wish: Wish) -> tuple[int, list[int]]:
     if wish.whole:
         return 0, recording.segment_starts()
     if wish.start is not None:
+        if not 0 <= wish.start < recording.duration:  # nor what is not a number
+            raise GenreGenieError(ErrorCode.TOO_SHORT, start=f"{wish.start:g}")
         first = to_frame(wish.start)
         starts = recording.segment_starts(first, SECTION_SEGMENTS)
         if not starts:

@@ -17,6 +17,7 @@ from core.constants import (
     POWER_MIN,
     SAMPLE_RATE,
     SECTION_FRAMES,
+    SECTION_SEGMENTS,
     SEGMENT_FRAMES,
     SEGMENT_SAMPLES,
     SEGMENT_TOLERANCE_SECONDS,
@@ -109,6 +110,7 @@ def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:
     """Cut segments out, each in dB below the loudest bin of its 30 s: the models' input.
 
     Every ten segments from the first on are one section with one loudest bin, also when the whole song is heard.
+    (Rounding may put a tenth segment's last frame one beyond its section: it is cut from the song for that.)
 
     Args:
         mel: the recording.
@@ -118,15 +120,11 @@ def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:
         float32 `(len(starts), N_MELS, SEGMENT_FRAMES)` from `DB_FLOOR` to 0.
     """
     cut = np.empty((len(starts), N_MELS, SEGMENT_FRAMES), np.float32)
-    for tens in range(0, len(starts), 10):
-        section_first = starts[tens]
-        section = mel.section_db(section_first)
-        for index in range(tens, min(tens + 10, len(starts))):
-            offset = starts[index] - section_first
-            piece = section[:, offset : offset + SEGMENT_FRAMES]
-            cut[index, :, : piece.shape[1]] = piece
-            cut[index, :, piece.shape[1] :] = DB_FLOOR
-    return cut
+    for tens in range(0, len(starts), SECTION_SEGMENTS):
+        loudest = mel.db[:, starts[tens] : starts[tens] + SECTION_FRAMES].max()
+        for index in range(tens, min(tens + SECTION_SEGMENTS, len(starts))):
+            cut[index] = mel.db[:, starts[index] : starts[index] + SEGMENT_FRAMES] - loudest
+    return np.clip(cut, DB_FLOOR, 0, out=cut)
 
 
 class MelStream:
