@@ -7,21 +7,21 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from core.classifier import model_file, read_card
 from core.constants import FRONT_END_VERSION
-from core.errors import ErrorCode, GenreGenieError
-from core.fetch.attachment import fetch_attachment
-from core.fetch.egress import Egress
-from core.fetch.link import fetch_link
-from core.fetch.outcome import Fetched
-from core.fetch.tmp import TemporaryFiles
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.pipeline import Hearing, Progress, Step, Wish
-from core.settings import Settings
+from core.settings import MIB, Settings
 from core.spectrogram import SongMel
 from core.verdict import Verdict
 from core.workers import WorkerPool
+
+if TYPE_CHECKING:  # who hears local files only does not wait for the network's libraries
+    from core.fetch.egress import Egress
+    from core.fetch.outcome import Fetched
+    from core.fetch.tmp import TemporaryFiles
 
 PARTIAL_FILES = 3
 """A link may lie on disk more than once while yt-dlp puts its pieces together."""
@@ -143,8 +143,8 @@ class Identifier:
         settings: Settings,
         *,
         pool: WorkerPool,
-        egress: Egress | None = None,
-        files: TemporaryFiles | None = None,
+        egress: "Egress | None" = None,
+        files: "TemporaryFiles | None" = None,
         cache: Cache | None = None,
     ) -> None:
         self._settings = settings
@@ -176,9 +176,9 @@ class Identifier:
         return replace(heard, verdict=replace(heard.verdict, elapsed=elapsed))
 
     @contextlib.asynccontextmanager
-    async def _fetched(self, source: Source, tell: Progress) -> AsyncIterator[Fetched]:
+    async def _fetched(self, source: Source, tell: Progress) -> AsyncIterator["Fetched | PathSource"]:
         if isinstance(source, PathSource):
-            yield Fetched(source.path)
+            yield source
             return
         if self._egress is None or self._files is None:
             raise GenreGenieError(ErrorCode.UNSUPPORTED_LINK)
@@ -189,6 +189,8 @@ class Identifier:
 
         limit = self._settings.max_file_bytes
         if isinstance(source, AttachmentSource):
+            from core.fetch.attachment import fetch_attachment
+
             with self._files.job(limit) as directory:
                 yield await fetch_attachment(
                     source.url,
@@ -200,12 +202,16 @@ class Identifier:
                     progress=received,
                 )
         elif isinstance(source, LinkSource):
+            from core.fetch.link import fetch_link
+
             with self._files.job(PARTIAL_FILES * limit) as directory:
                 yield await fetch_link(
                     source.url, directory, egress=self._egress, settings=self._settings, progress=received
                 )
 
-    async def _known_or_heard(self, request: Request, source: Fetched | MelSource, tell: Progress) -> Heard:
+    async def _known_or_heard(
+        self, request: Request, source: "Fetched | PathSource | MelSource", tell: Progress
+    ) -> Heard:
         key = None
         digest = source.sha256 if isinstance(source, MelSource) else await _sha256(source.path, self._settings)
         if self._cache is not None:
@@ -234,7 +240,7 @@ def _heard(hearing: Hearing, digest: str) -> Heard:
     return Heard(hearing.verdict, digest, hearing.picture, hearing.mel)
 
 
-def _labelled(heard: Heard, source: Source, fetched: Fetched, spent: float) -> Heard:
+def _labelled(heard: Heard, source: Source, fetched: "Fetched | PathSource", spent: float) -> Heard:
     """Put the asker's own names on an answer: none crosses from one request to another."""
     match source:
         case PathSource(path=path, name=name):
@@ -245,14 +251,16 @@ def _labelled(heard: Heard, source: Source, fetched: Fetched, spent: float) -> H
             called = url
         case MelSource(name=name):
             called = name
-    verdict = replace(
-        heard.verdict,
-        source=called,
-        title=fetched.title,
-        uploader=fetched.uploader,
-        note=fetched.note,
-        elapsed=replace(heard.verdict.elapsed, fetch=0.0 if isinstance(source, PathSource) else spent),
-    )
+    elapsed = heard.verdict.elapsed
+    verdict = replace(heard.verdict, source=called, title=None, uploader=None, note=None)
+    if not isinstance(fetched, PathSource):
+        verdict = replace(
+            verdict,
+            title=fetched.title,
+            uploader=fetched.uploader,
+            note=fetched.note,
+            elapsed=replace(elapsed, fetch=spent),
+        )
     return replace(heard, verdict=verdict)
 
 
@@ -270,3 +278,26 @@ def _digest(path: Path, max_bytes: int) -> str:
 
     with opened(path, max_bytes) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def open_fetching(stack: contextlib.AsyncExitStack, settings: Settings) -> "tuple[Egress, TemporaryFiles]":
+    """Open the way out and the place for what is fetched, until the stack is closed.
+
+    Raises:
+        ConfigurationError: the data directory cannot be written to.
+    """
+    from core.fetch.egress import Egress
+    from core.fetch.tmp import TemporaryFiles
+
+    try:
+        files = stack.enter_context(
+            TemporaryFiles(
+                settings.data_dir / "tmp",
+                quota=settings.max_tmp_mb * MIB,
+                min_free=settings.min_free_mb * MIB,
+            )
+        )
+    except OSError as error:
+        raise ConfigurationError(f"GENREGENIE_DATA_DIR cannot be written to: {error.strerror}") from None
+    egress = await stack.enter_async_context(Egress(allowed_hosts=settings.allowed_hosts, ca_file=settings.ca_file))
+    return egress, files

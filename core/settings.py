@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     """Longest song, seconds."""
     job_timeout_s: float = Field(default=120.0, ge=1.0, le=3_600.0)
     """Deadline for one song, seconds, from the start of its fetching; time in the queue is not counted."""
+    max_tmp_mb: int = Field(default=1_024, ge=1)
+    """Disk that fetched files may take all together, MiB."""
+    min_free_mb: int = Field(default=256, ge=0)
+    """Disk that stays free whatever is asked, MiB."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Private `host:port` pairs that fetching may reach, separated by commas."""
     ca_file: Path | None = None

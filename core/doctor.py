@@ -1,0 +1,166 @@
+"""`genregenie doctor`: what is there, what is missing, and the remedy."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import typer
+
+from core import jail
+from core.classifier import MODELS_DIR, MUSIC_MODEL, Classifier, model_file, shipped_models
+from core.errors import ConfigurationError
+from core.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
+from core.settings import MIB, Settings, load_settings
+from core.workers import WorkerPool
+
+WORKER_MB: Final = 130
+"""Resident memory of a warm worker."""
+
+OLD_YTDLP_DAYS: Final = 60
+"""Sites change faster than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: `ok` is False only where something does not work; a `remedy` may be advice too."""
+
+    ok: bool
+    what: str
+    remedy: str | None = None
+
+
+def doctor() -> None:
+    """Say what is there, what is missing, and the remedy for it.
+
+    Exit status: 0 when all that is needed is there, 1 when something is missing, 2 when settings do not fit.
+    """
+    raise typer.Exit(asyncio.run(_print_checks()))
+
+
+async def _print_checks() -> int:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    failed = False
+    async for check in all_checks():
+        mark, style = ("ok", "green") if check.ok else ("missing", "bold red")
+        line = Text(f"{mark:>7}", style=style).append(f"  {check.what}", style="")
+        console.print(line)
+        if check.remedy:
+            console.print(Text(f"         → {check.remedy}", style="yellow"))
+        failed = failed or not check.ok
+    return int(failed)
+
+
+async def all_checks() -> AsyncIterator[Check]:
+    """Check the settings, then everything that they lead to.
+
+    Raises:
+        ConfigurationError: settings do not fit.
+    """
+    settings = load_settings(Settings)
+    yield Check(True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield _ffmpeg()
+    yield _model(settings.model)
+    yield _music_model()
+    yield await _workers(settings)
+    yield _memory(settings)
+    yield _data_directory(settings)
+    for what, on, how in jail.report():
+        yield Check(True, f"protection: {what}: {'on' if on else 'not here'}{f' ({how})' if how else ''}")
+    for check in _links():
+        yield check
+
+
+def _ffmpeg() -> Check:
+    remedy = "install ffmpeg with the system's package manager, or `pip install imageio-ffmpeg`"
+    try:
+        path = ffmpeg_path()
+        bundled = path == _bundled()
+    except ConfigurationError as error:
+        return Check(False, f"ffmpeg: {error}", remedy)
+    version = ffmpeg_version(path)
+    which = "the one of imageio-ffmpeg" if bundled else path
+    return Check(version != "unknown", f"ffmpeg {version}, {which}", remedy if version == "unknown" else None)
+
+
+def _bundled() -> str | None:
+    with contextlib.suppress(ConfigurationError, ImportError):
+        return bundled_ffmpeg_path()
+    return None
+
+
+def _model(name: str | None) -> Check:
+    try:
+        model = Classifier(model_file(name)).name
+    except ConfigurationError as error:
+        return Check(False, f"model: {error}", "take the models/ of the release, or train one: `genregenie train`")
+    others = ", ".join(other for other in shipped_models() if other != model.name)
+    return Check(True, f"model {model.name} {model.version}{f' (also there: {others})' if others else ''}")
+
+
+def _music_model() -> Check:
+    path = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
+    if not path.is_file():
+        return Check(True, "no model that tells music from other sound: everything is taken for music")
+    try:
+        return Check(True, f"music or not: model {Classifier(path).name.version}")
+    except ConfigurationError as error:
+        return Check(False, f"model: {error}", "take the models/ of the release")
+
+
+async def _workers(settings: Settings) -> Check:
+    began = time.perf_counter()
+    try:
+        async with WorkerPool(settings, size=1) as pool:
+            await pool.ready()
+    except ConfigurationError as error:
+        return Check(False, f"workers: {error}")
+    return Check(True, f"a worker is warm after {time.perf_counter() - began:.1f} s; {settings.workers} will run")
+
+
+def _memory(settings: Settings) -> Check:
+    try:
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MIB
+    except (AttributeError, ValueError, OSError):
+        return Check(True, f"memory: {settings.workers * WORKER_MB} MB for the workers (free memory is not known here)")
+    needed = settings.workers * WORKER_MB
+    what = f"memory: {available} MB free, {needed} MB for {settings.workers} worker(s)"
+    return Check(available > needed, what, None if available > needed else "fewer GENREGENIE_WORKERS, or more memory")
+
+
+def _data_directory(settings: Settings) -> Check:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(settings.data_dir).free // MIB
+        writable = os.access(settings.data_dir, os.W_OK)
+    except OSError as error:
+        return Check(False, f"data directory: {error.strerror}", "set GENREGENIE_DATA_DIR to a folder of yours")
+    if not writable:
+        return Check(False, "data directory: not writable", "set GENREGENIE_DATA_DIR to a folder of yours")
+    short = free < settings.min_free_mb + settings.max_tmp_mb
+    return Check(True, f"data directory: {free} MB free", "free some disk" if short else None)
+
+
+def _links() -> list[Check]:
+    from core.fetch.link import javascript_runtime, ytdlp_version
+
+    version, age_days = ytdlp_version()
+    old = age_days > OLD_YTDLP_DAYS
+    upgrade = 'older than 60 days, and sites change: `pip install --upgrade "yt-dlp[default]"`' if old else None
+    runtime = javascript_runtime()
+    return [
+        Check(True, f"yt-dlp {version}", upgrade),
+        Check(
+            True,
+            f"JavaScript runtime for YouTube: {runtime or 'none'}",
+            None if runtime else "YouTube needs one: `pip install deno`",
+        ),
+    ]
