@@ -12,7 +12,7 @@ from core.spectrogram import FILTERBANK_FILE, FloatArray
 
 
 def mel_filterbank() -> FloatArray:
-    """Filters as float32 `(N_MELS, N_FFT // 2 + 1)`, area-normalised."""
+    """Return the filters as float32 `(N_MELS, N_FFT // 2 + 1)`, area-normalised."""
     filters: FloatArray = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=FMIN, fmax=FMAX)
     return filters
 

@@ -1,0 +1,1 @@
+"""GTZAN in, models out: the only package that imports TensorFlow, Keras and librosa."""

@@ -1,0 +1,190 @@
+"""Training: a recipe, a split and a seed become a network."""
+
+import csv
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from core.constants import DB_FLOOR, GENRES
+from training import networks
+from training.augment import Augmenter, Strength
+from training.gtzan import Gtzan
+from training.splits import Part, Split, with_stretched
+
+MONITORED: Final = "val_accuracy"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        network: makes it.
+        epochs: at most so many.
+        patience: epochs without a better validation accuracy after which training ends with the best epoch's
+            weights; None trains all epochs and keeps the last weights.
+        batch_size: segments a step.
+        stretched: whether the training tracks' time-stretched copies are added, as the study did.
+        strength: of the augmentation of random crops, on the fly; None learns from the segments as they are.
+        learning_rate: of Adam, or the peak of the cosine schedule where crops are augmented.
+    """
+
+    network: Callable[[], keras.Model]
+    epochs: int
+    patience: int | None
+    batch_size: int
+    stretched: bool = False
+    strength: Strength | None = None
+    learning_rate: float = 1e-3
+
+
+RECIPES: Final[dict[str, Recipe]] = {
+    "plain": Recipe(networks.study_cnn, epochs=14, patience=4, batch_size=32, learning_rate=2e-4),
+    "augmented": Recipe(networks.study_cnn, epochs=7, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
+    "genie": Recipe(
+        networks.genie_network, epochs=24, patience=None, batch_size=64, strength=Strength(), learning_rate=2e-3
+    ),
+}
+
+
+def strategy() -> tf.distribute.Strategy:
+    """Spread training over several machines (`TF_CONFIG`) or several GPUs where there are any."""
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def fit(recipe: Recipe, data: Gtzan, split: Split, folder: Path, verbose: int = 2) -> keras.Model:
+    """Train a network, or go on where an interrupted training stopped.
+
+    Args:
+        recipe: how.
+        data: the tracks.
+        split: what is learned from and chosen on; its seed is the training's.
+        folder: checkpoints, `history.csv` and the best weights; kept between calls.
+        verbose: 0 prints nothing, 1 a progress bar, 2 a line an epoch.
+
+    Returns:
+        The network with the weights that validation chose, or the last ones.
+    """
+    keras.utils.set_random_seed(split.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    train = training_batches(recipe, data, split)
+    valid = _segment_batches(split.valid, data, recipe.batch_size) if len(split.valid) else None
+    with scope():
+        model = recipe.network()
+        _compile(model, recipe, steps=recipe.epochs * int(train.cardinality()))
+    history = folder / "history.csv"
+    best = BestWeights(folder, history, recipe.patience) if recipe.patience is not None else None
+    callbacks: list[Any] = [keras.callbacks.CSVLogger(history, append=True)]
+    if best:
+        callbacks.append(best)
+    callbacks.append(keras.callbacks.BackupAndRestore(folder / "checkpoint", delete_checkpoint=False))
+    model.fit(train, validation_data=valid, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose)
+    if best:
+        model.load_weights(best.path)
+    return model
+
+
+def scope() -> AbstractContextManager[Any]:
+    """Variables made in it live where `strategy` wants them."""
+    context: AbstractContextManager[Any] = strategy().scope()
+    return context
+
+
+def training_batches(recipe: Recipe, data: Gtzan, split: Split) -> tf.data.Dataset:
+    """Batches of dB and one-hot genres, in another order each epoch."""
+    part = with_stretched(split.train) if recipe.stretched else split.train
+    if recipe.strength is None:
+        return _segment_batches(part, data, recipe.batch_size, shuffle_seed=split.seed)
+    genres = np.eye(len(GENRES), dtype=np.float32)[part.labels(data)]
+    batches = (
+        tf.data.Dataset.from_tensor_slices((part.track, genres))
+        .shuffle(len(part), seed=split.seed)
+        .batch(recipe.batch_size, drop_remainder=len(part) > recipe.batch_size)
+    )
+    seeds = tf.data.Dataset.random(split.seed, rerandomize_each_iteration=True).batch(2)
+    augmenter = Augmenter(data.frames, recipe.strength)
+    return tf.data.Dataset.zip(batches, seeds).map(lambda batch, seed: augmenter(batch[0], batch[1], seed)).prefetch(4)
+
+
+def _segment_batches(part: Part, data: Gtzan, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    genres = np.eye(len(GENRES), dtype=np.float32)[part.labels(data)]
+    segments = tf.data.Dataset.from_tensor_slices((part.segments(data), genres))
+    if shuffle_seed is not None:
+        segments = segments.shuffle(len(part), seed=shuffle_seed)
+    batches = segments.batch(batch_size).map(lambda mel, genre: (_dequantised(mel), genre))
+    return batches.prefetch(4)
+
+
+def _dequantised(mel: tf.Tensor) -> tf.Tensor:
+    """Do in the graph what `gtzan.to_db` does."""
+    return tf.cast(mel, tf.float32) * (-DB_FLOOR / 255) + DB_FLOOR
+
+
+def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+    if recipe.strength is None:
+        optimizer = keras.optimizers.Adam(recipe.learning_rate)
+        loss = keras.losses.CategoricalCrossentropy()
+    else:
+        warm_up = steps // 12
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, max(steps - warm_up, 1), warmup_target=recipe.learning_rate, warmup_steps=warm_up
+        )
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.08, use_ema=True, ema_momentum=0.995)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+
+
+class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+    """Keeps the best epoch's weights and stops when no better one comes, also across an interruption.
+
+    Args:
+        folder: where the weights are kept.
+        history: what `CSVLogger` writes, from which the epochs before an interruption are known.
+        patience: epochs without a better one.
+    """
+
+    def __init__(self, folder: Path, history: Path, patience: int) -> None:
+        super().__init__()
+        self.path = folder / "best.weights.h5"
+        self._patience = patience
+        self._values = _past_values(history)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Stop at once where the interrupted training was at its end."""
+        if self._waited() >= self._patience:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Compare."""
+        value = float((logs or {})[MONITORED])
+        if value > max(self._values.values(), default=-np.inf):
+            self.model.save_weights(self.path)
+        self._values[epoch] = value
+        if self._waited() >= self._patience:
+            self.model.stop_training = True
+
+    def _waited(self) -> int:
+        """Epochs since the best."""
+        if not self._values:
+            return 0
+        best = max(self._values, key=self._values.__getitem__)
+        return max(self._values) - best
+
+
+def _past_values(history: Path) -> dict[int, float]:
+    if not history.is_file():
+        return {}
+    with history.open(newline="") as lines:
+        return {int(row["epoch"]): float(row[MONITORED]) for row in csv.DictReader(lines)}
