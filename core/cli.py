@@ -20,8 +20,8 @@ from core.settings import Settings, load_settings
 from core.workers import WorkerPool
 
 _SUFFIXES: Final = (
-    "3gp aac ac3 aif aifc aiff amr ape asf au avi caf flac flv m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpeg mpg oga ogg ogv "
-    "opus snd tta wav webm wma wmv wv"
+    "3gp aac ac3 aif aifc aiff amr ape asf au avi caf flac flv m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpeg mpg oga ogg "
+    "ogv opus snd tta wav webm wma wmv wv"
 )
 MEDIA_SUFFIXES: Final = tuple(f".{suffix}" for suffix in _SUFFIXES.split())
 """What is heard when a folder is walked; a file that is named is heard whatever it is called."""
