@@ -35,7 +35,7 @@ def decode(line: bytes) -> tuple[dict[str, Any], list[int]]:
         ValueError: it is none.
     """
     message = json.loads(line)
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or "event" not in message and "do" not in message:
         raise ValueError("not a message")
     lengths = message.pop("payloads", [])
     if not all(isinstance(n, int) and 0 <= n <= MAX_PAYLOAD for n in lengths):

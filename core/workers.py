@@ -39,6 +39,10 @@ class _WorkerLostError(Exception):
     """The worker's process ended, or said something that it should not."""
 
 
+class _WorkerStoppedError(_WorkerLostError):
+    """We end the worker: it did not give its job up."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     message: dict[str, Any]
@@ -54,8 +58,21 @@ class _Job:
             self.answer.set_exception(error)
 
     def tell(self, step: Step, share: float | None) -> None:
-        if self.progress is not None and not self.answer.done():
+        if self.progress is None or self.answer.done():
+            return
+        try:
             self.progress(step, share)
+        except Exception:  # who asked is in trouble, not the worker, nor who asks next
+            log.exception("progress could not be told")
+            self.progress = None
+
+
+@dataclass(slots=True)
+class _Place:
+    """One place in the pool: the job at work in it, and how many of its workers in a row did not start."""
+
+    job: _Job | None = None
+    failed_starts: int = 0
 
 
 class WorkerPool:
@@ -79,6 +96,7 @@ class WorkerPool:
         self._slots: list[asyncio.Task[None]] = []
         self._first_ready: asyncio.Future[None] | None = None
         self._closing = False
+        self._unusable: ConfigurationError | None = None
         self._unanswered: set[asyncio.Future[Hearing]] = set()
         self.ready_count = 0
         self.busy_count = 0
@@ -155,8 +173,9 @@ class WorkerPool:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         self._slots.clear()
-        while not self._queue.empty():
-            self._queue.get_nowait().fail(GenreGenieError(ErrorCode.CANCELLED))
+        self._fail_waiting(GenreGenieError(ErrorCode.CANCELLED))
+        if self._first_ready and not self._first_ready.done():
+            self._first_ready.set_exception(ConfigurationError("the workers were ended before one was ready"))
 
     async def _submit(
         self,
@@ -166,8 +185,12 @@ class WorkerPool:
         wish: Wish,
         progress: Progress | None,
     ) -> Hearing:
-        if self._closing or not any(not slot.done() for slot in self._slots):
-            raise GenreGenieError(ErrorCode.BUSY if self._closing else ErrorCode.INTERNAL)
+        if self._unusable is not None:
+            raise self._unusable
+        if self._closing:
+            raise GenreGenieError(ErrorCode.BUSY)
+        if not self._slots:
+            raise RuntimeError("the pool is not started")
         job = _Job(
             {"do": "hear", "name": name, "wish": wire.wish_to_wire(wish), **message},
             payloads,
@@ -186,50 +209,74 @@ class WorkerPool:
         return await job.answer
 
     async def _slot(self) -> None:
-        """One place in the pool: keep a worker in it and give it jobs."""
-        failures, unfinished = 0, None
-        while True:
-            process = await self._spawn()
+        """Keep a worker in one place of the pool: a fresh one whenever it is lost."""
+        place = _Place()
+        try:
+            while True:
+                try:
+                    await self._employ(place)
+                except _WorkerStoppedError:
+                    pass
+                except _WorkerLostError as lost:
+                    log.warning("a worker was lost: %s", lost)
+                except ConfigurationError as error:
+                    if not self._was_ready:
+                        self._give_up(error)
+                        return
+                    log.error("a worker cannot start: %s", error)
+                except Exception:
+                    log.exception("a worker was lost")
+                self.restarts += 1
+                place.job = _again(place.job)
+                if place.failed_starts >= MAX_START_FAILURES and self.ready_count == 0:
+                    if not self._was_ready:
+                        self._give_up(ConfigurationError("workers end at start; see the log"))
+                        return
+                    self._fail_waiting(GenreGenieError(ErrorCode.INTERNAL))
+                await asyncio.sleep(_pause(place.failed_starts))
+        finally:
+            if place.job is not None:
+                place.job.fail(self._unusable or GenreGenieError(ErrorCode.CANCELLED))
+
+    async def _employ(self, place: _Place) -> None:
+        """Start a worker and give it jobs until it is lost.
+
+        Raises:
+            _WorkerLostError: it is; `place` has the job that it had.
+            ConfigurationError: it has no model to use.
+        """
+        place.failed_starts += 1
+        process = await self._spawn()
+        try:
+            await self._handshake(process)
+            place.failed_starts = 0
+            self.ready_count += 1
             try:
-                await self._handshake(process)
-                failures = 0
-                self.ready_count += 1
                 if self._first_ready and not self._first_ready.done():
                     self._first_ready.set_result(None)
-                try:
-                    while True:
-                        job = unfinished or await self._queue.get()
-                        unfinished = job
-                        await self._work(process, job)
-                        unfinished = None
-                finally:
-                    self.ready_count -= 1
-            except ConfigurationError as error:
-                self._give_up(error, unfinished)
-                return
-            except _WorkerLostError as lost:
-                self.restarts += 1
-                unfinished = _again(unfinished)
-                if process.returncode is None and str(lost) != "stopped":
-                    log.warning("a worker was lost: %s", lost)
-                if self.ready_count == 0 and failures >= MAX_START_FAILURES:
-                    self._give_up(ConfigurationError("workers end at start; see the log"), unfinished)
-                    return
-                failures += 1
-                await asyncio.sleep(0 if failures <= 1 else min(30.0, 2.0**failures / 4))
-            except asyncio.CancelledError:
-                if unfinished is not None:
-                    unfinished.fail(GenreGenieError(ErrorCode.CANCELLED))
-                raise
+                while True:
+                    place.job = place.job or await self._queue.get()
+                    await self._work(process, place.job)
+                    place.job = None
             finally:
-                await _end(process)
+                self.ready_count -= 1
+        finally:
+            await _end(process)
 
-    def _give_up(self, error: ConfigurationError, unfinished: _Job | None) -> None:
+    @property
+    def _was_ready(self) -> bool:
+        """Whether a worker was ever warm: what fails after that may pass."""
+        ready = self._first_ready
+        return ready is not None and ready.done() and not ready.cancelled() and ready.exception() is None
+
+    def _give_up(self, error: ConfigurationError) -> None:
         log.error("workers cannot start: %s", error)
+        self._unusable = error
         if self._first_ready and not self._first_ready.done():
             self._first_ready.set_exception(error)
-        if unfinished is not None:
-            unfinished.fail(error)
+        self._fail_waiting(error)
+
+    def _fail_waiting(self, error: Exception) -> None:
         while not self._queue.empty():
             self._queue.get_nowait().fail(error)
 
@@ -248,15 +295,18 @@ class WorkerPool:
             arguments.append(self._settings.model)
         confined = jail.Jail(read=(Path(os.sep),), limits=jail.Limits(open_files=None))
         noisy = log.isEnabledFor(10)
-        return await asyncio.create_subprocess_exec(
-            *jail.command(arguments, confined),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=None if noisy else asyncio.subprocess.DEVNULL,
-            env=environment,
-            limit=wire.MAX_LINE,
-            **jail.group_options(),
-        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                *jail.command(arguments, confined),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=None if noisy else asyncio.subprocess.DEVNULL,
+                env=environment,
+                limit=wire.MAX_LINE,
+                **jail.group_options(),
+            )
+        except OSError as error:  # no memory or no process left
+            raise _WorkerLostError(f"not started: {error.strerror}") from None
 
     async def _handshake(self, process: Process) -> None:
         try:
@@ -278,7 +328,12 @@ class WorkerPool:
             job.deadline = time.monotonic() + job.timeout_s
         self.busy_count += 1
         try:
-            await _send(process, wire.encode(job.message, *job.payloads))
+            try:
+                async with asyncio.timeout(max(0.0, job.deadline - time.monotonic())):
+                    await _send(process, wire.encode(job.message, *job.payloads))
+            except TimeoutError:
+                job.fail(GenreGenieError(ErrorCode.TIMEOUT))
+                raise _WorkerStoppedError from None
             await self._follow(process, job)
         finally:
             self.busy_count -= 1
@@ -316,7 +371,7 @@ class WorkerPool:
                 while message["event"] == "progress":
                     message, _ = await _receive(process)
         except TimeoutError:
-            raise _WorkerLostError("stopped") from None
+            raise _WorkerStoppedError from None
 
     def _settle(self, job: _Job, message: dict[str, Any], payloads: list[bytes]) -> bool:
         """Take one event; True when it was the job's last."""
@@ -354,6 +409,11 @@ def _again(job: _Job | None) -> _Job | None:
     return job
 
 
+def _pause(failed_starts: int) -> float:
+    """Seconds before the next worker: none after one that had been at work."""
+    return 0.0 if failed_starts <= 1 else min(30.0, 2.0**failed_starts / 4)
+
+
 async def _send(process: Process, data: bytes) -> None:
     if process.stdin is None:  # pragma: no cover - it was started with a pipe
         raise _WorkerLostError("no pipe")
@@ -373,7 +433,7 @@ async def _receive(process: Process) -> tuple[dict[str, Any], list[bytes]]:
         return message, [await process.stdout.readexactly(length) for length in lengths]
     except (asyncio.IncompleteReadError, ConnectionError):
         raise _WorkerLostError("gone") from None
-    except (asyncio.LimitOverrunError, ValueError):
+    except (asyncio.LimitOverrunError, ValueError, TypeError, RecursionError):
         raise _WorkerLostError("said something that is no message") from None
 
 
