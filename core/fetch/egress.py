@@ -264,15 +264,16 @@ class Egress:
                 task.add_done_callback(permit.tasks.discard)
                 permit.take_connection()
                 await self._answer(client, request, permit)
+                await client.finish()
+        except _ClientGoneError:
+            pass  # it has heard enough, or was killed
         except RefusedError as error:
             await self._refuse(client, error.reason, permit)
         except TimeoutError:
             await self._refuse(client, Refusal.TIME, permit)
         except (OSError, h11.ProtocolError):
-            # The server or the client broke off, or did not speak HTTP.
+            # The server broke off, or one of the two did not speak HTTP.
             await self._refuse(client, Refusal.UNREACHABLE, permit)
-        else:
-            await client.finish()
         finally:
             client.abort()
 
@@ -353,13 +354,11 @@ class Egress:
 
     async def _upload(self, client: "_Client", server: "_Server") -> None:
         await server.write(client.connection.trailing_data[0])
-        while data := await client.reader.read(_CHUNK_BYTES):
+        while data := await client.read():
             await server.write(data)
         server.write_eof()
 
-    async def _forward(
-        self, client: "_Client", server: "_Server", request: h11.Request, target: Target
-    ) -> None:
+    async def _forward(self, client: "_Client", server: "_Server", request: h11.Request, target: Target) -> None:
         """Send one plain request, built from its parsed parts, and carry the answer back."""
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
         headers = [
@@ -392,16 +391,20 @@ class Egress:
         if permit is not None:
             permit.refusals[reason] += 1
         logger.debug("refused: %s", reason)
-        with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
+        with contextlib.suppress(_ClientGoneError, TimeoutError, h11.ProtocolError):
             async with asyncio.timeout(1.0):
                 await client.refuse(_STATUS[reason])
+
+
+class _ClientGoneError(Exception):
+    """The client has broken off; nobody is left to tell."""
 
 
 class _Client:
     """The side of a connection that faces one of our own clients."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
+        self._reader = reader
         self.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._writer = writer
 
@@ -416,15 +419,24 @@ class _Client:
 
     async def next_event(self) -> Received:
         while (event := self.connection.next_event()) is h11.NEED_DATA:
-            self.connection.receive_data(await self.reader.read(_CHUNK_BYTES))
+            self.connection.receive_data(await self.read())
         return event
+
+    async def read(self) -> bytes:
+        try:
+            return await self._reader.read(_CHUNK_BYTES)
+        except OSError:
+            raise _ClientGoneError from None
 
     async def send(self, event: h11.Event) -> None:
         await self.write(self.connection.send(event) or b"")
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError:
+            raise _ClientGoneError from None
 
     async def refuse(self, status: int) -> None:
         """Say no, unless an answer has begun: that one breaks off, so that nobody takes it for whole."""
@@ -439,8 +451,11 @@ class _Client:
 
     async def finish(self) -> None:
         """Close once everything written has been taken."""
-        self._writer.close()
-        await self._writer.wait_closed()
+        try:
+            self._writer.close()
+            await self._writer.wait_closed()
+        except OSError:
+            raise _ClientGoneError from None
 
     def abort(self) -> None:
         self._writer.transport.abort()
