@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import sys
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -85,6 +87,8 @@ def classify(
     settings = load_settings(Settings)
     if model is not None:
         settings = settings.model_copy(update={"model": model})
+    # Every answer tells what went wrong; the log adds to it only where it is asked for.
+    logging.basicConfig(level=logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL)
     request = Request(PathSource(Path()), whole=whole, start=start, picture=picture is not None)
     try:
         failed = asyncio.run(_classify(inputs, request, settings, workers, as_json, picture))
@@ -128,7 +132,9 @@ async def _identifier(
     """Open a way out only where there is a link to fetch."""
     if not any(isinstance(item.source, LinkSource) for item in found):
         return Identifier(settings, pool=pool)
-    egress, files = await open_fetching(stack, settings)
+    # Whoever asks once, from any folder, wants no data directory there.
+    private = stack.enter_context(tempfile.TemporaryDirectory(prefix="genregenie-"))
+    egress, files = await open_fetching(stack, settings.model_copy(update={"data_dir": Path(private)}))
     return Identifier(settings, pool=pool, egress=egress, files=files)
 
 
