@@ -98,12 +98,7 @@ async def _download(
     async with (
         session,
         # The signature is over the address as it stands; a redirect would lead away from Discord's hosts.
-        session.get(
-            URL(url, encoded=True),
-            allow_redirects=False,
-            proxy=egress.url,
-            proxy_auth=aiohttp.BasicAuth(*egress.credentials(permit)),
-        ) as response,
+        session.get(URL(url, encoded=True), allow_redirects=False, proxy=egress.url_with_secret(permit)) as response,
     ):
         if response.status != 200:
             raise permit_error(permit, settings) or GenreGenieError(ErrorCode.UNAVAILABLE)

@@ -209,10 +209,6 @@ class Egress:
             context.load_verify_locations(self.ca_file)
         return context
 
-    def credentials(self, permit: Permit) -> tuple[str, str]:
-        """Return user name and password that the proxy wants from a job."""
-        return _USER, permit.secret
-
     def url_with_secret(self, permit: Permit) -> str:
         """Return the URL with the job's secret in it: never for a command line, an environment or a log."""
         return f"http://{_USER}:{permit.secret}@127.0.0.1:{self.port}"

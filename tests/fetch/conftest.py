@@ -1,5 +1,6 @@
 """What the tests of fetching share."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from core.fetch.egress import Egress
 from core.settings import Settings
+from tests.fetch.certificates import Authority, make_authority
+from tests.fetch.media import tones
 from tests.fetch.servers import Server, running_server
 
 
@@ -35,6 +38,27 @@ async def egress(server: Server) -> AsyncIterator[Egress]:
 async def no_names(host: str) -> list[str]:
     """A resolver that knows nothing: these tests ask no one outside."""
     raise OSError(f"{host} has no address")
+
+
+@pytest.fixture(scope="session")
+def song(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Eight seconds of tones as an MP3."""
+    return tones(tmp_path_factory.mktemp("song"), "song.mp3", 8.0, "-b:a", "64k").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make certificates with")
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A job's own directory."""
+    path = tmp_path / "job"
+    path.mkdir()
+    return path
 
 
 @pytest.fixture

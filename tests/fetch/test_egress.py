@@ -23,8 +23,8 @@ async def permit(egress: Egress) -> AsyncIterator[Permit]:
 
 
 def authorization(egress: Egress, permit: Permit) -> str:
-    name, password = egress.credentials(permit)
-    return "Proxy-Authorization: Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+    assert permit.secret in egress.url_with_secret(permit)
+    return "Proxy-Authorization: Basic " + base64.b64encode(f"any:{permit.secret}".encode()).decode()
 
 
 async def ask(egress: Egress, permit: Permit, first_line: str, *headers: str, body: str = "") -> bytes:
