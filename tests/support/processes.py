@@ -1,0 +1,57 @@
+"""Processes that tests watch: which there are, and whether they are gone."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import psutil
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def living_children(pid: int | None = None) -> list[psutil.Process]:
+    """All that a process (this one by default) has started, and they have, and that still runs."""
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [child for child in children if is_alive(child)]
+
+
+def is_ffmpeg(process: psutil.Process) -> bool:
+    """Whether a process is an ffmpeg (and not the launcher that is about to become one)."""
+    try:
+        return process.name().startswith("ffmpeg")
+    except psutil.NoSuchProcess:
+        return False
+
+
+def ffmpegs(pid: int | None = None) -> list[psutil.Process]:
+    """The ffmpegs at work beneath a process."""
+    return [child for child in living_children(pid) if is_ffmpeg(child)]
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 15, what: str = "it") -> None:
+    """Wait for something to be so.
+
+    Raises:
+        AssertionError: it was not so in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds:g} s"
+        time.sleep(0.01)
+
+
+async def eventually(holds: Callable[[], object], seconds: float = 15, what: str = "it") -> None:
+    """`wait_until`, while the event loop runs."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds:g} s"
+        await asyncio.sleep(0.01)
