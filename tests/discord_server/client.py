@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from unittest.mock import patch
 
@@ -70,13 +70,6 @@ async def connected(bot: SmallBot, server: Discord, *, token: str | None = None)
             ready.cancel()
             await bot.close()
             await asyncio.gather(running, ready, return_exceptions=True)
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until the client has come so far."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - the library has no event for each of these
-            await asyncio.sleep(0.01)
 
 
 def picture(name: str = "chart.png") -> discord.File:

@@ -16,6 +16,8 @@ class Fault:
     delay_s: float = 0.0
     cut: bool = False
     """The connection ends without an answer."""
+    carried_out: bool = False
+    """Only the answer is lost: what was asked for is done."""
 
 
 @dataclass

@@ -31,7 +31,7 @@ MEMBERS_MAY = Permissions(
 ).value
 """What `@everyone` may in a new server."""
 
-VIEW = Permissions(view_channel=True).value
+EVERYTHING = Permissions.all().value
 ADMINISTRATOR = Permissions(administrator=True).value
 
 
@@ -180,7 +180,7 @@ class Guild:
         for role in member.roles:
             allowed |= role.permissions
         if user is self.owner or allowed & ADMINISTRATOR:
-            return Permissions.all().value
+            return EVERYTHING
         if user.id in channel.overwrites:
             overwrite = channel.overwrites[user.id]
             allowed = (allowed & ~overwrite.deny) | overwrite.allow
@@ -265,6 +265,7 @@ class Message:
     """The one user who sees an ephemeral message."""
     interaction: Payload | None = None
     """Metadata of the interaction that it replies to."""
+    nonce: str | None = None
     reactions: dict[str, list[User]] = field(default_factory=lambda: defaultdict(list))
     reactions_ever: list[str] = field(default_factory=list)
     deleted: bool = False

@@ -6,8 +6,9 @@ import aiohttp
 import discord
 import pytest
 
-from tests.discord_server.client import SmallBot, connected, eventually
+from tests.discord_server.client import SmallBot, connected
 from tests.discord_server.server import Discord
+from tests.support.processes import eventually
 
 
 async def test_a_client_gets_ready_with_its_servers_and_channels() -> None:

@@ -7,9 +7,10 @@ import pytest
 from discord import app_commands
 
 from tests.discord_server.cdn import File
-from tests.discord_server.client import SmallBot, connected, eventually, picture
+from tests.discord_server.client import SmallBot, connected, picture
 from tests.discord_server.model import Guild, User
 from tests.discord_server.server import Discord
+from tests.support.processes import eventually
 
 SONG = File("song.ogg", b"OggS" + bytes(1000))
 

@@ -3,9 +3,10 @@ import discord
 import pytest
 
 from tests.discord_server.cdn import File
-from tests.discord_server.client import SmallBot, connected, eventually, picture
+from tests.discord_server.client import SmallBot, connected, picture
 from tests.discord_server.ratelimits import Limit
 from tests.discord_server.server import Discord
+from tests.support.processes import eventually
 
 
 async def test_a_bot_hears_a_voice_message_reacts_answers_and_takes_the_reaction_back() -> None:
@@ -155,3 +156,13 @@ async def test_a_download_can_break_off(properties: dict[str, int]) -> None:
         [upload] = server.post_message(guild.channels[0], guild.owner, files=[file]).files
         with pytest.raises(aiohttp.ClientPayloadError):
             await (await session.get(upload.url)).read()
+
+
+async def test_a_message_whose_answer_is_lost_is_not_sent_twice() -> None:
+    async with Discord() as server:
+        channel = server.guild("Vinyl").channels[0]
+        async with connected(SmallBot(), server) as bot:
+            server.fail("create_message", status=502, carried_out=True)
+            await bot.get_partial_messageable(channel.id).send("rock", nonce=7)
+            assert [m.content for m in server.messages_of_bot(channel)] == ["rock"]
+            assert [e.status for e in server.exchanges("create_message")] == [502, 200]

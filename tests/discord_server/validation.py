@@ -89,6 +89,8 @@ def check_message(payload: Payload, *, new_files: Collection[str], kept_files: d
         form.need(False, key, "unknown key")
     if payload.get("content") is not None:
         form.text(payload["content"], "content", 2000)
+    if payload.get("nonce") is not None:
+        form.text(str(payload["nonce"]), "nonce", 25)
     flags = payload.get("flags") or 0
     form.need(isinstance(flags, int) and not flags & ~SENDABLE_FLAGS, "flags", "cannot be set by a bot")
     names = _check_attachments(form, payload.get("attachments"), list(new_files), kept_files)

@@ -11,7 +11,7 @@ from tests.discord_server.faults import Faults
 from tests.discord_server.gateway import Gateway
 from tests.discord_server.interactions import Interaction
 from tests.discord_server.journal import Journal
-from tests.discord_server.model import Channel, Guild, Message, User, snowflake
+from tests.discord_server.model import EVERYTHING, Channel, Guild, Message, User, snowflake
 from tests.discord_server.ratelimits import RateLimits
 
 PRIVILEGED = {"message_content": 1 << 18, "members": 1 << 14, "presences": 1 << 12}
@@ -72,7 +72,7 @@ class World:
 
     def bot_permissions(self, channel: Channel) -> int:
         if channel.guild is None:
-            return Permissions.all().value
+            return EVERYTHING
         if channel.guild.id not in self.guilds:
             return 0
         return channel.guild.permissions(self.bot, channel)

@@ -81,14 +81,17 @@ class _Endpoint:
         if self.name not in WITHOUT_TOKEN and request.headers.get("Authorization") != f"Bot {self.world.token}":
             return _json(401, {"message": "401: Unauthorized", "code": 0})
         fault = self.world.faults.next(self.name)
+        exchange.injected = fault is not None
         if fault:
-            exchange.injected = True
-            if faulty := await _suffer(request, fault):
+            await asyncio.sleep(fault.delay_s)
+            if not fault.carried_out and (faulty := _faulty(request, fault)):
                 return faulty
         allowance = self.world.rate_limits.take(self.name, self._major(request))
         if allowance.retry_after is not None:
             return _too_many(allowance.retry_after, allowance.headers, is_global=allowance.is_global)
         result = await self.handler(self.world, request, form)
+        if fault and fault.carried_out and (faulty := _faulty(request, fault)):
+            return faulty
         return _json(200 if result is not None else 204, result, allowance.headers)
 
     def _major(self, request: web.Request) -> str:
@@ -98,8 +101,8 @@ class _Endpoint:
         return ""
 
 
-async def _suffer(request: web.Request, fault: Fault) -> web.StreamResponse | None:
-    await asyncio.sleep(fault.delay_s)
+def _faulty(request: web.Request, fault: Fault) -> web.StreamResponse | None:
+    """Return the answer that the fault puts in place of the right one, if it does."""
     if fault.cut:
         if request.transport:
             request.transport.abort()

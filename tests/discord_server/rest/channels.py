@@ -76,8 +76,20 @@ async def create_message(world: World, request: web.Request, form: Form) -> Payl
         _need(world, channel, "attach_files")
     if payload.get("embeds"):
         _need(world, channel, "embed_links")
-    reply_to = _referenced(world, channel, payload.get("message_reference"))
-    return new_message(world, channel, form, reply_to=reply_to).payload()
+    sent = _sent_before(world, channel, payload)
+    if sent is None:
+        reply_to = _referenced(world, channel, payload.get("message_reference"))
+        sent = new_message(world, channel, form, reply_to=reply_to)
+    return sent.payload() | {"nonce": payload.get("nonce")}
+
+
+def _sent_before(world: World, channel: Channel, payload: Payload) -> Message | None:
+    """Return the message that an earlier attempt with the same nonce has sent, if the nonce is enforced."""
+    nonce = payload.get("nonce")
+    if not payload.get("enforce_nonce") or nonce is None:
+        return None
+    own = (m for m in channel.messages.values() if m.author is world.bot and m.nonce == str(nonce))
+    return next(own, None)
 
 
 def _referenced(world: World, channel: Channel, reference: Payload | None) -> Message | None:

@@ -52,6 +52,7 @@ def new_message(
         reply_to=reply_to,
         only_for=only_for if flags & EPHEMERAL else None,
         interaction=interaction,
+        nonce=None if payload.get("nonce") is None else str(payload["nonce"]),
     )
     world.add_message(message)
     return message
