@@ -1,0 +1,93 @@
+"""`bot`, `invite`, `backup` and `corrections`; `genregenie.py` mounts them."""
+
+import asyncio
+import csv
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from bot.settings import BotSettings
+from core.settings import load_settings
+
+if TYPE_CHECKING:
+    from bot.store import Correction
+
+corrections = typer.Typer(no_args_is_help=True)
+
+
+def bot() -> None:
+    """Run the Discord bot until SIGTERM or Ctrl+C.
+
+    Exit status: 0 when it was told to stop, 2 when it cannot start as it is set up.
+    """
+    from bot.serve import serve
+
+    asyncio.run(serve(load_settings(BotSettings)))
+
+
+def invite() -> None:
+    """Print the link that invites the bot to a server, with just the permissions that it needs."""
+    from bot.checks import invite_link
+
+    typer.echo(asyncio.run(invite_link(load_settings(BotSettings))))
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; with --restore, the copy.")],
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put the copy in the database's place; stop the bot first.")
+    ] = False,
+) -> None:
+    """Copy the database to a file; safe while the bot runs.
+
+    Exit status: 0 when the copy is complete and sound, 2 when it could not be made.
+    """
+    from bot.backup import back_up, put_back
+
+    settings = load_settings(BotSettings)
+    typer.echo(put_back(settings, file) if restore else back_up(settings, file))
+
+
+@corrections.callback()
+def _corrections() -> None:
+    """Members' corrections as a table, for those who train."""
+
+
+@corrections.command("export")
+def export(
+    file: Annotated[Path | None, typer.Argument(help="CSV file; standard output without one.")] = None,
+) -> None:
+    """Write a line for each: song's hash, heard as, said to be, model, day. Members are not named."""
+    from core.errors import ConfigurationError
+
+    rows = asyncio.run(_corrections_of(load_settings(BotSettings)))
+    if file is None:
+        _write(rows, sys.stdout)
+        return
+    try:
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            _write(rows, stream)
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}") from None
+
+
+async def _corrections_of(settings: BotSettings) -> list["Correction"]:
+    from bot.store import Store
+
+    store = Store(settings)
+    try:
+        await store.open()
+        return await store.corrections()
+    finally:
+        await store.close()
+
+
+def _write(rows: list["Correction"], stream: TextIO) -> None:
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(("sha256", "heard_as", "said", "model", "day"))
+    for row in rows:
+        day = datetime.fromtimestamp(row.corrected_at, UTC).date().isoformat()
+        table.writerow((row.sha256, row.heard_as, row.said, row.model, day))

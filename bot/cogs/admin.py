@@ -1,0 +1,263 @@
+"""`/genregenie`: what a server's admin sets and sees."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.delivery import NO_MENTIONS
+from bot.permissions import FOR_DROPPED_AUDIO, in_channel, missing, notice
+from bot.phrases import phrase
+from bot.replies import genre_name
+from bot.store import Stats, StoreError
+from core.i18n import best_locale, locales, translate
+
+if TYPE_CHECKING:
+    from bot.client import GenreGenie
+
+Interaction = discord.Interaction["GenreGenie"]
+AnyChannel = app_commands.AppCommandChannel | app_commands.AppCommandThread
+AUTOMATIC = "auto"
+MAX_LISTED = 40
+"""Channels that one message names."""
+
+
+class Admin(commands.Cog):
+    """The admin's commands; Discord shows them to those who may manage the server."""
+
+    root = app_commands.Group(
+        name=phrase("genregenie.name"),
+        description=phrase("genregenie.description"),
+        default_permissions=discord.Permissions(manage_guild=True),
+        guild_only=True,
+    )
+    channel = app_commands.Group(name=phrase("channel.name"), description=phrase("channel.description"), parent=root)
+    privacy = app_commands.Group(name=phrase("privacy.name"), description=phrase("privacy.description"), parent=root)
+
+    def __init__(self, bot: "GenreGenie") -> None:
+        self.bot = bot
+        self.store = bot.desk.store
+
+    async def cog_app_command_error(
+        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
+    ) -> None:
+        """Tell the admin when the database failed; the rest is the tree's."""
+        if isinstance(error, app_commands.CommandInvokeError) and isinstance(error.original, StoreError):
+            await self._say(interaction, translate("bot.admin.not-saved", interaction.locale.value))
+            interaction.extras["told"] = True
+
+    @channel.command(name=phrase("channel.on.name"), description=phrase("channel.on.description"))
+    @app_commands.rename(channel=phrase("option.channel.name"))
+    @app_commands.describe(channel=phrase("option.channel.description"))
+    async def channel_on(self, interaction: Interaction, channel: AnyChannel | None = None) -> None:
+        """Switch dropped audio on."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        guild_id, locale = _guild_id(interaction), interaction.locale.value
+        channel_id = channel.id if channel else interaction.channel_id or 0
+        await self.store.switch_channel(guild_id, channel_id, on=True)
+        lines = [translate("bot.admin.channel-on", locale, channel=f"<#{channel_id}>")]
+        if not self.bot.reads_messages:
+            lines.append(translate("bot.admin.no-intent", locale))
+        known = interaction.guild.get_channel_or_thread(channel_id) if interaction.guild else None
+        if known is not None:
+            lines.append(notice(missing(in_channel(known), FOR_DROPPED_AUDIO), locale) or "")
+        await self._say(interaction, "\n".join(filter(None, lines)))
+
+    @channel.command(name=phrase("channel.off.name"), description=phrase("channel.off.description"))
+    @app_commands.rename(channel=phrase("option.channel.name"))
+    @app_commands.describe(channel=phrase("option.channel.description"))
+    async def channel_off(self, interaction: Interaction, channel: AnyChannel | None = None) -> None:
+        """Switch dropped audio off."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        channel_id = channel.id if channel else interaction.channel_id or 0
+        await self.store.switch_channel(_guild_id(interaction), channel_id, on=False)
+        text = translate("bot.admin.channel-off", interaction.locale.value, channel=f"<#{channel_id}>")
+        await self._say(interaction, text)
+
+    @channel.command(name=phrase("channel.list.name"), description=phrase("channel.list.description"))
+    async def channel_list(self, interaction: Interaction) -> None:
+        """List the channels that are on."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        locale = interaction.locale.value
+        channels = self.store.listening_channels(_guild_id(interaction))
+        listed = ", ".join(f"<#{channel_id}>" for channel_id in channels[:MAX_LISTED])
+        if len(channels) > MAX_LISTED:
+            listed += ", …"
+        text = (
+            translate("bot.admin.channels", locale, channels=listed)
+            if channels
+            else translate("bot.admin.no-channels", locale)
+        )
+        if not self.bot.reads_messages:
+            text += "\n" + translate("bot.admin.no-intent", locale)
+        await self._say(interaction, text)
+
+    @root.command(name=phrase("limits.name"), description=phrase("limits.description"))
+    @app_commands.rename(
+        longest=phrase("limits.longest.name"),
+        cooldown=phrase("limits.cooldown.name"),
+        places=phrase("limits.places.name"),
+        reset=phrase("limits.reset.name"),
+    )
+    @app_commands.describe(
+        longest=phrase("limits.longest.description"),
+        cooldown=phrase("limits.cooldown.description"),
+        places=phrase("limits.places.description"),
+        reset=phrase("limits.reset.description"),
+    )
+    async def limits(
+        self,
+        interaction: Interaction,
+        longest: app_commands.Range[float, 0.1, 360.0] | None = None,
+        cooldown: app_commands.Range[int, 0, 86_400] | None = None,
+        places: app_commands.Range[int, 1, 10_000] | None = None,
+        reset: bool = False,
+    ) -> None:
+        """Set or show the limits."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        guild_id = _guild_id(interaction)
+        own = self.store.guild(guild_id)
+        if reset:
+            own = replace(own, max_duration_s=None, cooldown_s=None, places=None)
+        if longest is not None:
+            own = replace(own, max_duration_s=longest * 60)
+        if cooldown is not None:
+            own = replace(own, cooldown_s=float(cooldown))
+        if places is not None:
+            own = replace(own, places=places)
+        if own != self.store.guild(guild_id):
+            await self.store.save_guild(own)
+        host = self.bot.settings
+        effective = host.limits.tightened(own.places, own.cooldown_s)
+        text = translate(
+            "bot.admin.limits",
+            interaction.locale.value,
+            longest=f"{min(own.max_duration_s or host.max_duration_s, host.max_duration_s) / 60:g}",
+            cooldown=f"{effective.cooldown_s:g}",
+            places=effective.per_group,
+        )
+        await self._say(interaction, text)
+
+    @root.command(name=phrase("links.name"), description=phrase("links.description"))
+    @app_commands.rename(state=phrase("links.state.name"))
+    @app_commands.describe(state=phrase("links.state.description"))
+    @app_commands.choices(
+        state=[
+            app_commands.Choice(name=phrase("links.on"), value="on"),
+            app_commands.Choice(name=phrase("links.off"), value="off"),
+        ]
+    )
+    async def links(self, interaction: Interaction, state: str) -> None:
+        """Allow links or not."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        own = self.store.guild(_guild_id(interaction))
+        await self.store.save_guild(replace(own, links=state == "on"))
+        await self._say(interaction, translate(f"bot.admin.links-{state}", interaction.locale.value))
+
+    @root.command(name=phrase("language.name"), description=phrase("language.description"))
+    @app_commands.rename(language=phrase("language.option.name"))
+    @app_commands.describe(language=phrase("language.option.description"))
+    @app_commands.choices(
+        language=[
+            app_commands.Choice(name=phrase("language.auto"), value=AUTOMATIC),
+            *(app_commands.Choice(name=translate("bot.language", name), value=name) for name in locales()),
+        ]
+    )
+    async def language(self, interaction: Interaction, language: str) -> None:
+        """Set the language of public replies."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        own = self.store.guild(_guild_id(interaction))
+        chosen = None if language == AUTOMATIC else best_locale(language)
+        await self.store.save_guild(replace(own, language=chosen))
+        preferred = interaction.guild_locale.value if interaction.guild_locale else None
+        name = translate("bot.language", chosen or best_locale(preferred))
+        await self._say(interaction, translate("bot.admin.language", interaction.locale.value, language=name))
+
+    @root.command(name=phrase("stats.name"), description=phrase("stats.description"))
+    async def stats(self, interaction: Interaction) -> None:
+        """Show what was asked here."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        stats = await self.store.stats(_guild_id(interaction))
+        await self._say(interaction, _stats_text(stats, interaction.locale.value, self.bot.settings.retention_days))
+
+    @privacy.command(name=phrase("privacy.show.name"), description=phrase("privacy.show.description"))
+    async def privacy_show(self, interaction: Interaction) -> None:
+        """Say what is stored."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        settings = self.bot.settings
+        text = translate(
+            "bot.admin.privacy",
+            interaction.locale.value,
+            days=settings.retention_days,
+            correction_days=settings.correction_days,
+            grace_days=settings.grace_days,
+            mb=settings.store_mb,
+        )
+        await self._say(interaction, text)
+
+    @privacy.command(name=phrase("privacy.forget.name"), description=phrase("privacy.forget.description"))
+    @app_commands.rename(what=phrase("privacy.forget.what.name"), member=phrase("privacy.forget.member.name"))
+    @app_commands.describe(
+        what=phrase("privacy.forget.what.description"), member=phrase("privacy.forget.member.description")
+    )
+    @app_commands.choices(
+        what=[
+            app_commands.Choice(name=phrase("privacy.forget.server"), value="server"),
+            app_commands.Choice(name=phrase("privacy.forget.one"), value="member"),
+        ]
+    )
+    async def privacy_forget(self, interaction: Interaction, what: str, member: discord.User | None = None) -> None:
+        """Delete what is stored of the server or of a member."""
+        if not await self.bot.acknowledge(interaction, private=True):
+            return
+        guild_id, locale = _guild_id(interaction), interaction.locale.value
+        if what == "server":
+            await self.store.forget_guild(guild_id)
+            text = translate("bot.admin.forgot-server", locale)
+        elif member is None:
+            text = translate("bot.admin.which-member", locale)
+        else:
+            await self.store.forget_member(guild_id, member.id)
+            text = translate("bot.admin.forgot-member", locale, member=member.mention)
+        await self._say(interaction, text)
+
+    async def _say(self, interaction: Interaction, text: str) -> None:
+        await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
+
+
+def _guild_id(interaction: Interaction) -> int:
+    """Server of a command that only servers have."""
+    return interaction.guild_id or 0
+
+
+def _stats_text(stats: Stats, locale: str, days: int) -> str:
+    asked = sum(stats.outcomes.values())
+    answered = stats.outcomes.get("verdict", 0)
+    lines = [
+        translate(
+            "bot.admin.stats",
+            locale,
+            days=days,
+            asked=asked,
+            answered=answered,
+            failed=asked - answered,
+            corrections=stats.corrections,
+        )
+    ]
+    failures = [f"{code} {n}" for code, n in stats.outcomes.items() if code != "verdict"]
+    if failures:
+        lines.append(translate("bot.admin.stats-failures", locale, reasons=", ".join(failures)))
+    if stats.genres:
+        genres = ", ".join(f"{genre_name(genre, locale)} {n}" for genre, n in stats.genres.items())
+        lines.append(translate("bot.admin.stats-genres", locale, genres=genres))
+    return "\n".join(lines)
