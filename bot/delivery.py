@@ -27,7 +27,7 @@ UNKNOWN_INTERACTION: Final = 10062
 INVALID_TOKEN: Final = 50027
 TOKEN_IS_GONE: Final = (UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_TOKEN)
 
-Channel = discord.abc.MessageableChannel
+Channel = discord.abc.Messageable
 NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError, discord.DiscordServerError)
 
 
