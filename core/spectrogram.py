@@ -32,8 +32,8 @@ FILTERBANK_FILE: Final = Path(__file__).with_name("mel_filterbank.npz")
 STORED_RANGE_DB: Final = 120.0
 """dB below the loudest bin that a stored spectrogram spans: 80 for a section that is 40 quieter than the loudest."""
 
-_BLOCK_FRAMES: Final = 256
-"""Frames that are transformed at a time: 2 MB of windowed samples, whatever the length of the song."""
+_BLOCK_FRAMES: Final = 64
+"""Frames that are transformed at a time: half a megabyte of windowed samples, which stays in a core's own cache."""
 
 
 @cache

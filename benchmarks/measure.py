@@ -1,0 +1,139 @@
+"""Seconds and memory of processes, and figures side by side."""
+
+import contextlib
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+MB: Final = 1_000_000
+SAMPLE_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process from start to end: wall seconds, and the peak of the largest process among it and its children."""
+
+    seconds: float
+    largest_mb: float
+
+
+def timed(command: Sequence[str]) -> Run:
+    """Run a command to its end without watching it, which would cost it time. Unix only.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    # The kernel counts in KiB, and over all children that were waited for it tells the largest.
+    return Run(seconds, usage.ru_maxrss * 1024 / MB)
+
+
+def tree_peak_mb(command: Sequence[str]) -> float:
+    """Run a command and give the peak of its processes' resident memory, summed: shared pages count for each."""
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0.0
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            peak = max(peak, sum(resident_mb(member) for member in (process, *process.children(recursive=True))))
+        time.sleep(SAMPLE_SECONDS)
+    return peak
+
+
+def resident_mb(process: psutil.Process) -> float:
+    """Resident memory of a process; 0 when it has ended."""
+    try:
+        return float(process.memory_info().rss) / MB
+    except psutil.Error:
+        return 0.0
+
+
+def proportional_mb(process: psutil.Process) -> float:
+    """Proportional set size of a process, where a page that n processes share counts as an n-th; Linux only."""
+    try:
+        return float(process.memory_full_info().pss) / MB
+    except psutil.Error:
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several runs of the same: their median, and the least and the most."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    def text(self, unit: str, digits: int = 2) -> str:
+        """Write it as `1.20 s (1.10-1.40)`."""
+        low, high = f"{min(self.values):.{digits}f}", f"{max(self.values):.{digits}f}"
+        spread = f" ({low}-{high})" if low != high else ""
+        return f"{self.median:.{digits}f} {unit}{spread}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of a table.
+
+    Attributes:
+        what: what was measured.
+        reference: the other side's value, in words; empty where there is none.
+        ours: our value, in words.
+        result: what the goal is about: a ratio or a value, in words.
+        goal: in words.
+        met: whether it is reached; None where there is no goal.
+    """
+
+    what: str
+    reference: str
+    ours: str
+    result: str
+    goal: str = ""
+    met: bool | None = None
+
+
+def table(figures: Sequence[Figure], reference: str) -> str:
+    """Write figures as a Markdown table; `reference` heads the other side's column."""
+    lines = [f"| | {reference} | GenreGenie | result | wanted |", "|---|---|---|---|---|"]
+    for figure in figures:
+        missed = " (missed)" if figure.met is False else ""
+        cells = (figure.what, figure.reference, figure.ours, f"**{figure.result}**", figure.goal + missed)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Say what was measured on."""
+    memory = psutil.virtual_memory().total / 1024**3
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, load {load:.1f} at the start"
+
+
+def write_between(path: Path, name: str, text: str) -> None:
+    """Put a text between a file's marker comments `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+
+    Raises:
+        ValueError: the file does not have both, in that order.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    old = path.read_text("utf-8")
+    before, found, rest = old.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{path} has no {begin} … {end}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")

@@ -1,0 +1,219 @@
+"""Speed and memory against the study's own way: `python -m benchmarks.speed [start|song|throughput|memory]...`.
+
+All parts take a few minutes. Both sides run one after the other in turns, so that what else the machine does meets
+both; goals are ratios where they can be. Unix only.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import psutil
+import typer
+
+from benchmarks.measure import Figure, Spread, machine, resident_mb, table, timed, tree_peak_mb, write_between
+from benchmarks.songs import ROOT, make_clips, make_song, origin
+from core.classifier import shipped_models
+from core.identify import Heard, Identifier, PathSource, Request
+from core.settings import Settings, load_settings
+from core.verdict import Elapsed
+from core.workers import WorkerPool
+
+ONLY_IMPORTS: Final = (sys.executable, "-c", "import tensorflow, librosa")
+CLASSIFY: Final = (sys.executable, "-m", "genregenie", "classify", "--json")
+
+START_RUNS: Final = 5
+SONG_RUNS: Final = 9
+THROUGHPUT_FILES: Final = 50
+THROUGHPUT_RUNS: Final = 3
+MEMORY_SAMPLE_S: Final = 0.01
+
+
+class Part(StrEnum):
+    """What can be measured apart."""
+
+    START = "start"
+    SONG = "song"
+    THROUGHPUT = "throughput"
+    MEMORY = "memory"
+
+
+def start(folder: Path) -> list[Figure]:
+    """Process start to verdict for a 30 s clip, against only importing TensorFlow and librosa."""
+    clip = make_clips(folder, 1)[0]
+    ours_command = (*CLASSIFY, str(clip))
+    for command in (ONLY_IMPORTS, ours_command):  # read from disk once
+        timed(command)
+    theirs, ours = zip(*((timed(ONLY_IMPORTS), timed(ours_command)) for _ in range(START_RUNS)), strict=True)
+    their_seconds, our_seconds = _spread(run.seconds for run in theirs), _spread(run.seconds for run in ours)
+    their_mb, our_mb = _spread(run.largest_mb for run in theirs), _spread(run.largest_mb for run in ours)
+    faster, smaller = their_seconds.median / our_seconds.median, their_mb.median / our_mb.median
+    their_tree, our_tree = tree_peak_mb(ONLY_IMPORTS), tree_peak_mb(ours_command)
+    what = "process start to verdict for 30 s (reference: only `import tensorflow, librosa`)"
+    return [
+        Figure(what, their_seconds.text("s"), our_seconds.text("s"), f"{faster:.1f}×", "≥ 6×", faster >= 6),
+        Figure(
+            "its peak memory, largest process",
+            their_mb.text("MB", 0),
+            our_mb.text("MB", 0),
+            f"{smaller:.1f}×",
+            "≥ 5×",
+            smaller >= 5,
+        ),
+        Figure(
+            "its peak memory, all processes summed",
+            f"{their_tree:.0f} MB",
+            f"{our_tree:.0f} MB",
+            f"{their_tree / our_tree:.1f}×",
+        ),
+    ]
+
+
+def song(folder: Path) -> list[Figure]:
+    """Hear a 3-minute MP3, warm: seconds by step."""
+    elapsed = asyncio.run(_hear_song(make_song(folder / "three.mp3", 180)))
+    decode = _spread(1000 * run.decode for run in elapsed)
+    features = _spread(1000 * run.features for run in elapsed)
+    classify = _spread(1000 * run.classify for run in elapsed)
+    rest = _spread(1000 * (run.total - run.decode) for run in elapsed)
+    steps = f"decoding {decode.text('ms', 0)}, features {features.text('ms', 0)}, model {classify.text('ms', 0)}"
+    result = rest.text("ms", 0)
+    return [Figure("warm, a 3-minute MP3: all but decoding", "", steps, result, "≤ 150 ms", rest.median <= 150)]
+
+
+async def _hear_song(path: Path) -> list[Elapsed]:
+    settings = load_settings(Settings)
+    async with WorkerPool(settings, size=1) as pool:
+        identifier = Identifier(settings, pool=pool)
+        request = Request(PathSource(path))
+        await identifier.identify(request)
+        return [(await identifier.identify(request)).verdict.elapsed for _ in range(SONG_RUNS)]
+
+
+def throughput(folder: Path) -> list[Figure]:
+    """Hear fifty clips, warm: the reference, two workers, one worker."""
+    clips = make_clips(folder, THROUGHPUT_FILES)
+    reference, two, one = [], [], []
+    for _ in range(THROUGHPUT_RUNS):
+        reference.append(len(clips) / _reference_seconds(clips))
+        two.append(len(clips) / asyncio.run(_pool_seconds(clips, 2)))
+        one.append(len(clips) / asyncio.run(_pool_seconds(clips, 1)))
+    theirs, ours, alone = _spread(reference), _spread(two), _spread(one)
+    faster, scaling = ours.median / theirs.median, ours.median / alone.median
+    return [
+        Figure(
+            f"warm, {len(clips)} files of 30 s, 2 workers",
+            theirs.text("files/s", 1),
+            ours.text("files/s", 1),
+            f"{faster:.1f}×",
+            "≥ 8×",
+            faster >= 8,
+        ),
+        Figure(
+            "2 workers against 1",
+            f"1 worker: {alone.text('files/s', 1)}",
+            ours.text("files/s", 1),
+            f"{scaling:.2f}×",
+            "≥ 1.7×",
+            scaling >= 1.7,
+        ),
+    ]
+
+
+def _reference_seconds(clips: Sequence[Path]) -> float:
+    command = (sys.executable, "-m", "benchmarks.reference", *map(str, clips))
+    told = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return float(json.loads(told)["seconds"])
+
+
+async def _pool_seconds(clips: Sequence[Path], workers: int) -> float:
+    settings = load_settings(Settings)
+    async with WorkerPool(settings, size=workers) as pool:
+        identifier = Identifier(settings, pool=pool)
+        while pool.ready_count < workers:
+            await asyncio.sleep(0.05)
+        # Each worker's first song reads the ffmpeg program and makes its tables.
+        await asyncio.gather(*(identifier.identify(Request(PathSource(clip))) for clip in clips[: 2 * workers]))
+        began = time.perf_counter()
+        await asyncio.gather(*(identifier.identify(Request(PathSource(clip))) for clip in clips))
+        return time.perf_counter() - began
+
+
+def memory(folder: Path) -> list[Figure]:
+    """Resident memory of a warm worker during and after a 15-minute song, with each shipped model."""
+    path = make_song(folder / "fifteen.mp3", 900)
+    figures = []
+    for model in shipped_models() or [None]:
+        settings = load_settings(Settings)
+        if model is not None:
+            settings = settings.model_copy(update={"model": model})
+        during, after, name = asyncio.run(_worker_memory(path, settings))
+        figures.append(
+            Figure(
+                f"resident memory of a worker, 15-minute song, model `{name}`",
+                "",
+                f"during {during:.0f} MB, after {after:.0f} MB",
+                f"{during:.0f} / {after:.0f} MB",
+                "≤ 160 / 130 MB",
+                during <= 160 and after <= 130,
+            )
+        )
+    return figures
+
+
+async def _worker_memory(path: Path, settings: Settings) -> tuple[float, float, str]:
+    async with WorkerPool(settings, size=1) as pool:
+        await pool.ready()
+        # The only child of this process that is ready for work; its ffmpeg is its own child.
+        worker = next(child for child in psutil.Process().children() if "core.worker" in child.cmdline())
+        identifier = Identifier(settings, pool=pool)
+        heard, peak = await _watched(identifier.identify(Request(PathSource(path))), worker)
+        return peak, resident_mb(worker), heard.verdict.model.name
+
+
+async def _watched(hearing: Coroutine[Any, Any, Heard], process: psutil.Process) -> tuple[Heard, float]:
+    """Await a hearing and give the peak of a process's memory meanwhile."""
+    task = asyncio.create_task(hearing)
+    peak = 0.0
+    while not task.done():
+        peak = max(peak, resident_mb(process))
+        await asyncio.wait((task,), timeout=MEMORY_SAMPLE_S)
+    return task.result(), peak
+
+
+def _spread(values: Iterable[float]) -> Spread:
+    return Spread(tuple(values))
+
+
+def main(
+    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; everything by default.")] = None,
+    out: Annotated[Path, typer.Option("--json", help="Where the figures go.")] = Path(".reports/speed.json"),
+    readme: Annotated[bool, typer.Option("--readme", help="Write the table into README.md.")] = False,
+) -> None:
+    """Measure, print a Markdown table and keep the figures as JSON."""
+    measured_on = f"{machine()}; songs made from {origin()}"
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="genregenie-speed-") as folder:
+        for part in parts or list(Part):
+            print(f"measuring {part.value} …", file=sys.stderr, flush=True)
+            figures += {Part.START: start, Part.SONG: song, Part.THROUGHPUT: throughput, Part.MEMORY: memory}[part](
+                Path(folder)
+            )
+    text = f"{table(figures, 'reference')}\n\nMeasured on {measured_on}; medians, ranges in brackets."
+    print(text)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
+    if readme:
+        write_between(ROOT / "README.md", "benchmarks", text)
+
+
+if __name__ == "__main__":
+    typer.run(main)
