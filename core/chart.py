@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.constants import DB_FLOOR, FMAX, N_MELS, SECTION_FRAMES, seconds_to_frame
 from core.i18n import translate
 from core.spectrogram import FloatArray, LogMel
-from core.verdict import Verdict
+from core.verdict import Section, Verdict
 
 WIDTH: Final = 1000
 HEIGHT: Final = 520
@@ -62,10 +62,22 @@ def draw(verdict: Verdict, recording: LogMel, locale: str = "en") -> bytes:
     pen = ImageDraw.Draw(image)
     _draw_heading(pen, verdict, locale)
     _draw_votes(pen, verdict, locale)
-    first, last = seconds_to_frame(verdict.section.start), seconds_to_frame(verdict.section.end)
-    spectrogram = _coloured(_reduced(recording, first, last))
-    image.paste(spectrogram.resize((_PLOT_WIDTH, _MEL_BOTTOM - _MEL_TOP), Image.Resampling.BILINEAR), (_LEFT, _MEL_TOP))
+    mel = _drawn(recording, verdict.section)
+    image.paste(mel.resize((_PLOT_WIDTH, _MEL_BOTTOM - _MEL_TOP), Image.Resampling.BILINEAR), (_LEFT, _MEL_TOP))
     _draw_axes(pen, verdict)
+    return _png(image)
+
+
+def spectrogram(recording: LogMel, section: Section) -> bytes:
+    """Draw the spectrogram of a section alone, without axes.
+
+    Returns:
+        A PNG, one pixel for each frame and band (of a long section, the loudest of some frames each).
+    """
+    return _png(_drawn(recording, section))
+
+
+def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=6)
     return out.getvalue()
@@ -135,6 +147,10 @@ def _reduced(recording: LogMel, first: int, last: int) -> FloatArray:
     kept = db.shape[1] // step * step
     reduced: FloatArray = db[:, :kept].reshape(N_MELS, -1, step).max(axis=2)
     return reduced
+
+
+def _drawn(recording: LogMel, section: Section) -> Image.Image:
+    return _coloured(_reduced(recording, seconds_to_frame(section.start), seconds_to_frame(section.end)))
 
 
 def _coloured(db: FloatArray) -> Image.Image:
