@@ -23,7 +23,7 @@ LINK: Final = re.compile(r"https?://[^\s<>|]+", re.IGNORECASE)
 def attachment_item(attachment: discord.Attachment, locale: str) -> Item:
     """Make an item of an attachment; a voice message has a name that people know."""
     name = translate("bot.voice-message", locale) if attachment.is_voice_message() else attachment.filename
-    return Item(AttachmentSource(attachment.url, attachment.filename, attachment.size), name)
+    return Item(AttachmentSource(attachment.url, name, attachment.size), name)
 
 
 def is_audio(attachment: discord.Attachment) -> bool:
