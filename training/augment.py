@@ -58,7 +58,8 @@ def shift_table(semitones: float) -> NDArray[np.float32]:
     factors = 2 ** (np.linspace(-semitones, semitones, count) / 12)
     sources = librosa.hz_to_mel(centres[np.newaxis] / factors[:, np.newaxis])
     step = mels[1] - mels[0]
-    return np.clip((sources - mels[0]) / step, 0, N_MELS - 1).astype(np.float32)
+    positions: NDArray[np.float32] = np.clip((sources - mels[0]) / step, 0, N_MELS - 1).astype(np.float32)
+    return positions
 
 
 def _equaliser_curves() -> NDArray[np.float32]:

@@ -34,7 +34,8 @@ class Baseline:
         """Shares of the genres `(n, 10)`: the softmax of the decision values, which are no true probabilities."""
         values = self._machine.decision_function(statistics(mel))
         powers = np.exp(values - values.max(axis=1, keepdims=True))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return shares
 
 
 def fit_baseline(data: Gtzan, part: Part, seed: int = 0) -> Baseline:

@@ -14,8 +14,8 @@ from core.verdict import Segment, tally
 RESAMPLES: Final = 2_000
 CALIBRATION_BINS: Final = 5
 
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,9 @@ def measure(
     names, first, of_track = np.unique(tracks, return_index=True, return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
     track_labels = labels[first]
-    right = np.bincount(of_track, told == labels, len(names))
+    right = np.bincount(of_track, told == labels, len(names)).astype(float)
     count = np.bincount(of_track, minlength=len(names)).astype(float)
-    nats = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1))
+    nats: FloatArray = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1))
     lost = np.bincount(of_track, nats, len(names))
     voted = vote(temper(probabilities, temperature), labels, tracks) if songs else None
     vote_right = (voted.genre == voted.labels).astype(float) if voted else None

@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,10 +71,6 @@ class Card:
     threshold: float | None = None
     notes: str = ""
     precision: str = "int8"
-
-    def with_(self, **changes: object) -> "Card":
-        """Copy it with some entries changed."""
-        return replace(self, **changes)
 
     def to_json(self, content: bytes) -> dict[str, Any]:
         """Return the card of a model's file."""

@@ -4,8 +4,8 @@ librosa's Slaney filters (Slaney, Auditory Toolbox, 1998), made once and read by
 needs neither librosa nor a second writing of them.
 """
 
-import librosa
 import numpy as np
+from librosa.filters import mel
 
 from core.constants import FMAX, FMIN, N_FFT, N_MELS, SAMPLE_RATE
 from core.spectrogram import FILTERBANK_FILE, FloatArray
@@ -13,7 +13,7 @@ from core.spectrogram import FILTERBANK_FILE, FloatArray
 
 def mel_filterbank() -> FloatArray:
     """Return the filters as float32 `(N_MELS, N_FFT // 2 + 1)`, area-normalised."""
-    filters: FloatArray = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=FMIN, fmax=FMAX)
+    filters: FloatArray = mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=FMIN, fmax=FMAX)
     return filters
 
 

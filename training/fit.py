@@ -47,7 +47,7 @@ class Recipe:
 
 RECIPES: Final[dict[str, Recipe]] = {
     "plain": Recipe(networks.study_cnn, epochs=14, patience=4, batch_size=32, learning_rate=2e-4),
-    "augmented": Recipe(networks.study_cnn, epochs=7, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
+    "augmented": Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
     "genie": Recipe(
         networks.genie_network, epochs=24, patience=None, batch_size=64, strength=Strength(), learning_rate=2e-3
     ),

@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +22,12 @@ from core.constants import (
     FRONT_END_VERSION,
     GENRES,
     N_MELS,
-    SAMPLE_RATE,
     SECTION_FRAMES,
-    SECTION_SECONDS,
     SEGMENT_FRAMES,
     segment_frame,
 )
-from core.spectrogram import log_mel
+from core.errors import GenreGenieError
+from training.listen import hear, in_parallel
 
 FAULTY: Final = {"jazz.00054": "its file is damaged in every copy in circulation"}
 """Tracks that are named and left out."""
@@ -87,7 +85,8 @@ def to_db(mel: NDArray[np.uint8]) -> NDArray[np.float32]:
 def to_uint8(db: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Quantise dB from `DB_FLOOR` to 0: off by at most 0.16 dB."""
     scaled = (db - np.float32(DB_FLOOR)) * np.float32(_FULL_SCALE / -DB_FLOOR)
-    return np.clip(np.rint(scaled), 0, _FULL_SCALE).astype(np.uint8)
+    stored: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, _FULL_SCALE).astype(np.uint8)
+    return stored
 
 
 def segment_count(rate: float = 1.0) -> int:
@@ -120,7 +119,8 @@ def cut(mel: NDArray[np.uint8], segment: int, rate: float = 1.0) -> NDArray[np.u
     right = np.minimum(left + 1, SECTION_FRAMES - 1)
     weight = (position - left).astype(np.float32)
     mixed = mel[..., left] * (1 - weight) + mel[..., right] * weight
-    return np.rint(mixed).astype(np.uint8)
+    stretched: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return stretched
 
 
 def load(path: Path, workers: int | None = None) -> Gtzan:
@@ -171,13 +171,10 @@ def track_mel(path: Path) -> NDArray[np.uint8] | str:
     Returns:
         uint8 `(N_MELS, SECTION_FRAMES)`, or a reason.
     """
-    import librosa
-
     try:
-        samples, _ = librosa.load(path, sr=SAMPLE_RATE, mono=True, duration=SECTION_SECONDS)
-    except Exception as error:  # whatever the decoder raises, the track is left out by name
-        return f"unreadable ({type(error).__name__})"
-    mel = log_mel([samples.astype(np.float32)])
+        mel = hear(path)
+    except GenreGenieError as error:
+        return str(error)
     if mel.n_frames < SECTION_FRAMES:
         return f"only {mel.duration:.1f} s long"
     return to_uint8(mel.section_db(0))
@@ -230,7 +227,5 @@ def _compute(files: dict[str, Path], cache: Path, workers: int | None) -> None:
 
 
 def _spectrograms(paths: list[Path], workers: int | None) -> Iterator[NDArray[np.uint8] | str]:
-    with ProcessPoolExecutor(workers) as pool:
-        yield from progress_bar(
-            pool.map(track_mel, paths, chunksize=4), "Spectrograms", total=len(paths), transient=True
-        )
+    with in_parallel(workers) as pool:
+        yield from progress_bar(pool.map(track_mel, paths), "Spectrograms", total=len(paths), transient=True)

@@ -1,6 +1,7 @@
 """From a request on the command line to files: a model with its card, or its figures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,13 +76,13 @@ def make_model(
         model, card, segments, lambda answers: float((answers.argmax(axis=1) == labels).mean())
     )
     raw = export.run(content, card, segments)
-    card = card.with_(temperature=evaluate.fit_temperature(raw, labels, split.valid.track), precision=precision)
+    card = replace(card, temperature=evaluate.fit_temperature(raw, labels, split.valid.track), precision=precision)
     folder = out / Path(name).parent
     written = export.write(folder, card, content)
     metrics = {}
     for side in ("valid", "test") if test else ("valid",):
         metrics[side] = summary(measure_model(str(written), path, split_name, seed, side, lists, out / "figures"))
-    return export.write(folder, card.with_(metrics={str(split_name): metrics}), content)
+    return export.write(folder, replace(card, metrics={str(split_name): metrics}), content)
 
 
 def _inherited(card: "Card", out: Path) -> "Card":
@@ -90,7 +91,8 @@ def _inherited(card: "Card", out: Path) -> "Card":
     if not evidence.is_file():
         raise FileNotFoundError(f"{evidence} is missing: train genie --split filtered first")
     held_out = json.loads(evidence.read_text())
-    return card.with_(
+    return replace(
+        card,
         temperature=held_out["temperature"],
         metrics=held_out["metrics"],
         notes=f"Trained on all tracks that are no known faults, by the recipe of {HELD_OUT}: temperature and figures "
@@ -137,7 +139,7 @@ def measure_model(
     """
     data = load(path)
     classifier = None if model == BASELINE else Classifier(model_file(model))
-    card = classifier.card.described if classifier else {"split": SplitName.TRACK, "seed": 0}
+    card: dict[str, Any] = classifier.card.described if classifier else {"split": "track", "seed": 0}
     split = make_split(split_name or SplitName(card["split"]), data, card["seed"] if seed is None else seed, lists)
     part: Part = getattr(split, side)
     if not len(part):
@@ -177,3 +179,38 @@ def _baseline(data: Gtzan, split: Split, part: Part) -> NDArray[np.float32]:
     from training.baseline import fit_baseline
 
     return fit_baseline(data, split.train, split.seed).predict(part.segments(data))
+
+
+def make_music(path: Path, folder: Path, seed: int, out: Path, runs: Path, lists: Path | None) -> Path:
+    """Train the model that tells music from other sound, and write it.
+
+    Args:
+        path: of GTZAN.
+        folder: sound that is not music.
+        seed: of the training.
+        out: folder of the models.
+        runs: folder of checkpoints.
+        lists: folder of the filtered lists.
+
+    Returns:
+        Path of the model.
+
+    Raises:
+        FileNotFoundError: data, sound or lists are missing.
+    """
+    from training import export, music
+
+    data = load(path)
+    sounds = music.load_sounds(data, folder, lists)
+    model = music.fit_music(sounds["train"], seed, runs / f"music-{seed}")
+    described = {**describe(data), "other": {side: int((~sounds[side].music).sum()) for side in sounds}}
+    card = export.Card("music", VERSION, described, "filtered", seed, {}, threshold=0.5)
+    content = export.convert(model, "int8")
+    answers = {}
+    for side in ("valid", "test"):
+        segments, of = music.segments_of(sounds[side])
+        answers[side] = music.song_probabilities(export.run(content, card, segments), of)
+    valid = sounds["valid"].music
+    threshold = music.choose_threshold(answers["valid"][valid], answers["valid"][~valid])
+    metrics = {side: music.refusals(sounds[side], answers[side], threshold) for side in answers}
+    return export.write(out, replace(card, threshold=threshold, metrics={"filtered": metrics}), content)

@@ -152,12 +152,26 @@ def _shares(labels: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
 
 def _listed(data: Gtzan, lists: Path | None, side: str) -> NDArray[np.int64]:
     """Positions of the tracks on one of the filtered lists."""
-    places = [lists] if lists else [data.root / "splits", data.root, data.root.parent / "splits"]
+    names = listed_names(data.root, lists, side)
+    return np.array([data.index[name] for name in names if name in data.index], np.int64)
+
+
+def listed_names(root: Path, lists: Path | None, side: str) -> list[str]:
+    """Read one of the filtered lists.
+
+    Args:
+        root: folder of the data, beside or above which the lists are looked for.
+        lists: folder of the lists where they are elsewhere.
+        side: `train`, `valid` or `test`.
+
+    Raises:
+        FileNotFoundError: the list is not there.
+    """
+    places = [lists] if lists else [root / "splits", root, root.parent / "splits"]
     for place in places:
         path = place / f"{side}_filtered.txt"
         if path.is_file():
-            names = [Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip()]
-            return np.array([data.index[name] for name in names if name in data.index], np.int64)
+            return [Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip()]
     raise FileNotFoundError(
         f"{side}_filtered.txt is not in {' or '.join(str(place) for place in places)}: the lists of Kereliuk, Sturm "
         "& Larsen (2015) are needed for this split; name their folder with --lists"

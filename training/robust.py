@@ -1,0 +1,68 @@
+"""How a model stands what people post: held-out audio before and after ten distortions."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from rich.progress import track as progress_bar
+
+from core.constants import GENRES
+from core.pipeline import Models
+from training.distort import DISTORTIONS, Distortion, distort
+from training.gtzan import audio_files
+from training.songs import answers
+from training.splits import listed_names
+
+UNDISTORTED: Final = "none"
+
+
+def measure_robustness(model: str, folder: Path, lists: Path | None, out: Path) -> list[dict[str, Any]]:
+    """Answer for the audio tracks of the filtered validation and test lists, each as it is and distorted.
+
+    Args:
+        model: a name under `models/` or a file; one that has not learned from these tracks.
+        folder: GTZAN's audio.
+        lists: folder of the filtered lists.
+        out: folder in which `robustness-MODEL.json` is written.
+
+    Returns:
+        A row for no distortion and each of them: `distortion`, `about`, `songs`, `right`, `same` (as undistorted).
+
+    Raises:
+        FileNotFoundError: there is no such audio, or no list.
+    """
+    names = [*listed_names(folder, lists, "valid"), *listed_names(folder, lists, "test")]
+    files = {name: path for name, path in audio_files(folder).items() if name in set(names)}
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no track of the filtered validation and test lists")
+    loaded, told = Models(), {}
+    for label, distortion in {UNDISTORTED: None, **DISTORTIONS}.items():
+        told[label] = {
+            name: _answer(path, distortion, model, loaded)
+            for name, path in progress_bar(files.items(), label, transient=True)
+        }
+    rows = [_row(label, told) for label in told]
+    out.mkdir(parents=True, exist_ok=True)
+    name = loaded.genre(model).card.name
+    (out / f"robustness-{name}.json").write_text(json.dumps({"model": name, "rows": rows}, indent=1) + "\n")
+    return rows
+
+
+def _answer(path: Path, distortion: Distortion | None, model: str, loaded: Models) -> str:
+    if distortion is None:
+        return next(answers(path, [model], loaded))
+    with tempfile.TemporaryDirectory() as folder:
+        return next(answers(distort(path, distortion, Path(folder)), [model], loaded))
+
+
+def _row(label: str, told: dict[str, dict[str, str]]) -> dict[str, Any]:
+    given, clean = told[label], told[UNDISTORTED]
+    return {
+        "distortion": label,
+        "about": DISTORTIONS[label].about if label in DISTORTIONS else "as it is",
+        "songs": len(given),
+        "right": sum(answer == name.partition(".")[0] for name, answer in given.items()),
+        "same": sum(answer == clean[name] for name, answer in given.items()),
+        "refused": sum(answer not in GENRES for answer in given.values()),
+    }
