@@ -152,15 +152,22 @@ def _data_directory(settings: Settings) -> Check:
 def _links() -> list[Check]:
     from core.fetch.link import javascript_runtime, ytdlp_version
 
-    version, age_days = ytdlp_version()
-    old = age_days > OLD_YTDLP_DAYS
-    upgrade = 'older than 60 days, and sites change: `pip install --upgrade "yt-dlp[default]"`' if old else None
+    found = ytdlp_version()
     runtime = javascript_runtime()
     return [
-        Check(True, f"yt-dlp {version}", upgrade),
+        _ytdlp(found),
         Check(
             True,
             f"JavaScript runtime for YouTube: {runtime or 'none'}",
             None if runtime else "YouTube needs one: `pip install deno`",
         ),
     ]
+
+
+def _ytdlp(found: tuple[str, int] | None) -> Check:
+    upgrade = '`pip install --upgrade "yt-dlp[default]"`'
+    if found is None:
+        return Check(False, "yt-dlp: none, so no links", upgrade)
+    version, age_days = found
+    old = age_days > OLD_YTDLP_DAYS
+    return Check(True, f"yt-dlp {version}", f"{age_days} days old, and sites change: {upgrade}" if old else None)
