@@ -13,7 +13,7 @@ from typing import Final
 import typer
 
 from core import jail
-from core.classifier import MODELS_DIR, MUSIC_MODEL, Classifier, model_file, shipped_models
+from core.classifier import MODELS_DIR, MUSIC_MODEL, model_file, read_card, shipped_models
 from core.errors import ConfigurationError
 from core.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.settings import MIB, Settings, load_settings
@@ -99,7 +99,7 @@ def _bundled() -> str | None:
 
 def _model(name: str | None) -> Check:
     try:
-        model = Classifier(model_file(name)).name
+        model = read_card(model_file(name))
     except ConfigurationError as error:
         return Check(False, f"model: {error}", "take the models/ of the release, or train one: `genregenie train`")
     others = ", ".join(other for other in shipped_models() if other != model.name)
@@ -111,7 +111,7 @@ def _music_model() -> Check:
     if not path.is_file():
         return Check(True, "no model that tells music from other sound: everything is taken for music")
     try:
-        return Check(True, f"music or not: model {Classifier(path).name.version}")
+        return Check(True, f"music or not: model {read_card(path).version}")
     except ConfigurationError as error:
         return Check(False, f"model: {error}", "take the models/ of the release")
 
