@@ -56,7 +56,7 @@ _OPTIONS: Final = (
     *("--no-plugin-dirs", "--no-remote-components", "--no-cache-dir", "--no-cookies", "--no-cookies-from-browser"),
     *("--no-js-runtimes", "--no-mtime", "--no-part", "--no-continue", "--color", "never"),
     # One entry, its cheapest sound; the original language before the cheapest.
-    *("--no-playlist", "--playlist-items", "1", "--lazy-playlist"),
+    *("--no-playlist", "--playlist-items", "1"),
     *("-S", "lang,+size,+br,+res"),
     *("-f", f"ba[abr>=?{_MIN_ABR}]{_PROTOCOLS}/ba{_PROTOCOLS}/b*[acodec!=?none]{_PROTOCOLS}"),
     # What can fetch by itself does so; nothing else runs.
@@ -65,7 +65,10 @@ _OPTIONS: Final = (
     *("--extractor-retries", "1", "--file-access-retries", "0"),
     # What it says, line by line.
     *("--quiet", "--no-warnings", "--no-simulate", "--progress", "--newline", "--progress-delta", "0.25"),
-    *("--print", 'pre_process:{"song": %(.{title,uploader,duration,is_live,live_status,n_entries,age_limit})j}'),
+    *(
+        "--print",
+        'pre_process:{"song": %(.{title,uploader,duration,is_live,live_status,playlist_index,playlist_count})j}',
+    ),
     *("--progress-template", 'download:{"progress": %(progress.{downloaded_bytes,total_bytes,total_bytes_estimate})j}'),
 )
 
@@ -80,7 +83,13 @@ class _Song(BaseModel):
     duration: float | None = Field(default=None, ge=0.0, le=1e9)
     is_live: bool | None = None
     live_status: str | None = None
-    n_entries: int | None = None
+    playlist_index: int | None = None
+    playlist_count: int | None = None
+
+    @property
+    def of_several(self) -> bool:
+        """Whether it is one of a playlist; how many there are is not always known."""
+        return self.playlist_index is not None and self.playlist_count != 1
 
     @property
     def live(self) -> bool:
@@ -185,7 +194,7 @@ async def fetch_link(
         title=clean_text(song.title),
         uploader=clean_text(song.uploader),
         duration=song.duration,
-        note="note.playlist-first" if (song.n_entries or 1) > 1 else None,
+        note="note.playlist-first" if song.of_several else None,
     )
 
 
@@ -259,6 +268,8 @@ def _error(ended: Ended, permit: Permit, settings: Settings) -> GenreGenieError:
         return too_large(settings)
     if refused is not None and code in (None, ErrorCode.UNAVAILABLE):
         return refused
+    if code is None and ended.status == 0:
+        code = ErrorCode.UNSUPPORTED_LINK  # it found an empty playlist, say
     if code is None:
         logger.error("yt-dlp ended with status %d and no complaint of its own", ended.status)
     return GenreGenieError(code or ErrorCode.INTERNAL)

@@ -9,7 +9,8 @@ TONES = "aevalsrc=0.3*sin(2*PI*220*t)+0.2*sin(2*PI*330*t)*sin(PI*t):s=22050"
 
 
 def ffmpeg(*arguments: str, cwd: Path) -> None:
-    """Run ffmpeg in a directory."""
+    """Run ffmpeg in a directory, which is made."""
+    cwd.mkdir(exist_ok=True)
     subprocess.run(
         [ffmpeg_path(), "-nostdin", "-v", "error", "-y", *arguments],
         cwd=cwd,
