@@ -65,7 +65,11 @@ Source = PathSource | AttachmentSource | LinkSource | MelSource
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A source and how to listen to it; the fields after `source` are those of `core.pipeline.Wish`."""
+    """A source and how to listen to it.
+
+    The fields after `source` are those of `core.pipeline.Wish`; `max_duration_s` is the asker's own bound on the
+    length of the song, seconds, beside the host's.
+    """
 
     source: Source
     model: str | None = None
@@ -74,6 +78,7 @@ class Request:
     picture: bool = False
     keep_mel: bool = False
     locale: str = "en"
+    max_duration_s: float | None = None
 
     @property
     def wish(self) -> Wish:
@@ -223,7 +228,13 @@ class Identifier:
             hearing = await self._pool.hear_again(source.mel, source.name, request.wish, progress=tell)
         else:
             name = request.source.name if isinstance(request.source, PathSource) else None
-            hearing = await self._pool.hear(source.path, name or str(source.path), request.wish, progress=tell)
+            hearing = await self._pool.hear(
+                source.path,
+                name or str(source.path),
+                request.wish,
+                max_seconds=request.max_duration_s,
+                progress=tell,
+            )
         heard = _heard(hearing, digest)
         if self._cache is not None and key is not None:
             await self._cache.put(key, heard)

@@ -144,16 +144,23 @@ class WorkerPool:
         await asyncio.shield(self._first_ready)
 
     async def hear(
-        self, path: Path, name: str, wish: Wish | None = None, *, progress: Progress | None = None
+        self,
+        path: Path,
+        name: str,
+        wish: Wish | None = None,
+        *,
+        max_seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> Hearing:
-        """Listen to a file. Cancelling the caller ends the work and its ffmpeg.
+        """Listen to a file, at most `max_seconds` long. Cancelling the caller ends the work and its ffmpeg.
 
         Raises:
             GenreGenieError: the file has no verdict, or `busy`, `timeout`, `internal`.
             ConfigurationError: `wish.model` cannot be used.
         """
+        longest = self._settings.max_duration_s
         limits = DecodeLimits(
-            self._settings.max_file_bytes, self._settings.max_duration_s, self._settings.job_timeout_s
+            self._settings.max_file_bytes, min(longest, max_seconds or longest), self._settings.job_timeout_s
         )
         message = {"path": str(path.absolute()), "limits": asdict(limits)}  # noqa: ASYNC240 - asks no disk
         return await self._submit(message, (), name, wish or Wish(), progress)
