@@ -248,7 +248,9 @@ class SongMel:
             raise ValueError("not a stored spectrogram")
         samples, reference = np.frombuffer(data[:16], "<f8")
         n_frames = (len(data) - 16) // (N_MELS + 1)
-        if not np.isfinite(reference) or n_frames != (1 + int(samples) // HOP_LENGTH if samples else 0):
+        if not np.isfinite((samples, reference)).all() or samples < 0:
+            raise ValueError("not a stored spectrogram")
+        if n_frames != (1 + int(samples) // HOP_LENGTH if samples else 0):
             raise ValueError("not a stored spectrogram")
         peaks = np.frombuffer(data, np.uint8, n_frames, 16)
         mel = np.frombuffer(data, np.uint8, n_frames * N_MELS, 16 + n_frames).reshape(N_MELS, n_frames)

@@ -54,12 +54,12 @@ def make_song(seconds: float, seed: int = 0, rate: int = SAMPLE_RATE) -> FloatAr
     time = np.arange(round(seconds * rate)) / rate
     tempo = rng.uniform(90, 150) / 60
     beat = time * tempo
+    phase = 2 * np.pi * np.arange(4096) / 4096
+    period = sum(np.sin(k * phase) / k**1.5 for k in range(1, 9))
+    chords = rng.permutation(CHORDS)[(beat // 4 % len(CHORDS)).astype(int)]
     song = np.zeros_like(time)
-    for index, chord in enumerate(rng.permutation(CHORDS)):
-        plays = (beat // 4 % len(CHORDS) == index) / len(chord)
-        for note in chord:
-            harmonics = sum(np.sin(2 * np.pi * note * k * time) / k**1.5 for k in range(1, 9))
-            song += 0.25 * plays * harmonics
+    for note in chords.T:
+        song += 0.1 * period[(note * time % 1 * period.size).astype(int)]
     since_beat = beat % 1 / tempo
     song += 0.4 * np.sin(2 * np.pi * 55 * since_beat) * np.exp(-since_beat * 18)
     song += 0.12 * rng.standard_normal(time.size) * np.exp(-((beat + 0.5) % 1) / tempo * 40)
