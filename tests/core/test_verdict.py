@@ -1,0 +1,128 @@
+import json
+from dataclasses import FrozenInstanceError, asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.constants import GENRES
+from core.verdict import Elapsed, ModelName, Section, Segment, Verdict, ranking, tally
+from core.wire import verdict_from_dict
+
+
+def voter(start: float, **probabilities: float) -> Segment:
+    rest = (1 - sum(probabilities.values())) / (len(GENRES) - len(probabilities))
+    return Segment(start, start + 3, tuple(probabilities.get(genre, rest) for genre in GENRES))
+
+
+def verdict_of(*segments: Segment) -> Verdict:
+    genre, votes, mean = tally(segments)
+    return Verdict(
+        source="song.mp3",
+        title=None,
+        duration=215.3012,
+        music=None,
+        genre=genre,
+        votes=votes,
+        probabilities=mean,
+        section=Section(62.0, 92.0),
+        segments=segments,
+        model=ModelName("genie", "1", "00" * 32),
+        elapsed=Elapsed(0.0, 0.21, 0.09, 0.03, 0.34),
+    )
+
+
+VERDICT = verdict_of(
+    voter(62, rock=0.9), voter(65, metal=0.8, rock=0.1), voter(68, rock=0.7), voter(71, rock=0.6, metal=0.3)
+)
+
+
+def test_a_segment_votes_for_its_most_likely_genre() -> None:
+    segment = voter(0, jazz=0.5, blues=0.3)
+    assert (segment.genre, segment.probability) == ("jazz", 0.5)
+
+
+def test_the_song_is_what_most_segments_name() -> None:
+    # Two that are almost sure lose against three that are not.
+    verdict = verdict_of(voter(0, pop=0.99), voter(3, pop=0.99), *(voter(t, disco=0.3, pop=0.2) for t in (6, 9, 12)))
+    assert verdict.genre == "disco"
+    assert dict(verdict.votes) == {"disco": 3, "pop": 2}
+    assert verdict.runner_up == "pop"
+
+
+@pytest.mark.parametrize(("jazz", "expected"), [(0.6, "jazz"), (0.4, "blues")])
+def test_ties_go_to_the_larger_summed_probability(jazz: float, expected: str) -> None:
+    assert verdict_of(voter(0, blues=0.5), voter(3, jazz=jazz, blues=0.01)).genre == expected
+
+
+def test_votes_are_told_most_first() -> None:
+    assert list(VERDICT.votes.items()) == [("rock", 3), ("metal", 1)]
+
+
+def test_confidence_is_the_voted_genres_mean_probability() -> None:
+    assert VERDICT.confidence == pytest.approx((0.9 + 0.1 + 0.7 + 0.6) / 4)
+
+
+def test_without_segments_there_is_nothing_to_count() -> None:
+    with pytest.raises(ValueError, match="no segments"):
+        tally([])
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(0.001, 1), min_size=10, max_size=10).map(lambda row: tuple(p / sum(row) for p in row)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_tally_counts_every_segment_once(rows: list[tuple[float, ...]]) -> None:
+    segments = [Segment(3 * i, 3 * i + 3, row) for i, row in enumerate(rows)]
+    genre, votes, mean = tally(segments)
+    assert sum(votes.values()) == len(segments)
+    assert votes[genre] == max(votes.values())
+    assert sum(mean) == pytest.approx(1)
+    assert ranking(votes, mean)[0] == genre
+    assert sorted(ranking(votes, mean)) == sorted(GENRES)
+
+
+def test_the_json_contract() -> None:
+    told = json.loads(json.dumps(VERDICT.to_json(), allow_nan=False))
+    assert list(told) == [
+        *("source", "title", "duration", "music", "genre", "confidence", "votes", "probabilities", "section"),
+        *("segments", "model", "elapsed"),
+    ]
+    assert told["source"] == "song.mp3"
+    assert told["title"] is None
+    assert told["music"] is None
+    assert told["duration"] == 215.3
+    assert told["genre"] == "rock"
+    assert told["confidence"] == 0.575
+    assert told["votes"] == {"rock": 3, "metal": 1}
+    assert list(told["votes"]) == ["rock", "metal"]
+    assert told["section"] == {"start": 62.0, "end": 92.0}
+    assert told["model"] == {"name": "genie", "version": "1"}
+    assert told["elapsed"] == {"fetch": 0.0, "decode": 0.21, "features": 0.09, "classify": 0.03, "total": 0.34}
+    assert tuple(told["probabilities"]) == GENRES
+    assert sum(told["probabilities"].values()) == pytest.approx(1, abs=0.01)
+    assert len(told["segments"]) == 4
+    for segment, start in zip(told["segments"], (62, 65, 68, 71), strict=True):
+        assert list(segment) == ["start", "end", "genre", "probability", "probabilities"]
+        assert (segment["start"], segment["end"]) == (start, start + 3)
+        assert tuple(segment["probabilities"]) == GENRES
+        assert segment["probability"] == segment["probabilities"][segment["genre"]]
+
+
+def test_uploader_and_note_are_told_where_there_are_any() -> None:
+    told = replace(VERDICT, title="Song", uploader="Somebody", note="note.playlist-first", music=0.98765).to_json()
+    assert (told["title"], told["uploader"], told["note"]) == ("Song", "Somebody", "note.playlist-first")
+    assert told["music"] == 0.9877
+    assert not {"uploader", "note"} & VERDICT.to_json().keys()
+
+
+def test_a_verdict_survives_json() -> None:
+    assert verdict_from_dict(json.loads(json.dumps(asdict(VERDICT)))) == VERDICT
+
+
+def test_a_verdict_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        VERDICT.genre = "pop"  # type: ignore[misc]
