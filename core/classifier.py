@@ -126,7 +126,7 @@ def read_card(path: Path) -> Card:
         raise ConfigurationError(f"{path.name} is not the model that {card_file.name} describes (sha256 differs)")
     if described["front_end"] != front_end():
         raise ConfigurationError(f"{card_file.name} is for another front end than this program's")
-    if card.threshold is None and list(described["genres"]) != list(GENRES):
+    if card.threshold is None and described["genres"] != list(GENRES):
         raise ConfigurationError(f"{card_file.name} does not name the ten genres in their order")
     if not 0 < card.temperature < 100:
         raise ConfigurationError(f"{card_file.name} has a temperature out of range")
