@@ -43,7 +43,7 @@ async def bot(discord: Discord, tmp_path_factory: pytest.TempPathFactory) -> Asy
     """A bot with small limits, so that they are quickly reached."""
     limits = {
         "GENREGENIE_MAX_FILE_MB": "10",
-        "GENREGENIE_MAX_DURATION_S": "200",
+        "GENREGENIE_MAX_DURATION_S": "180",
         "GENREGENIE_JOB_TIMEOUT_S": "60",
     }
     async with BotProcess(discord, tmp_path_factory.mktemp("bot"), **limits) as process:
