@@ -170,6 +170,7 @@ class Identifier:
         tell = progress or (lambda step, share: None)
         if isinstance(request.source, MelSource):
             heard = await self._known_or_heard(request, request.source, tell)
+            heard = _labelled(heard, request.source, request.source, 0.0)
         else:
             async with self._fetched(request.source, tell) as fetched:
                 spent = time.perf_counter() - began
@@ -251,7 +252,7 @@ def _heard(hearing: Hearing, digest: str) -> Heard:
     return Heard(hearing.verdict, digest, hearing.picture, hearing.mel)
 
 
-def _labelled(heard: Heard, source: Source, fetched: "Fetched | PathSource", spent: float) -> Heard:
+def _labelled(heard: Heard, source: Source, fetched: "Fetched | PathSource | MelSource", spent: float) -> Heard:
     """Put the asker's own names on an answer: none crosses from one request to another."""
     match source:
         case PathSource(path=path, name=name):
@@ -262,17 +263,12 @@ def _labelled(heard: Heard, source: Source, fetched: "Fetched | PathSource", spe
             called = url
         case MelSource(name=name):
             called = name
-    elapsed = heard.verdict.elapsed
     verdict = replace(heard.verdict, source=called, title=None, uploader=None, note=None)
-    if not isinstance(fetched, PathSource):
-        verdict = replace(
-            verdict,
-            title=fetched.title,
-            uploader=fetched.uploader,
-            note=fetched.note,
-            elapsed=replace(elapsed, fetch=spent),
-        )
-    return replace(heard, verdict=verdict)
+    if isinstance(fetched, PathSource | MelSource):
+        spent = 0.0
+    else:
+        verdict = replace(verdict, title=fetched.title, uploader=fetched.uploader, note=fetched.note)
+    return replace(heard, verdict=replace(verdict, elapsed=replace(verdict.elapsed, fetch=spent)))
 
 
 async def _sha256(path: Path, settings: Settings) -> str:
