@@ -23,9 +23,6 @@ if TYPE_CHECKING:  # who hears local files only does not wait for the network's 
     from core.fetch.outcome import Fetched
     from core.fetch.tmp import TemporaryFiles
 
-PARTIAL_FILES = 3
-"""A link may lie on disk more than once while yt-dlp puts its pieces together."""
-
 
 @dataclass(frozen=True, slots=True)
 class PathSource:
@@ -209,8 +206,9 @@ class Identifier:
                 )
         elif isinstance(source, LinkSource):
             from core.fetch.link import fetch_link
+            from core.fetch.tmp import LINK_COPIES
 
-            with self._files.job(PARTIAL_FILES * limit) as directory:
+            with self._files.job(LINK_COPIES * limit) as directory:
                 yield await fetch_link(
                     source.url, directory, egress=self._egress, settings=self._settings, progress=received
                 )
@@ -294,13 +292,15 @@ async def open_fetching(stack: contextlib.AsyncExitStack, settings: Settings) ->
         ConfigurationError: the data directory cannot be written to.
     """
     from core.fetch.egress import Egress
-    from core.fetch.tmp import TemporaryFiles
+    from core.fetch.tmp import LINK_COPIES, TemporaryFiles
 
+    # One link at a time must always fit, however the two limits are set.
+    quota = max(settings.max_tmp_mb * MIB, LINK_COPIES * settings.max_file_bytes)
     try:
         files = stack.enter_context(
             TemporaryFiles(
                 settings.data_dir / "tmp",
-                quota=settings.max_tmp_mb * MIB,
+                quota=quota,
                 min_free=settings.min_free_mb * MIB,
             )
         )

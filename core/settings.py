@@ -31,10 +31,6 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; None is SQLite in `data_dir`."""
     max_file_mb: int = Field(default=50, ge=1, le=2_048)
     """Largest file that is fetched or opened, MiB."""
-    tmp_quota_mb: int = Field(default=1_024, ge=1)
-    """Disk that all songs under way may take together, MiB."""
-    min_free_disk_mb: int = Field(default=256, ge=0)
-    """Disk that is left free whatever is asked, MiB."""
     max_duration_s: float = Field(default=1_800.0, ge=3.0, le=6 * 3_600.0)
     """Longest song, seconds."""
     job_timeout_s: float = Field(default=120.0, ge=1.0, le=3_600.0)

@@ -82,7 +82,7 @@ async def run_child(
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise RuntimeError("a child without pipes")
     complaints = asyncio.create_task(_tail(process.stderr))
-    watch = asyncio.create_task(_watch(process.pid, bounds))
+    watch = asyncio.create_task(_watch(process, bounds))
     overrun = None
     try:
         with contextlib.suppress(ConnectionError):
@@ -113,14 +113,17 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
-async def _watch(pid: int, bounds: Bounds) -> Overrun:
-    """Kill the group when it is over its bounds, and say which."""
-    while True:
+async def _watch(process: asyncio.subprocess.Process, bounds: Bounds) -> Overrun | None:
+    """Kill the group when it is over its bounds, and say which; kill, too, what outlives the child.
+
+    What the child has started may hold its pipes open, and without their end asyncio waits on.
+    """
+    overrun = None
+    while overrun is None and process.returncode is None:
         await asyncio.sleep(_WATCH_SECONDS)
-        overrun = await asyncio.to_thread(_measure, pid, bounds)
-        if overrun is not None:
-            jail.kill_group(pid)
-            return overrun
+        overrun = await asyncio.to_thread(_measure, process.pid, bounds)
+    jail.kill_group(process.pid)
+    return overrun
 
 
 def _measure(pid: int, bounds: Bounds) -> Overrun | None:

@@ -6,7 +6,6 @@ unparsed. It never runs ffmpeg, which it would hand addresses to.
 """
 
 import asyncio
-import contextlib
 import importlib.metadata
 import logging
 import math
@@ -30,6 +29,7 @@ from core.fetch.child import Bounds, Ended, Overrun, run_child
 from core.fetch.complaints import complaint_code
 from core.fetch.egress import Egress, Permit
 from core.fetch.outcome import Fetched, clean_text, permit_error, refusal_error, too_large
+from core.fetch.tmp import LINK_COPIES
 from core.settings import MIB, Settings
 
 logger = logging.getLogger(__name__)
@@ -37,15 +37,15 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and, where it is known, how many there will be."""
 
+YTDLP = (sys.executable, "-I", "-B", "-m", "yt_dlp", "--ignore-config", "--config-locations", "-")
+"""The program, which reads its options on standard input."""
+
 _MEDIA: Final = "media"
 _MEMORY_BYTES: Final = 512 * MIB
 """yt-dlp takes 80 MB, the JavaScript runtime that YouTube needs about 150 MB more."""
 
 _PAGES_BYTES: Final = 32 * MIB
 """What pages, manifests and TLS may take beside the media itself."""
-
-_COPIES: Final = 3
-"""A song may lie on disk as pieces, as the file that they are put together to, and as what is left of a retry."""
 
 _PROTOCOLS: Final = r"[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"
 _MIN_ABR: Final = 48
@@ -242,13 +242,12 @@ async def _run_ytdlp(
             cpu_seconds=math.ceil(settings.job_timeout_s), file_size=settings.max_file_bytes + MIB, open_files=256
         ),
     )
-    argv = [sys.executable, "-I", "-B", "-m", "yt_dlp", "--ignore-config", "--config-locations", "-"]
     return await run_child(
-        jail.command(argv, confined),
+        jail.command(YTDLP, confined),
         directory=out,
         environment=environment,
         stdin="\n".join(shlex.quote(word) for word in [*options, url]).encode(),
-        bounds=Bounds(_MEMORY_BYTES, _COPIES * settings.max_file_bytes, directory),
+        bounds=Bounds(_MEMORY_BYTES, LINK_COPIES * settings.max_file_bytes, directory),
         on_line=listener.hear,
     )
 
@@ -303,9 +302,10 @@ def javascript_runtime() -> str | None:
 
 
 def ytdlp_version() -> tuple[str, int] | None:
-    """Version of yt-dlp and its age in days, which its version tells; None if it is not installed."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+    """Version of yt-dlp, and its age in days, which its version tells; None if it is not installed."""
+    try:
         version = importlib.metadata.version("yt-dlp")
-        year, month, day = (int(part) for part in version.split(".")[:3])
-        return version, (datetime.now(UTC).date() - date(year, month, day)).days
-    return None
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    year, month, day = (int(part) for part in version.split(".")[:3])
+    return version, (datetime.now(UTC).date() - date(year, month, day)).days

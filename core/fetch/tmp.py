@@ -20,6 +20,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+LINK_COPIES: Final = 3
+"""A link's song may lie on disk as pieces, as the file that they are put together to, and as what a retry left."""
+
 _LOCK: Final = "lock"
 
 
