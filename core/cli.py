@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -11,13 +10,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
+from core.console import Output
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.identify import Heard, Identifier, LinkSource, PathSource, Request, Source, open_fetching
-from core.pipeline import Step
 from core.settings import Settings, load_settings
 from core.workers import WorkerPool
 
@@ -49,12 +48,10 @@ class Answer:
     heard: Heard | None = None
     error: GenreGenieError | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the contract of `--json`."""
-        if self.heard is not None:
-            return self.heard.verdict.to_json()
-        error = self.error or GenreGenieError(ErrorCode.INTERNAL)
-        return {"source": self.name, "error": {"code": error.code.value, "message": str(error)}}
+    @property
+    def problem(self) -> GenreGenieError:
+        """Why there is no verdict."""
+        return self.error or GenreGenieError(ErrorCode.INTERNAL)
 
 
 def classify(
@@ -112,14 +109,14 @@ async def _classify(
     found = list(expand(inputs))
     size = min(workers or os.cpu_count() or 1, max(1, len(found)))
     failed = False
-    output = _Output(as_json, total=len(found))
+    output = Output(as_json, total=len(found))
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(WorkerPool(settings, size=size))
         identifier = await _identifier(stack, found, settings, pool)
         await pool.ready()
         with output:
             async for answer in in_order(found, request, identifier, AHEAD * size, output):
-                output.show(answer)
+                output.show(answer.name, answer.heard.verdict if answer.heard else answer.problem)
                 failed = failed or answer.heard is None
                 if picture is not None and answer.heard is not None and answer.heard.picture is not None:
                     _write_picture(picture, answer.heard.picture)
@@ -173,7 +170,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 async def in_order(
-    found: Iterable[Input], request: Request, identifier: Identifier, most: int, output: "_Output"
+    found: Iterable[Input], request: Request, identifier: Identifier, most: int, output: Output
 ) -> AsyncIterator[Answer]:
     """Hear inputs on all workers and give the answers in the inputs' order, `most` under way at a time."""
     under_way: deque[asyncio.Task[Answer]] = deque()
@@ -190,67 +187,10 @@ async def in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _answer(item: Input, request: Request, identifier: Identifier, output: "_Output") -> Answer:
+async def _answer(item: Input, request: Request, identifier: Identifier, output: Output) -> Answer:
     if item.source is None:
         return Answer(item.name, error=item.error)
     try:
         return Answer(item.name, await identifier.identify(replace(request, source=item.source), progress=output.told))
     except GenreGenieError as error:
         return Answer(item.name, error=error)
-
-
-class _Output:
-    """Where answers go: a table for people or a line of JSON; progress beside it, on a terminal's standard error."""
-
-    def __init__(self, as_json: bool, total: int) -> None:
-        self._as_json = as_json
-        self._total = total
-        self._stack = contextlib.ExitStack()
-        self._bar: Any = None
-        self._console: Any = None
-
-    def __enter__(self) -> "_Output":
-        # JSON escapes what the terminal's encoding lacks; the table shows a question mark for it.
-        with contextlib.suppress(AttributeError):
-            sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-        if not self._as_json:
-            from rich.console import Console
-
-            self._console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 80)
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._stack.enter_context(progress)
-            # With one file the bar is its sound, in hundredths; with several, the files.
-            single = self._total == 1
-            self._bar = (progress, progress.add_task("listening", total=100 if single else self._total), single)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
-
-    def told(self, step: Step, share: float | None) -> None:
-        """Move the bar of a single file."""
-        if self._bar is not None and self._bar[2]:
-            progress, task, _ = self._bar
-            progress.update(task, description=step.value, completed=100 * share if share is not None else None)
-
-    def show(self, answer: Answer) -> None:
-        """Print one answer."""
-        if self._as_json:
-            print(json.dumps(answer.to_json()), flush=True)
-        else:
-            from core.console import show_error, show_verdict
-
-            if answer.heard is not None:
-                show_verdict(self._console, answer.heard.verdict)
-            else:
-                show_error(self._console, answer.name, answer.error or GenreGenieError(ErrorCode.INTERNAL))
-            if sys.stdout.isatty() or self._total > 1:
-                self._console.print()
-        if self._bar is not None and not self._bar[2]:
-            progress, task, _ = self._bar
-            progress.advance(task)

@@ -1,15 +1,20 @@
-"""Verdicts and errors for people at a terminal: 80 columns, in colour there and plain in a pipe."""
+"""Answers on standard output: in 80 columns for people, in colour on a terminal, plain in a pipe; or as JSON lines."""
 
+import contextlib
+import json
+import sys
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Final
+from typing import Any, Final, Self
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from core.chart import clock
 from core.errors import GenreGenieError
 from core.i18n import translate
+from core.pipeline import Step
 from core.verdict import Segment, Verdict
 
 BAR_WIDTH: Final = 30
@@ -28,6 +33,68 @@ STYLES: Final = {
     "reggae": "green",
     "rock": "red",
 }
+
+
+class Output:
+    """Where answers go, with a bar beneath them while somebody watches.
+
+    Args:
+        as_json: one JSON object a line instead of tables.
+        total: how many answers there will be.
+    """
+
+    def __init__(self, as_json: bool, total: int) -> None:
+        self._as_json = as_json
+        self._total = total
+        self._stack = contextlib.ExitStack()
+        self._console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 80)
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        """Show the bar if there is a terminal to show it on."""
+        with contextlib.suppress(AttributeError):  # another encoding than the block elements have
+            sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if sys.stderr.isatty():
+            # On one terminal both must come from one console, or the bar is written over.
+            console = self._console if sys.stdout.isatty() else Console(stderr=True)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            self._progress = self._stack.enter_context(Progress(*columns, console=console, transient=True))
+            # With one input the bar is its sound, in hundredths; with several, the inputs.
+            self._task = self._progress.add_task("listening", total=100 if self._total == 1 else self._total)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the bar away."""
+        self._stack.close()
+
+    def told(self, step: Step, share: float | None) -> None:
+        """Move the bar of a single input."""
+        if self._progress is not None and self._total == 1:
+            completed = 100 * share if share is not None else None
+            self._progress.update(self._task, description=step.value, completed=completed)
+
+    def show(self, name: str, answer: Verdict | GenreGenieError) -> None:
+        """Print one answer, the verdict or why there is none."""
+        if self._as_json:
+            self._console.out(json.dumps(_to_json(name, answer)))
+        else:
+            if isinstance(answer, Verdict):
+                show_verdict(self._console, answer)
+            else:
+                show_error(self._console, name, answer)
+            if self._total > 1:
+                self._console.print()
+        self._console.file.flush()
+        if self._progress is not None and self._total > 1:
+            self._progress.advance(self._task)
+
+
+def _to_json(name: str, answer: Verdict | GenreGenieError) -> dict[str, Any]:
+    """Give the contract of `--json`."""
+    if isinstance(answer, Verdict):
+        return answer.to_json()
+    return {"source": name, "error": {"code": answer.code.value, "message": str(answer)}}
 
 
 def printable(words: str) -> str:
