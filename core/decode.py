@@ -199,11 +199,13 @@ class Decoding:
         """Tell from ffmpeg's words why there are no samples, or fewer than announced."""
         if returncode == EXIT_NOT_STARTED:
             raise GenreGenieError(ErrorCode.INTERNAL)
+        if returncode < 0:  # it crashed on the file, or one of its limits killed it
+            raise GenreGenieError(ErrorCode.DAMAGED)
         if _GUESSED_FORMAT.search(told):  # a few bytes that look like MP3 among noise
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if decoded == 0:
             raise GenreGenieError(_why_nothing(told))
-        if self._is_cut_off(decoded, told) or returncode < 0:  # killed by one of its limits after it had begun
+        if self._is_cut_off(decoded, told):
             raise GenreGenieError(ErrorCode.DAMAGED)
 
     def _is_cut_off(self, decoded: float, told: str) -> bool:
@@ -258,14 +260,9 @@ def _blocks(pipe: IO[bytes] | None) -> Iterator[FloatArray]:
     """Read float32 samples; what is not a number counts as silence, what no converter could play is cut off."""
     if pipe is None:  # pragma: no cover - Popen was asked for a pipe
         return
-    rest = b""
-    while data := pipe.read1(_BLOCK_BYTES):  # type: ignore[attr-defined]
-        data = rest + data
-        whole = len(data) // 4 * 4
-        rest = data[whole:]
-        if whole:
-            block = np.frombuffer(data[:whole], "<f4")
-            yield np.clip(np.nan_to_num(block, nan=0, posinf=0, neginf=0), -_LOUDEST, _LOUDEST)
+    while data := pipe.read(_BLOCK_BYTES):
+        block = np.frombuffer(data, "<f4", len(data) // 4)
+        yield np.clip(np.nan_to_num(block, nan=0, posinf=0, neginf=0), -_LOUDEST, _LOUDEST)
 
 
 class _Log:

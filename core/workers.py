@@ -31,6 +31,9 @@ STOP_GRACE_S: Final = 0.5
 
 START_TIMEOUT_S: Final = 60.0
 MAX_START_FAILURES: Final = 3
+WORKER_JAIL: Final = jail.Jail(read=(Path(os.sep),), limits=jail.Limits(open_files=None))
+"""A worker reads files wherever they are; it writes none, and has no network."""
+
 MAX_QUEUE: Final = 1024
 """Jobs that may wait for a worker; who asks is admitted before that, by `core.admission`."""
 
@@ -300,11 +303,10 @@ class WorkerPool:
         arguments = [sys.executable, "-P", "-m", "core.worker"]
         if self._settings.model:
             arguments.append(self._settings.model)
-        confined = jail.Jail(read=(Path(os.sep),), limits=jail.Limits(open_files=None))
         noisy = log.isEnabledFor(10)
         try:
             return await asyncio.create_subprocess_exec(
-                *jail.command(arguments, confined),
+                *jail.command(arguments, WORKER_JAIL),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=None if noisy else asyncio.subprocess.DEVNULL,
