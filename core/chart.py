@@ -164,7 +164,7 @@ def _coloured(db: FloatArray) -> Image.Image:
 
 def _draw_axes(pen: ImageDraw.ImageDraw, verdict: Verdict) -> None:
     for hertz in _LABELLED_HZ:
-        y = _MEL_BOTTOM - _mel_number(hertz) / _mel_number(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
+        y = _MEL_BOTTOM - mel_number(hertz) / mel_number(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
         pen.line((_LEFT - 6, y, _LEFT - 1, y), _FAINT)
         words = f"{hertz / 1000:g} k" if hertz >= 1000 else f"{hertz}"
         pen.text((_LEFT - 10, y), words, _FAINT, _font(15), anchor="rm")
@@ -180,7 +180,7 @@ def _draw_axes(pen: ImageDraw.ImageDraw, verdict: Verdict) -> None:
         pen.text((x, _MEL_BOTTOM + 20), clock(seconds), _FAINT, _font(16), anchor="mm")
 
 
-def _mel_number(hertz: float) -> float:
+def mel_number(hertz: float) -> float:
     """Slaney's mel scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
     if hertz < 1_000:
         return hertz * 3 / 200

@@ -1,0 +1,218 @@
+"""The page as a whole: its workers and ways out, the place for files that are sent, a Gradio page for each language."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp
+
+from core.admission import Admission
+from core.classifier import model_file, shipped_models
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.i18n import error_sentence, locales
+from core.identify import Identifier, open_fetching
+from core.workers import WorkerPool
+from web.door import Door, visitor_of
+from web.hearing import Hearing
+from web.languages import accepted_locale
+from web.settings import WebSettings, check_exposure
+from web.uploads import Uploads
+
+# Read when Gradio is imported, which build_app does: it reports nothing home and asks nothing there.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+log = getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 512
+FETCH_AHEAD: Final = 2
+"""Links that are fetched while all workers listen to other songs."""
+
+END_S: Final = 5
+"""How long open connections may take to end when the page is stopped."""
+
+STATUS: Final = {ErrorCode.TOO_LARGE: 413, ErrorCode.BUSY: 503, ErrorCode.TIMEOUT: 408}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What stands behind the page while it is open."""
+
+    hearing: Hearing
+    uploads: Uploads
+    pool: WorkerPool
+    admission: Admission
+
+
+def compared_models(settings: WebSettings) -> list[str | None]:
+    """Models to ask, the chosen one first: those directly under `models/`.
+
+    Raises:
+        ConfigurationError: there is no model.
+    """
+    chosen = model_file(settings.model)
+    return [settings.model, *(name for name in shipped_models() if model_file(name) != chosen)]
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: WebSettings, models: Sequence[str | None]) -> AsyncIterator[Service]:
+    """Open workers, egress and temporary files.
+
+    Raises:
+        ConfigurationError: the page cannot start as it is set up.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        egress, files = await open_fetching(stack, settings)
+        uploads = Uploads(files, settings)
+        stack.callback(uploads.close)
+        pool = await stack.enter_async_context(WorkerPool(settings))
+        await pool.ready()
+        admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
+        identifier = Identifier(settings, pool=pool, egress=egress, files=files)
+        yield Service(
+            Hearing(identifier, admission=admission, uploads=uploads, models=models), uploads, pool, admission
+        )
+
+
+def build_app(service: Service, settings: WebSettings) -> ASGIApp:
+    """Put a page for each language behind the door."""
+    import gradio as gr
+
+    from web.page import STATIC, THEME, build_page, head
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.get("/")
+    async def greet(request: Request) -> Response:
+        return RedirectResponse(f"/{accepted_locale(request.headers.get('accept-language'))}/", 303)
+
+    @app.get("/favicon.ico")
+    async def icon() -> Response:
+        return FileResponse(STATIC / "icon.svg")
+
+    @app.get("/manifest.json")
+    async def manifest() -> Response:
+        return JSONResponse({"name": "GenreGenie", "start_url": "/", "display": "browser"})
+
+    for locale in locales():
+        app.add_route(f"/{locale}/song", _song(service.uploads, locale), methods=["POST"])
+        gr.mount_gradio_app(
+            app,
+            build_page(service.hearing, settings, locale),
+            path=f"/{locale}",
+            server_name=settings.http_host,
+            footer_links=[],
+            run_history=False,
+            app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
+            root_path=f"{settings.web_origin}/{locale}" if settings.web_origin else None,
+            show_error=False,
+            max_file_size=1,  # files are sent to /song: Gradio's own way in is closed
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            theme=THEME,
+            head=head(locale),
+        )
+    return Door(app, settings)
+
+
+def _song(uploads: Uploads, locale: str) -> Callable[[Request], Awaitable[Response]]:
+    async def receive(request: Request) -> Response:
+        visitor = visitor_of(request.client.host if request.client else "")
+        try:
+            key = await uploads.receive(
+                visitor, request.query_params.get("name"), int(request.headers["content-length"]), request.stream()
+            )
+        except GenreGenieError as error:
+            return JSONResponse({"error": error_sentence(error, locale)}, STATUS.get(error.code, 400))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return JSONResponse({"song": key})
+
+    return receive
+
+
+async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
+    """Serve the page until SIGTERM or SIGINT.
+
+    Args:
+        settings: all of them.
+        announce: told the page's address once it is open.
+
+    Raises:
+        ConfigurationError: it cannot start as it is set up.
+    """
+    check_exposure(settings)
+    models = compared_models(settings)
+    with _listening(settings) as sock:
+        async with open_service(settings, models) as service:
+            config = uvicorn.Config(
+                build_app(service, settings),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # What a proxy on this machine says of its clients is believed where there is one.
+                proxy_headers=settings.web_origin is not None,
+                forwarded_allow_ips="127.0.0.1,::1",
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=END_S,
+                ws="none",
+            )
+            server = _Server(config)
+            _on_signals(server)
+            announce(settings.web_origin or _address(sock))
+            await server.serve([sock])
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: after one there are workers to end, and uvicorn would end the process first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _on_signals(server: uvicorn.Server) -> None:
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if sys.platform == "win32":
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+        else:
+            loop.add_signal_handler(number, stop)
+
+
+def _listening(settings: WebSettings) -> socket.socket:
+    """Take the address before anything else is started.
+
+    Raises:
+        ConfigurationError: it cannot be had.
+    """
+    host, port = settings.http_host, settings.http_port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"GENREGENIE_HTTP_HOST, GENREGENIE_HTTP_PORT: cannot listen on {host} port {port}: {error.strerror}"
+        ) from None
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

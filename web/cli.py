@@ -1,0 +1,41 @@
+"""`genregenie web`; `genregenie.py` mounts it."""
+
+import asyncio
+import logging
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from core.settings import load_settings
+from web.settings import WebSettings, check_exposure
+
+
+def web(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; any but loopback needs GENREGENIE_WEB_PASSWORD.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes any free one.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
+) -> None:
+    """Serve the page until Ctrl+C: drop, record or link a song, and see what the models hear in it.
+
+    Exit status: 0 when it was told to stop, 2 when it cannot start as it is set up.
+    """
+    given = {"http_host": host, "http_port": port}
+    settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
+    check_exposure(settings)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for library in ("uvicorn", "httpx", "asyncio"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+
+    def announce(address: str) -> None:
+        typer.echo(f"GenreGenie listens on {address}")
+        if show:
+            webbrowser.open(address)
+
+    from web.app import serve  # a word about a missing password does not wait for Gradio
+
+    asyncio.run(serve(settings, announce))

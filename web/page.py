@@ -1,0 +1,88 @@
+"""The Gradio page in one language: a form, a line that says how far things are, the verdict, its player and details."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+
+from core.i18n import translate
+from web.door import visitor_of
+from web.hearing import Ask, Hearing
+from web.settings import WebSettings
+from web.view import ask_html, details_html, player_html, status_html, verdict_html
+
+STATIC: Final = Path(__file__).with_name("static")
+
+THEME: Final = gr.themes.Base(
+    primary_hue="violet",
+    neutral_hue="slate",
+    # What the machine has: nothing is fetched from a font service.
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+)
+
+MAX_LINK: Final = 2_000
+
+OTHER_EVENTS: Final = 16
+"""Events at work at a time beside the songs: cancelling, and the closing of tabs."""
+
+
+def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Blocks:
+    """Lay the page out.
+
+    Args:
+        hearing: who answers.
+        settings: limits.
+        locale: language.
+    """
+
+    async def hear(event: gr.EventData, request: gr.Request) -> AsyncIterator[tuple[str, str, str]]:
+        ask = read_ask(event._data, request, locale)  # noqa: SLF001 - Gradio's own name for what was triggered
+        async for scene in hearing.scenes(ask):
+            yield (
+                status_html(scene, locale),
+                verdict_html(scene, locale, ask.link),
+                details_html(scene, locale),
+            )
+
+    async def cancel(request: gr.Request) -> None:
+        hearing.cancel(str(request.session_hash))
+
+    with gr.Blocks(title="GenreGenie", analytics_enabled=False) as page:
+        script = (STATIC / "page.js").read_text("utf-8")
+        form = gr.HTML(ask_html(settings, locale), js_on_load=script, apply_default_css=False)
+        status = gr.HTML(status_html(None, locale), elem_id="gg-status", apply_default_css=False)
+        with gr.Column(elem_classes="gg-card"):
+            verdict = gr.HTML("", apply_default_css=False)
+            gr.HTML(player_html(locale), apply_default_css=False)
+            details = gr.HTML("", apply_default_css=False)
+        quiet: dict[str, Any] = {
+            "show_progress": "hidden",
+            "api_visibility": "private",
+            "concurrency_limit": None,
+        }
+        form.hear(hear, None, [status, verdict, details], **quiet)
+        form.cancel(cancel, None, None, **quiet)
+        page.unload(cancel)
+    page.max_threads = settings.web_max_jobs + OTHER_EVENTS
+    return page.queue(api_open=False)
+
+
+def read_ask(data: Any, request: gr.Request, locale: str) -> Ask:  # noqa: ANN401 - whatever a browser sends
+    """Read what a browser asks; what does not fit asks for nothing, which has an answer of its own."""
+    given = data if isinstance(data, dict) else {}
+    upload, link = given.get("song"), given.get("link")
+    return Ask(
+        session=str(request.session_hash),
+        visitor=visitor_of(request.client.host if request.client else ""),
+        upload=upload if isinstance(upload, str) else None,
+        link=link[:MAX_LINK] if isinstance(link, str) else None,
+        unnamed=translate("web.unnamed", locale),
+    )
+
+
+def head(locale: str) -> str:
+    """Elements for the document's head: language and styles (Gradio rewrites the selectors of those it is given)."""
+    styles = (STATIC / "page.css").read_text("utf-8")
+    return f'<meta name="genregenie-locale" content="{locale}"><style>{styles}</style>'

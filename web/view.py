@@ -1,0 +1,232 @@
+"""Scenes → HTML, in the visitor's language. What strangers wrote (names, titles, links) is escaped by the templates."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from core.chart import GENRE_COLOURS, clock, mel_number
+from core.constants import FMAX, GENRES
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n import error_sentence, locales, translate
+from core.pipeline import Step
+from core.verdict import Segment, Verdict
+from web.hearing import Scene
+from web.settings import WebSettings
+
+MODEL_KEYS: Final = ("genie", "plain", "augmented")
+"""Models that a sentence is written about."""
+
+HERTZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
+"""Frequencies that the spectrogram's axis names."""
+
+MAX_RECORDING_S: Final = 300
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def render(template: str, locale: str, **values: object) -> str:
+    """Fill a template in; `t` in it is `translate`, `genre` names a genre, `percent` and `clock` write numbers."""
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            t=lambda key, **params: translate(key, locale, **params),
+            genre=lambda name: translate(f"genre.{name}", locale),
+            percent=partial(percent, locale=locale),
+            clock=clock,
+            locale=locale,
+            **values,
+        )
+    )
+
+
+def percent(share: float, locale: str) -> str:
+    """Write a share as languages do: `61%`, `61 %`."""
+    return translate("web.percent", locale, number=f"{100 * share:.0f}")
+
+
+def ask_html(settings: WebSettings, locale: str) -> str:
+    """Render the form. Sentences that its script says are handed to it as JSON."""
+    too_large = GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=settings.max_file_mb)
+    script = {
+        "maxBytes": settings.max_file_bytes,
+        "maxRecording": MAX_RECORDING_S,
+        "tooLarge": error_sentence(too_large, locale),
+        "lost": translate("web.lost", locale),
+        "sending": translate("web.sending", locale),
+        "noMicrophone": translate("web.no-microphone", locale),
+        "recording": translate("web.recording", locale),
+        "stop": translate("web.stop", locale),
+        "cancel": translate("web.cancel", locale),
+        "recordingName": translate("web.recording-name", locale),
+    }
+    others = [(other, translate("web.language", other)) for other in locales()]
+    return render("ask.html", locale, settings=settings, script=json.dumps(script), languages=others)
+
+
+def player_html(locale: str) -> str:
+    """Render the player, which the script gives the visitor's own file."""
+    return render("player.html", locale)
+
+
+def status_html(scene: Scene | None, locale: str) -> str:
+    """Render one line that says how far it is, or what went wrong; an empty one before anything is asked."""
+    if scene is None:
+        return render("status.html", locale, state="idle", text="", share=None)
+    if scene.error is not None:
+        return render("status.html", locale, state="failed", text=error_sentence(scene.error, locale), share=None)
+    if scene.step is Step.DONE:
+        return render("status.html", locale, state="done", text="", share=None)
+    if scene.place:
+        text, share = translate("web.queued", locale, place=scene.place), None
+    elif scene.verdicts:
+        text, share = translate("web.comparing", locale, n=scene.comparing), None
+    else:
+        text, share = translate(f"web.step.{scene.step.value}", locale), scene.share
+    return render("status.html", locale, state="working", text=text, share=share)
+
+
+def verdict_html(scene: Scene, locale: str, link: str | None = None) -> str:
+    """Render the answer's headline; nothing while there is none.
+
+    Args:
+        scene: what there is.
+        locale: language.
+        link: that the song came from, so that it can be played there.
+    """
+    if not scene.verdicts:
+        return ""
+    verdict = scene.verdicts[0]
+    return render(
+        "verdict.html",
+        locale,
+        verdict=verdict,
+        colour=colour(verdict.genre),
+        runner_up=verdict.runner_up,
+        runner_up_share=verdict.probabilities[GENRES.index(verdict.runner_up)],
+        link=link if link and urlsplit(link).scheme in ("http", "https") else None,
+    )
+
+
+def details_html(scene: Scene, locale: str) -> str:
+    """Render the time line, the spectrogram, the ten probabilities and the models; nothing while there are none."""
+    if not scene.verdicts:
+        return ""
+    verdict = scene.verdicts[0]
+    picture = base64.b64encode(scene.picture).decode() if scene.picture is not None else None
+    return render(
+        "details.html",
+        locale,
+        verdict=verdict,
+        blocks=blocks(verdict),
+        ticks=ticks(verdict),
+        hertz=[(f"{hz / 1000:g}k" if hz >= 1_000 else str(hz), mel_height(hz)) for hz in HERTZ],
+        picture=picture,
+        models=[model_view(other, locale) for other in scene.verdicts],
+        table=table(scene.verdicts),
+        comparing=scene.comparing,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A segment on the time line: where it stands there, in percent of the section's length."""
+
+    segment: Segment
+    left: float
+    width: float
+    colour: str
+
+
+def blocks(verdict: Verdict) -> list[Block]:
+    """Place the segments on the time line; silent ones have no vote and leave a gap."""
+    start, length = verdict.section.start, _length(verdict)
+    return [
+        Block(
+            segment,
+            round(100 * (segment.start - start) / length, 3),
+            round(100 * min(segment.end - segment.start, start + length - segment.start) / length, 3),
+            colour(segment.genre),
+        )
+        for segment in verdict.segments
+    ]
+
+
+def ticks(verdict: Verdict) -> list[tuple[str, float]]:
+    """Place the times that the axis names, each with its place in percent: every six seconds."""
+    start, length = verdict.section.start, _length(verdict)
+    count = int((length + 0.1) // 6) + 1
+    return [(clock(start + 6 * i), min(100.0, round(600 * i / length, 3))) for i in range(count)]
+
+
+def _length(verdict: Verdict) -> float:
+    return max(verdict.section.end - verdict.section.start, verdict.segments[-1].end - verdict.section.start)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One model beside the others."""
+
+    name: str
+    about: str
+    verdict: Verdict
+    colour: str
+    blocks: list[Block]
+
+
+def model_view(verdict: Verdict, locale: str) -> ModelView:
+    """Describe one model's verdict."""
+    name = verdict.model.name
+    about = translate(f"web.model.{name}", locale) if name in MODEL_KEYS else ""
+    return ModelView(name, about, verdict, colour(verdict.genre), blocks(verdict))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One genre: each model's probability of it."""
+
+    genre: str
+    colour: str
+    shares: list[tuple[float, bool]]
+    """Probability, and whether the model names this genre."""
+
+
+def table(verdicts: Sequence[Verdict]) -> list[Row]:
+    """All ten genres, the first model's likeliest first."""
+    order = sorted(range(len(GENRES)), key=lambda i: -verdicts[0].probabilities[i])
+    return [
+        Row(
+            GENRES[i],
+            colour(GENRES[i]),
+            [(verdict.probabilities[i], verdict.genre == GENRES[i]) for verdict in verdicts],
+        )
+        for i in order
+    ]
+
+
+def colour(genre: str) -> str:
+    """Colour of a genre, as CSS."""
+    red, green, blue = GENRE_COLOURS[genre]
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def mel_height(hertz: float) -> float:
+    """Height of a frequency on the spectrogram, in percent from its bottom."""
+    return round(100 * mel_number(hertz) / mel_number(FMAX), 2)
+
+
+def login_html(locale: str, *, wrong: bool, wait_s: int = 0) -> str:
+    """Render the door."""
+    values: dict[str, Any] = {"wrong": wrong, "wait": wait_s}
+    return render("login.html", locale, **values)
