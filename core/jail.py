@@ -8,7 +8,6 @@ What is on depends on the platform; `report` says what this one has:
 - Windows: a job object that ends with the process that made it.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -82,14 +81,15 @@ def command(argv: Sequence[str], jail: Jail) -> list[str]:
     program = os.path.realpath(argv[0])
     # A virtual environment's interpreter is found through a link: both its ends count.
     read = [*SYSTEM_PATHS, *DEVICE_PATHS, argv[0], program, *(os.path.realpath(path) for path in jail.read)]
-    described = {
-        "parent": os.getpid(),
-        "read": read,
-        "write": ["/dev/null", *(os.path.realpath(path) for path in jail.write)],
-        "ports": list(jail.ports),
-        "rlimits": jail.limits.rlimits(),
-    }
-    return [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(described), *argv]
+    described = [
+        f"parent={os.getpid()}",
+        *(f"read={path}" for path in read),
+        "write=/dev/null",
+        *(f"write={os.path.realpath(path)}" for path in jail.write),
+        *(f"port={port}" for port in jail.ports),
+        *(f"limit={name}:{value}" for name, value in jail.limits.rlimits().items()),
+    ]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), *described, "--", *argv]
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
