@@ -31,6 +31,8 @@ from core.i18n import translate
 log = logging.getLogger(__name__)
 
 SYNC_RETRY_S: Final = 60.0
+ACKNOWLEDGE_AT_ONCE: Final = 48
+"""More at a time are no sooner done, and each would open a connection of its own: the loop would stand still."""
 RECONNECT_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 FATAL_CLOSE_CODES: Final = {4004: "token", 4010: "shards", 4011: "shards", 4013: "intents"}
 LAST_SYNC: Final = "commands"
@@ -104,6 +106,7 @@ class GenreGenie(commands.AutoShardedBot):
         self.metrics = metrics
         self.reads_messages = message_content
         self._background: set[asyncio.Task[None]] = set()
+        self._acknowledging = asyncio.Semaphore(ACKNOWLEDGE_AT_ONCE)
 
     async def setup_hook(self) -> None:
         """Add the cogs and the buttons; commands are synced beside the connecting."""
@@ -133,7 +136,8 @@ class GenreGenie(commands.AutoShardedBot):
         """Tell Discord at once that an answer will come; False when it came too late, and nobody waits."""
         began = time.perf_counter()
         try:
-            await interaction.response.defer(ephemeral=private, thinking=True)
+            async with self._acknowledging:
+                await interaction.response.defer(ephemeral=private, thinking=True)
         except (discord.HTTPException, discord.InteractionResponded, *NETWORK_ERRORS) as error:
             log.warning("An interaction could not be acknowledged: %s", type(error).__name__)
             return False

@@ -260,10 +260,11 @@ class Desk:
             picture=True,
             keep_mel=not again and self._settings.store_bytes > 0,
             locale=ask.locale,
+            max_duration_s=self.store.guild(ask.guild_id).max_duration_s,
         )
 
     def _check_length(self, ask: Ask, heard: Heard) -> None:
-        """Hold a song against the server's own limit; the host's has been kept by the core.
+        """Hold an answer that was known already against the server's own limit.
 
         Raises:
             GenreGenieError: `too-long`.

@@ -81,5 +81,5 @@ def set_up_logs(settings: BotSettings) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
-    # It says so at every start; there is nothing that a host could do about it.
-    logging.getLogger("discord.client").addFilter(lambda record: "PyNaCl" not in record.getMessage())
+    # It says at every start that there will be no voice: nobody wants any.
+    logging.getLogger("discord.client").addFilter(lambda record: "voice will NOT" not in record.getMessage())
