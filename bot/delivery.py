@@ -58,6 +58,7 @@ class InteractionDelivery:
         self._interaction = interaction
         self._private = private
         self._message: discord.WebhookMessage | None = None
+        self._shown_id: int | None = None
         self._follow_up = follow_up
 
     async def progress(self, text: str, view: discord.ui.View | None) -> None:
@@ -94,17 +95,19 @@ class InteractionDelivery:
                 allowed_mentions=NO_MENTIONS,
                 wait=True,
             )
+            self._shown_id = self._message.id
             return
         edit: Callable[..., Awaitable[Any]] = (
             self._message.edit if self._message else self._interaction.edit_original_response
         )
-        await edit(
+        shown = await edit(
             content=reply.content,
             embeds=list(reply.embeds),
             attachments=reply.files(),
             view=reply.view,
             allowed_mentions=NO_MENTIONS,
         )
+        self._shown_id = shown.id
 
     async def _elsewhere(self, reply: Reply) -> bool:
         if self._private:
@@ -116,7 +119,12 @@ class InteractionDelivery:
             channel = self._interaction.channel
             if channel is None:
                 return False
-        return await ChannelDelivery(channel, nonce=self._interaction.id).final(reply)
+        delivered = await ChannelDelivery(channel, nonce=self._interaction.id).final(reply)
+        if not self._private and self._shown_id is not None:
+            # What was shown of its progress can no longer be edited by the token, but the bot's own it is.
+            with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
+                await channel.get_partial_message(self._shown_id).delete()
+        return delivered
 
 
 class ChannelDelivery:

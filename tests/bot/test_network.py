@@ -107,9 +107,9 @@ async def test_an_invalid_session_is_replaced_by_a_new_one(discord: Discord, bot
 
 
 async def expired_while_it_works(discord: Discord, house: House, **options: object) -> Interaction:
-    slow = new_song(8, bytes_per_s=150_000)
+    slow = new_song(8, bytes_per_s=120_000)
     asked = discord.slash("genre", user=house.ana, channel=house.channel, file=slow, **options)
-    await asked.acknowledged()
+    await asked.reply(lambda message: not is_final(message))
     asked.expire()
     return asked
 
@@ -118,9 +118,9 @@ async def test_past_the_tokens_lifetime_the_answer_goes_to_the_channel(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     await expired_while_it_works(discord, house)
-    waiting = discord.messages_of_bot(house.channel)
-    await discord.until(lambda: len(discord.messages_of_bot(house.channel)) > len(waiting), what="the answer")
-    reply = discord.messages_of_bot(house.channel)[-1]
+    await discord.until(lambda: any(map(is_final, discord.messages_of_bot(house.channel))), what="the answer")
+    await discord.until(lambda: len(discord.messages_of_bot(house.channel)) == 1, what="its progress goes")
+    [reply] = discord.messages_of_bot(house.channel)
     assert genre_of(reply) in GENRES
     picture_of(reply)
     assert translate("bot.button.wrong", "en") in reply.buttons
