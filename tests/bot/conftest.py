@@ -21,7 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "bot" and item.path.parent.parent.name == "tests":
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            item.add_marker(pytest.mark.xdist_group("bot"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,11 +76,11 @@ def house(discord: Discord) -> House:
     return furnished(discord)
 
 
-def furnished(discord: Discord, *, locale: str = "en-US") -> House:
+def furnished(discord: Discord, *, locale: str = "en-US", identity: int | None = None) -> House:
     """Make a server in a language, with members who speak it."""
     number = next(_numbers)
     ana, ben = (discord.user(f"{name}{number}", locale=locale) for name in ("ana", "ben"))
-    guild = discord.guild(f"house {number}", locale=locale, channels=["general", "music"])
+    guild = discord.guild(f"house {number}", locale=locale, channels=["general", "music"], identity=identity)
     guild.join(ana)
     guild.join(ben)
     return House(guild, guild.channels[0], guild.owner, ana, ben)

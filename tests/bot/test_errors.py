@@ -62,8 +62,7 @@ async def test_a_file_over_the_limit_is_refused_before_it_is_downloaded(
     big = new_song(6, declared_size=11 * MIB)
     reply = await ask(discord, house, file=big)
     assert reply.content == sentence(ErrorCode.TOO_LARGE, limit_mb=10)
-    [upload] = [u for u in discord.world.cdn.uploads.values() if u.file is big]
-    assert upload.downloads == 0
+    assert discord.downloads(big) == 0
 
 
 async def test_a_file_that_is_larger_than_it_says_is_refused_on_the_way(

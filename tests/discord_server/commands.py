@@ -87,6 +87,8 @@ class Commands:
             "application_id": str(self.application_id),
             "version": str(snowflake()),
         }
+        if command.get("dm_permission") is False and full["contexts"] is None:
+            full["contexts"] = [0]
         return full if guild_id is None else full | {"guild_id": str(guild_id)}
 
     def listed(self, guild_id: int | None, *, with_localizations: bool) -> list[Payload]:

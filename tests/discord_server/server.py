@@ -112,9 +112,13 @@ class Discord:
             channel = Channel(channel_name, guild)
             guild.channels.append(channel)
             self.world.channels[channel.id] = channel
+        self.invite_bot(guild)
+        return guild
+
+    def invite_bot(self, guild: Guild) -> None:
+        """Let the bot in, again if it was thrown out."""
         self.world.guilds[guild.id] = guild
         self.gateway.dispatch_guild(guild)
-        return guild
 
     def remove_bot(self, guild: Guild) -> None:
         """Throw the bot out of the server."""
@@ -277,6 +281,10 @@ class Discord:
     def refusals(self) -> list[Exchange]:
         """Return the requests that were refused for reasons that a correct bot may meet too."""
         return [exchange for exchange in self.journal.exchanges if exchange.code in NOBODYS_FAULT]
+
+    def downloads(self, file: File) -> int:
+        """Return how often a file was asked for."""
+        return sum(upload.downloads for upload in self.world.cdn.uploads.values() if upload.file is file)
 
     def messages_of_bot(self, channel: Channel) -> list[Message]:
         """Return what stands in the channel from the bot, for everybody to see."""
