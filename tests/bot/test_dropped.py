@@ -104,3 +104,12 @@ async def test_what_cannot_be_heard_is_told_in_a_sentence(discord: Discord, list
     posted = discord.post_message(listening.channel, listening.ana, files=[File("broken.mp3", b"not audio" * 100)])
     reply = await answer_under(discord, posted)
     assert reply.content == translate("error.not-audio", "en")
+
+
+async def test_audio_dropped_in_a_thread_of_a_channel_that_is_on_is_answered_there(
+    discord: Discord, listening: House
+) -> None:
+    thread = discord.thread(listening.channel, "new songs")
+    posted = discord.post_message(thread, listening.ana, files=[new_song(6)])
+    assert genre_of(await answer_under(discord, posted)) in GENRES
+    assert discord.messages_of_bot(listening.channel) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 from core.constants import GENRES
 from core.i18n import translate
 from tests.bot.answers import answer, genre_of
-from tests.bot.conftest import House
+from tests.bot.conftest import House, furnished
 from tests.bot.process import BotProcess
 from tests.bot.songs import converted, new_song, voice_message
 from tests.discord_server import Discord, File
@@ -53,3 +53,27 @@ async def test_a_link_where_links_are_off_is_told_so(discord: Discord, bot: BotP
     message = discord.post_message(house.channel, house.ben, "https://example.com/song")
     reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
     assert reply.content == translate("bot.links-off", "en")
+
+
+async def test_a_forwarded_song_is_answered(discord: Discord, bot: BotProcess, house: House) -> None:
+    original = discord.post_message(house.guild.channels[1], house.ben, files=[new_song(6)])
+    passed_on = discord.post_message(house.channel, house.ben, forwarded=original)
+    reply = await answer(discord.message_command(COMMAND, passed_on, user=house.ana))
+    assert genre_of(reply) in GENRES
+
+
+async def test_ten_songs_with_long_names_fit_into_one_message(discord: Discord, bot: BotProcess) -> None:
+    house = furnished(discord, locale="es-ES")
+    files = [new_song(31, name=f"{'canción_larga_' * 14}{number}.wav") for number in range(10)]
+    message = discord.post_message(house.channel, house.ben, files=files)
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert len(reply.embeds) == 10
+    assert len(reply.files) == 10
+    assert discord.refusals() == []
+
+
+async def test_ten_files_that_cannot_be_heard_are_each_told(discord: Discord, bot: BotProcess, house: House) -> None:
+    files = [File(f"{'long_name_' * 14}{number}.mp3", bytes(100)) for number in range(10)]
+    message = discord.post_message(house.channel, house.ben, files=files)
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert [line.partition(".")[0] for line in reply.content.splitlines()] == [str(n) for n in range(1, 11)]

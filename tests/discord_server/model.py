@@ -23,6 +23,7 @@ VOICE = MessageFlags(voice=True).value
 MEMBERS_MAY = Permissions(
     view_channel=True,
     send_messages=True,
+    send_messages_in_threads=True,
     embed_links=True,
     attach_files=True,
     add_reactions=True,
@@ -31,6 +32,7 @@ MEMBERS_MAY = Permissions(
 ).value
 """What `@everyone` may in a new server."""
 
+SNAPSHOT_KEYS = ("type", "content", "embeds", "attachments", "components", "timestamp", "edited_timestamp", "flags")
 EVERYTHING = Permissions.all().value
 ADMINISTRATOR = Permissions(administrator=True).value
 
@@ -116,36 +118,55 @@ class Overwrite:
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel of a server, or the direct messages with one user."""
+    """A text channel of a server, a thread in one (`parent`), or the direct messages with one user."""
 
     name: str
     guild: "Guild | None" = None
     recipient: User | None = None
+    parent: "Channel | None" = None
     overwrites: dict[int, Overwrite] = field(default_factory=lambda: defaultdict(Overwrite))
     messages: "dict[int, Message]" = field(default_factory=dict)
     id: int = field(default_factory=snowflake)
 
     @property
     def type(self) -> int:
-        return (ChannelType.text if self.guild else ChannelType.private).value
+        if self.guild is None:
+            return ChannelType.private.value
+        return (ChannelType.public_thread if self.parent else ChannelType.text).value
 
     def payload(self) -> Payload:
         payload: Payload = {"id": str(self.id), "type": self.type, "flags": 0, "last_message_id": None}
         if self.recipient:
             return payload | {"recipients": [self.recipient.payload()]}
         assert self.guild
+        payload |= {"guild_id": str(self.guild.id), "name": self.name, "rate_limit_per_user": 0}
+        if self.parent:
+            return payload | self._thread_payload(self.parent, self.guild)
         return payload | {
-            "guild_id": str(self.guild.id),
-            "name": self.name,
             "position": self.guild.channels.index(self),
             "parent_id": None,
             "topic": None,
             "nsfw": False,
-            "rate_limit_per_user": 0,
             "permission_overwrites": [
                 {"id": str(member), "type": 1, "allow": str(overwrite.allow), "deny": str(overwrite.deny)}
                 for member, overwrite in self.overwrites.items()
             ],
+        }
+
+    def _thread_payload(self, parent: "Channel", guild: "Guild") -> Payload:
+        now = datetime.now(UTC).isoformat()
+        return {
+            "parent_id": str(parent.id),
+            "owner_id": str(guild.owner.id),
+            "message_count": len(self.messages),
+            "member_count": 1,
+            "thread_metadata": {
+                "archived": False,
+                "auto_archive_duration": 1440,
+                "archive_timestamp": now,
+                "locked": False,
+                "create_timestamp": now,
+            },
         }
 
 
@@ -156,6 +177,7 @@ class Guild:
     locale: str = "en-US"
     id: int = field(default_factory=snowflake)
     channels: list[Channel] = field(default_factory=list)
+    threads: list[Channel] = field(default_factory=list)
     members: dict[int, Member] = field(default_factory=dict)
     roles: list[Role] = field(init=False)
 
@@ -181,8 +203,9 @@ class Guild:
             allowed |= role.permissions
         if user is self.owner or allowed & ADMINISTRATOR:
             return EVERYTHING
-        if user.id in channel.overwrites:
-            overwrite = channel.overwrites[user.id]
+        overwrites = (channel.parent or channel).overwrites
+        if user.id in overwrites:
+            overwrite = overwrites[user.id]
             allowed = (allowed & ~overwrite.deny) | overwrite.allow
         return allowed
 
@@ -223,7 +246,7 @@ class Guild:
             "member_count": len(self.members),
             "large": False,
             "joined_at": self.members[bot.id].joined_at.isoformat(),
-            "threads": [],
+            "threads": [thread.payload() for thread in self.threads],
             "voice_states": [],
             "presences": [],
             "stage_instances": [],
@@ -261,6 +284,7 @@ class Message:
     files: list[Upload] = field(default_factory=list)
     flags: int = 0
     reply_to: "Message | None" = None
+    forwarded: "Message | None" = None
     only_for: User | None = None
     """The one user who sees an ephemeral message."""
     interaction: Payload | None = None
@@ -350,6 +374,14 @@ class Message:
         }
         if self.interaction:
             payload["interaction_metadata"] = self.interaction
+        if self.forwarded and with_reference:
+            original = self.forwarded
+            payload["message_reference"] = {
+                "type": 1,
+                "message_id": str(original.id),
+                "channel_id": str(original.channel.id),
+            }
+            payload["message_snapshots"] = [{"message": original._snapshot()}] if with_content else []
         if self.reply_to and with_reference:
             original = self.reply_to
             payload["message_reference"] = {
@@ -361,6 +393,11 @@ class Message:
                 None if original.deleted else original.payload(with_content=with_content, with_reference=False)
             )
         return payload
+
+    def _snapshot(self) -> Payload:
+        """Return what a message that forwards this one carries of it."""
+        whole = self.payload(with_reference=False)
+        return {key: whole[key] for key in SNAPSHOT_KEYS}
 
     def _type(self) -> int:
         if self.interaction:

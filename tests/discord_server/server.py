@@ -140,6 +140,15 @@ class Discord:
         assert intents.keys() <= self.world.granted.keys(), f"privileged are {list(self.world.granted)}"
         self.world.granted |= intents
 
+    def thread(self, parent: Channel, name: str) -> Channel:
+        """Open a thread in a channel."""
+        assert parent.guild
+        thread = Channel(name, parent.guild, parent=parent)
+        parent.guild.threads.append(thread)
+        self.world.channels[thread.id] = thread
+        self.gateway.dispatch_channel("THREAD_CREATE", thread)
+        return thread
+
     def direct_messages(self, user: User) -> Channel:
         return self.world.direct_messages(user)
 
@@ -179,7 +188,7 @@ class Discord:
             "name": registered["name"],
             "type": registered["type"],
             "target_id": str(message.id),
-            "resolved": {"messages": {str(message.id): message.payload(with_reference=False)}},
+            "resolved": {"messages": {str(message.id): message.payload()}},
         }
         return self._interact(COMMAND, user, message.channel, data)
 
@@ -222,8 +231,9 @@ class Discord:
         files: Iterable[File] = (),
         voice: bool = False,
         reply_to: Message | None = None,
+        forwarded: Message | None = None,
     ) -> Message:
-        """Write in a channel; `voice` makes it a voice message."""
+        """Write in a channel; `voice` makes it a voice message, `forwarded` passes another message on."""
         message = Message(
             channel,
             user,
@@ -231,6 +241,7 @@ class Discord:
             files=[self.world.upload(channel, file) for file in files],
             flags=VOICE if voice else 0,
             reply_to=reply_to,
+            forwarded=forwarded,
         )
         self.world.add_message(message)
         return message

@@ -71,7 +71,7 @@ async def create_message(world: World, request: web.Request, form: Form) -> Payl
     payload: dict[str, Any] = form.payload or {}
     if channel.recipient and not channel.recipient.accepts_direct_messages:
         raise RefusedError(CANNOT_SEND_TO_USER)
-    _need(world, channel, "send_messages")
+    _need(world, channel, "send_messages_in_threads" if channel.parent else "send_messages")
     if form.files:
         _need(world, channel, "attach_files")
     if payload.get("embeds"):
