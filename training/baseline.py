@@ -6,6 +6,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from core.constants import GENRES
 from training.gtzan import Gtzan, to_db
 from training.splits import Part
 
@@ -32,7 +33,11 @@ class Baseline:
 
     def predict(self, mel: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Shares of the genres `(n, 10)`: the softmax of the decision values, which are no true probabilities."""
-        values = self._machine.decision_function(statistics(mel))
+        decided = self._machine.decision_function(statistics(mel))
+        if decided.ndim == 1:  # of two genres scikit-learn gives one value
+            decided = np.stack([-decided, decided], axis=1)
+        values = np.full((len(mel), len(GENRES)), -np.inf)
+        values[:, self._machine.classes_] = decided
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         shares: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
         return shares

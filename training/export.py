@@ -31,7 +31,7 @@ def convert(model: keras.Model, precision: str) -> bytes:
     signature = tf.TensorSpec((None, constants.N_MELS, constants.SEGMENT_FRAMES), tf.float32, name="db")
     # Traced by hand: Keras's own export keeps the training branch of a batch normalisation.
     forward = tf.function(lambda db: model(db, training=False)).get_concrete_function(signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(forward)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(forward)], model)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Recipe:
         stretched: whether the training tracks' time-stretched copies are added, as the study did.
         strength: of the augmentation of random crops, on the fly; None learns from the segments as they are.
         learning_rate: of Adam, or the peak of the cosine schedule where crops are augmented.
+        averaging: momentum of the running mean of the weights, which is what is kept where crops are augmented.
     """
 
     network: Callable[[], keras.Model]
@@ -43,10 +44,11 @@ class Recipe:
     stretched: bool = False
     strength: Strength | None = None
     learning_rate: float = 1e-3
+    averaging: float = 0.995
 
 
 RECIPES: Final[dict[str, Recipe]] = {
-    "plain": Recipe(networks.study_cnn, epochs=14, patience=4, batch_size=32, learning_rate=2e-4),
+    "plain": Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),
     "augmented": Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
     "genie": Recipe(
         networks.genie_network, epochs=24, patience=None, batch_size=64, strength=Strength(), learning_rate=2e-3
@@ -63,7 +65,14 @@ def strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def fit(recipe: Recipe, data: Gtzan, split: Split, folder: Path, verbose: int = 2) -> keras.Model:
+def fit(
+    recipe: Recipe,
+    data: Gtzan,
+    split: Split,
+    folder: Path,
+    verbose: int = 2,
+    watchers: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model:
     """Train a network, or go on where an interrupted training stopped.
 
     Args:
@@ -72,6 +81,7 @@ def fit(recipe: Recipe, data: Gtzan, split: Split, folder: Path, verbose: int = 
         split: what is learned from and chosen on; its seed is the training's.
         folder: checkpoints, `history.csv` and the best weights; kept between calls.
         verbose: 0 prints nothing, 1 a progress bar, 2 a line an epoch.
+        watchers: told of each epoch.
 
     Returns:
         The network with the weights that validation chose, or the last ones.
@@ -85,11 +95,15 @@ def fit(recipe: Recipe, data: Gtzan, split: Split, folder: Path, verbose: int = 
         _compile(model, recipe, steps=recipe.epochs * int(train.cardinality()))
     history = folder / "history.csv"
     best = BestWeights(folder, history, recipe.patience) if recipe.patience is not None else None
-    callbacks: list[Any] = [keras.callbacks.CSVLogger(history, append=True)]
+    callbacks = [*watchers, keras.callbacks.CSVLogger(history, append=True)]
     if best:
         callbacks.append(best)
+    if recipe.strength:
+        # Validation hears the mean weights, which are the ones that are kept.
+        callbacks.append(keras.callbacks.SwapEMAWeights())
     callbacks.append(keras.callbacks.BackupAndRestore(folder / "checkpoint", delete_checkpoint=False))
-    model.fit(train, validation_data=valid, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose)
+    if best is None or not best.finished:
+        model.fit(train, validation_data=valid, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose)
     if best:
         model.load_weights(best.path)
     return model
@@ -140,7 +154,7 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, max(steps - warm_up, 1), warmup_target=recipe.learning_rate, warmup_steps=warm_up
         )
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.08, use_ema=True, ema_momentum=0.995)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.08, use_ema=True, ema_momentum=recipe.averaging)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
     model.compile(optimizer, loss, metrics=["accuracy"])
@@ -161,10 +175,11 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ship
         self._patience = patience
         self._values = _past_values(history)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Stop at once where the interrupted training was at its end."""
-        if self._waited() >= self._patience:
-            self.model.stop_training = True
+    @property
+    def finished(self) -> bool:
+        """Whether no better epoch has come for as long as patience lasts."""
+        best = max(self._values, key=self._values.__getitem__, default=0)
+        return max(self._values, default=0) - best >= self._patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Compare."""
@@ -172,15 +187,8 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ship
         if value > max(self._values.values(), default=-np.inf):
             self.model.save_weights(self.path)
         self._values[epoch] = value
-        if self._waited() >= self._patience:
+        if self.finished:
             self.model.stop_training = True
-
-    def _waited(self) -> int:
-        """Epochs since the best."""
-        if not self._values:
-            return 0
-        best = max(self._values, key=self._values.__getitem__)
-        return max(self._values) - best
 
 
 def _past_values(history: Path) -> dict[int, float]:

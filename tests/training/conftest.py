@@ -37,11 +37,12 @@ def gtzan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made_gtzan(tmp_path_factory: pytest.TempPathFactory) -> Gtzan:
-    """Ten tracks a genre; each genre has a band of its own that is loud."""
+    """Ten tracks a genre; each genre beats in bands and at a pace of its own."""
     generator = np.random.default_rng(0)
     mel = generator.integers(0, 120, (100, N_MELS, SECTION_FRAMES)).astype(np.uint8)
     names = [f"{genre}.{number:05d}" for genre in GENRES for number in range(10)]
     for track in range(100):
-        band = track // 10 * 12
-        mel[track, band : band + 6] = 255 - generator.integers(0, 30, (6, SECTION_FRAMES))
+        genre = track // 10
+        beats = mel[track, genre * 12 : genre * 12 + 6, :: genre + 2]
+        beats[:] = 255 - generator.integers(0, 30, beats.shape)
     return Gtzan(mel, tuple(names), "archive", tmp_path_factory.mktemp("made"), {})

@@ -1,0 +1,20 @@
+import numpy as np
+
+from training.baseline import fit_baseline, statistics
+from training.gtzan import Gtzan
+from training.splits import SplitName, make_split
+
+
+def test_statistics_are_of_each_band(made_gtzan: Gtzan) -> None:
+    mel = np.full((2, 128, 72), 255, np.uint8)
+    mel[:, 5, ::2] = 0
+    mean, deviation, change = np.split(statistics(mel)[0], 3)
+    np.testing.assert_allclose((mean[5], deviation[5], change[5]), (-40, 40, 80), atol=1e-4)
+    np.testing.assert_allclose((mean[6], deviation[6], change[6]), (0, 0, 0), atol=1e-4)
+
+
+def test_the_baseline_tells_genres_apart_that_differ_in_their_bands(made_gtzan: Gtzan) -> None:
+    split = make_split(SplitName.TRACK, made_gtzan)
+    answers = fit_baseline(made_gtzan, split.train).predict(split.test.segments(made_gtzan))
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert (answers.argmax(axis=1) == split.test.labels(made_gtzan)).mean() > 0.95
