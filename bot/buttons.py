@@ -122,7 +122,8 @@ class GenreMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"
 
     async def callback(self, interaction: Interaction) -> None:
         """Keep the correction."""
-        await interaction.response.defer()
+        if not await interaction.client.acknowledge(interaction, thinking=False):
+            return
         locale = interaction.locale.value
         said = self.item.values[0]
         store = interaction.client.desk.store
@@ -169,7 +170,8 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
 
     async def callback(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""
-        await interaction.response.defer()
+        if not await interaction.client.acknowledge(interaction, thinking=False):
+            return
         locale = interaction.locale.value
         chosen = self.item.values[0]
         try:
@@ -227,7 +229,8 @@ def next_start(request: RequestRow) -> float:
 
 
 async def _hear_again(interaction: Interaction, request_id: int, *, whole: bool) -> None:
-    await interaction.response.defer()
+    if not await interaction.client.acknowledge(interaction, thinking=False):
+        return
     desk = interaction.client.desk
     private = interaction.message is not None and interaction.message.flags.ephemeral
     locale = interaction.locale.value

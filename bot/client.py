@@ -1,6 +1,7 @@
 """The bot: discord.py's client with the cogs, and what keeps it connected."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -30,6 +31,7 @@ from core.i18n import translate
 
 log = logging.getLogger(__name__)
 
+ALREADY_ACKNOWLEDGED: Final = 40060
 SYNC_RETRY_S: Final = 60.0
 ACKNOWLEDGE_AT_ONCE: Final = 48
 """More at a time are no sooner done, and each would open a connection of its own: the loop would stand still."""
@@ -132,15 +134,22 @@ class GenreGenie(commands.AutoShardedBot):
         """Whether all shards are."""
         return self.is_ready() and not self.is_closed() and all(not shard.is_closed() for shard in self.shards.values())
 
-    async def acknowledge(self, interaction: discord.Interaction["GenreGenie"], *, private: bool = False) -> bool:
-        """Tell Discord at once that an answer will come; False when it came too late, and nobody waits."""
+    async def acknowledge(
+        self, interaction: discord.Interaction["GenreGenie"], *, private: bool = False, thinking: bool = True
+    ) -> bool:
+        """Tell Discord at once that an answer will come; False when it came too late, and nobody waits.
+
+        A button's answer is a message of its own: without `thinking`, nothing shows that it is on its way.
+        """
         began = time.perf_counter()
         try:
             async with self._acknowledging:
-                await interaction.response.defer(ephemeral=private, thinking=True)
+                await interaction.response.defer(ephemeral=private, thinking=thinking)
         except (discord.HTTPException, discord.InteractionResponded, *NETWORK_ERRORS) as error:
-            log.warning("An interaction could not be acknowledged: %s", type(error).__name__)
-            return False
+            # Discord has taken an earlier attempt, and only its answer was lost.
+            if not isinstance(error, discord.HTTPException) or error.code != ALREADY_ACKNOWLEDGED:
+                log.warning("An interaction could not be acknowledged: %s", type(error).__name__)
+                return False
         self.metrics.acknowledged.observe(time.perf_counter() - began)
         return True
 
@@ -257,4 +266,5 @@ async def stay_connected(make_bot: Callable[[bool], GenreGenie], token: str, sto
             raise ConfigurationError(translate(f"bot.start.bad-{FATAL_CLOSE_CODES[error.code]}"))
         delay = next(delays, RECONNECT_S[-1])
         log.warning("Not connected (%s); trying again in %g s", type(error).__name__, delay)
-        await asyncio.sleep(delay)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay)

@@ -148,20 +148,20 @@ class Admission:
             once for the cooldown.
 
         Raises:
-            GenreGenieError: `cooldown` or `busy`, both with `retry_s`, the seconds after which to try again.
+            GenreGenieError: `cooldown` or `busy`, both with `retry_after`, the seconds after which to try again.
         """
         limits = limits or self.limits
         now = self.clock()
         ready_at = self._ready_at.get((requester, group), now)
         if ready_at > now:
-            raise GenreGenieError(ErrorCode.COOLDOWN, retry_s=math.ceil(ready_at - now))
+            raise GenreGenieError(ErrorCode.COOLDOWN, retry_after=math.ceil(ready_at - now))
         room = min(
             limits.total - self.jobs,
             limits.per_group - self._by_group[group],
             limits.per_requester - self._by_requester[requester],
         )
         if room < 1:
-            raise GenreGenieError(ErrorCode.BUSY, retry_s=self._retry_s())
+            raise GenreGenieError(ErrorCode.BUSY, retry_after=self._retry_s())
         if limits.cooldown_s > 0:
             self._sweep_cooldowns(now)
             self._ready_at[requester, group] = now + limits.cooldown_s

@@ -75,7 +75,7 @@ async def test_a_full_share_is_busy_and_says_when_to_try_again(limits: Limits) -
     with pytest.raises(GenreGenieError) as refused:
         admission.admit("a", "g")
     assert refused.value.code is ErrorCode.BUSY
-    assert refused.value.params["retry_s"] >= 1
+    assert refused.value.params["retry_after"] >= 1
     tickets[-1].leave()
     assert admission.admit("a", "g")
 
@@ -100,7 +100,7 @@ async def test_cooldown_counts_from_the_last_request_in_the_same_group() -> None
     clock.now += 4
     with pytest.raises(GenreGenieError) as refused:
         admission.admit("a", "g")
-    assert (refused.value.code, refused.value.params["retry_s"]) == (ErrorCode.COOLDOWN, 6)
+    assert (refused.value.code, refused.value.params["retry_after"]) == (ErrorCode.COOLDOWN, 6)
     admission.admit("b", "g")
     admission.admit("a", "elsewhere")
     clock.now += 6
@@ -161,7 +161,7 @@ async def test_the_time_to_try_again_follows_how_long_jobs_take() -> None:
             admission.admit("a", "g")
         async with ticket:
             clock.now += 60
-        return float(refused.value.params["retry_s"])
+        return float(refused.value.params["retry_after"])
 
     first = await busy_retry()
     for _ in range(30):
