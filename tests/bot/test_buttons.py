@@ -11,6 +11,7 @@ from tests.bot.conftest import House
 from tests.bot.process import BotProcess
 from tests.bot.songs import new_song
 from tests.discord_server import Discord, Interaction, Message
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
 PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong", "cancel"))
 HEARD = re.compile(r"Heard: (\S+)–(\S+) of")
@@ -143,3 +144,13 @@ async def test_progress_is_shown_and_not_too_often(discord: Discord, bot: BotPro
     assert len(shown) >= 2
     gaps = [later.at - earlier.at for earlier, later in zip(shown, shown[1:], strict=False)]
     assert min(gaps) > 1
+
+
+async def test_a_button_whose_acknowledgement_meets_a_lost_answer_works_all_the_same(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    reply = await heard_song(discord, house)
+    discord.fail("interaction_callback", 502, carried_out=True)
+    whole = await answer(discord.click(reply, WHOLE, user=house.ana))
+    assert part_heard(whole) == ("0:00", "1:10")
+    discord.forgive(ALREADY_ACKNOWLEDGED)

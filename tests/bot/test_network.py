@@ -7,11 +7,11 @@ import pytest
 from core.constants import GENRES
 from core.i18n import translate
 from tests.bot.answers import answer, answer_under, genre_of, is_final, picture_of
-from tests.bot.conftest import House
+from tests.bot.conftest import House, furnished
 from tests.bot.process import BotProcess
 from tests.bot.songs import new_song
 from tests.discord_server import Discord, Interaction
-from tests.discord_server.errors import INVALID_WEBHOOK_TOKEN
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED, INVALID_WEBHOOK_TOKEN
 from tests.discord_server.ratelimits import Limit
 
 
@@ -185,3 +185,33 @@ async def test_a_deleted_progress_message_harms_nobody_else(discord: Discord, bo
     follows = discord.slash("genre", user=house.ben, channel=house.channel, file=new_song(6))
     assert genre_of(await answer(follows)) in GENRES
     await discord.until(lambda: asked.messages == [])
+
+
+async def test_an_acknowledgement_that_discord_fails_to_take_is_sent_again(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.fail("interaction_callback", 500)
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+    assert genre_of(await answer(asked)) in GENRES
+
+
+async def test_an_acknowledgement_whose_answer_is_lost_loses_no_request(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.fail("interaction_callback", 502, carried_out=True)
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+    assert genre_of(await answer(asked)) in GENRES
+    discord.forgive(ALREADY_ACKNOWLEDGED)
+
+
+async def test_a_server_that_throws_the_bot_out_while_it_works_harms_nobody_else(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    await answer(discord.slash("genregenie channel on", user=house.owner, channel=house.channel))
+    posted = discord.post_message(house.channel, house.ana, files=[new_song(8, bytes_per_s=200_000)])
+    await discord.until(lambda: posted.files[0].downloads, what="the download")
+    discord.remove_bot(house.guild)
+    other = furnished(discord)
+    asked = discord.slash("genre", user=other.ana, channel=other.channel, file=new_song(6))
+    assert genre_of(await answer(asked)) in GENRES
+    assert discord.messages_of_bot(house.channel) == []
