@@ -1,9 +1,9 @@
 """Start, end, and what goes wrong in between."""
 
-import asyncio
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -190,6 +190,22 @@ async def test_the_log_has_a_line_a_request_and_no_contents(tmp_path: Path) -> N
             assert asked.token not in process.log
 
 
+async def test_a_database_that_is_locked_costs_the_buttons_and_not_the_answer(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    with closing(sqlite3.connect(bot.data / DATABASE_FILE, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+        reply = await answer(asked)
+        assert genre_of(reply) in GENRES
+        assert reply.buttons == []
+        used = discord.slash("genregenie limits", user=house.owner, channel=house.channel, cooldown=5)
+        assert (await answer(used)).content == translate("bot.admin.not-saved", "en")
+        connection.execute("ROLLBACK")
+    follows = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+    assert (await answer(follows)).buttons != []
+
+
 async def test_the_database_is_sound_after_a_kill(tmp_path: Path) -> None:
     async with Discord() as discord:
         process = BotProcess(discord, tmp_path)
@@ -204,4 +220,3 @@ async def test_the_database_is_sound_after_a_kill(tmp_path: Path) -> None:
         async with process:
             menu = await discord.click(first, translate("bot.button.wrong", "en"), user=house.ana).reply()
             assert menu.controls
-        await asyncio.sleep(0)

@@ -95,6 +95,22 @@ async def test_switching_on_names_what_is_missing_there(discord: Discord, bot: B
     assert named("send_messages") not in told
 
 
+async def test_a_command_is_answered_in_a_channel_that_the_bot_does_not_see(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.deny_bot(house.channel, "view_channel", "send_messages")
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+    assert genre_of(await answer(asked)) in GENRES
+
+
+async def test_a_command_without_embeds_is_answered_in_text(discord: Discord, bot: BotProcess, house: House) -> None:
+    discord.deny_bot(house.channel, "embed_links")
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6, name="tune.wav"))
+    reply = await answer(asked)
+    assert "tune.wav" in reply.content
+    assert named("embed_links") in reply.content
+
+
 async def test_without_the_message_content_intent_commands_work_and_the_admin_is_told(tmp_path: Path) -> None:
     async with Discord() as discord:
         discord.grant(message_content=False)
