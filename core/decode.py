@@ -178,9 +178,8 @@ class Decoding:
             self._stop.check()
         finally:
             timer.cancel()
-            if process.poll() is None:  # the number of one that has been waited for may be another's by now
-                jail.kill_group(process.pid)
-                process.wait()
+            jail.kill_group(process.pid)  # also what it may have started, when it has ended itself
+            process.wait()
             told.close()
             if process.stdout is not None:
                 process.stdout.close()
