@@ -9,7 +9,7 @@ import typer
 
 COMMANDS: Final = {
     "classify": ("core.cli", "Hear songs: files, folders or links."),
-    "doctor": ("core.doctor", "Say what is there, what is missing, and the remedy."),
+    "doctor": ("bot.cli", "Say what is there, what is missing, and the remedy."),
     "bot": ("bot.cli", "Run the Discord bot."),
     "invite": ("bot.cli", "Print the link that invites the bot to a server."),
     "backup": ("bot.cli", "Copy the database to a file, also while the bot runs."),

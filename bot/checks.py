@@ -11,20 +11,18 @@ from discord.http import Route
 from bot.permissions import NEEDED
 from bot.settings import BotSettings
 from bot.store import Store
+from core.doctor import Line
 from core.errors import ConfigurationError
 from core.i18n import translate
-from core.settings import Settings, load_settings
-
-Line = tuple[bool, str, str | None]
-"""Whether it is well, what it is, and the remedy where there is one."""
 
 LOGIN_S = 20.0
 
 
-async def doctor_lines(settings: Settings) -> list[Line]:
-    """Check token, intents and database."""
-    own = settings if isinstance(settings, BotSettings) else load_settings(BotSettings)
-    return [*await _discord_lines(own), await _database_line(own)]
+async def doctor_lines(settings: BotSettings) -> list[Line]:
+    """Check token, intents and database; without a token nobody wants the bot, and nothing is missing."""
+    if settings.token is None:
+        return [(True, translate("bot.doctor.no-token"), translate("bot.start.no-token"))]
+    return [*await _discord_lines(settings), await _database_line(settings)]
 
 
 async def invite_link(settings: BotSettings) -> str:

@@ -1,4 +1,4 @@
-"""`bot`, `invite`, `backup` and `corrections`; `genregenie.py` mounts them."""
+"""`bot`, `doctor`, `invite`, `backup` and `corrections`; `genregenie.py` mounts them."""
 
 import asyncio
 import csv
@@ -26,6 +26,17 @@ def bot() -> None:
     from bot.serve import serve
 
     asyncio.run(serve(load_settings(BotSettings)))
+
+
+def doctor() -> None:
+    """Say what is there, what is missing, and the remedy for it.
+
+    Exit status: 0 when all that is needed is there, 1 when something is missing, 2 when settings do not fit.
+    """
+    from bot.checks import doctor_lines
+    from core.doctor import print_checks
+
+    raise typer.Exit(asyncio.run(print_checks(lambda: doctor_lines(load_settings(BotSettings)))))
 
 
 def invite() -> None:

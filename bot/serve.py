@@ -92,11 +92,21 @@ async def _serve(
     stack.push_async_callback(health.close)
     background = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_retain(store))]
     stack.callback(lambda: [task.cancel() for task in background])
+    warm = asyncio.create_task(pool.ready())
+    # A bot that could hear nothing had better not look alive.
+    warm.add_done_callback(lambda _: stop.set() if _failed(warm) else None)
     bot = await stay_connected(make_bot, token, stop)
     log.info("Stopping")
     await desk.close(FINISH_S)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(bot.close(), CLOSE_S)
+    if failure := _failed(warm):
+        raise failure
+
+
+def _failed(task: asyncio.Task[None]) -> BaseException | None:
+    """Give what a task has failed of, if it has."""
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 async def _retain(store: "Store") -> None:

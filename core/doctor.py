@@ -6,11 +6,9 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import typer
 
 from core import jail
 from core.classifier import MODELS_DIR, MUSIC_MODEL, model_file, read_card, shipped_models
@@ -35,21 +33,25 @@ class Check:
     remedy: str | None = None
 
 
-def doctor() -> None:
-    """Say what is there, what is missing, and the remedy for it.
-
-    Exit status: 0 when all that is needed is there, 1 when something is missing, 2 when settings do not fit.
-    """
-    raise typer.Exit(asyncio.run(_print_checks()))
+Line = tuple[bool, str, str | None]
+"""A check's fields, from a face that has checks of its own."""
 
 
-async def _print_checks() -> int:
+async def print_checks(more: Callable[[], Awaitable[Sequence[Line]]] | None = None) -> int:
+    """Print the core's checks and then those of a face; the exit status is the result."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     failed = False
-    async for check in all_checks():
+
+    async def everything() -> AsyncIterator[Check]:
+        async for check in all_checks():
+            yield check
+        for line in await more() if more else ():
+            yield Check(*line)
+
+    async for check in everything():
         mark, style = ("ok", "green") if check.ok else ("missing", "bold red")
         line = Text(f"{mark:>7}", style=style).append(f"  {check.what}", style="")
         console.print(line)

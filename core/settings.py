@@ -94,7 +94,7 @@ def describe(error: ValidationError, kind: type[Settings]) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
-        info = kind.model_fields.get(field)
-        name = info.validation_alias if info and isinstance(info.validation_alias, str) else f"{prefix}{field}"
-        lines.append(f"{name.upper()}: {problem['msg']}")
+        # A field with a name of its own is told under that name; what concerns several, under none.
+        name = f"{prefix}{field}: ".upper() if field in kind.model_fields else f"{field}: " if field else ""
+        lines.append(name + problem["msg"].removeprefix("Value error, "))
     return "\n".join(lines)
