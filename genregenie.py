@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "web": ("web.cli", "Open the page in a browser."),
     "train": ("training.cli", "Train a model."),
     "evaluate": ("training.cli", "Measure models."),
+    "robustness": ("training.cli", "Measure a model on distorted music."),
+    "report": ("training.cli", "Write models/README.md from cards and figures."),
 }
 """Command → the module that has a function, or an app, of that name; what it does."""
 
