@@ -1,6 +1,5 @@
 """`genregenie doctor`: what is there, what is missing, and the remedy."""
 
-import asyncio
 import contextlib
 import os
 import platform
