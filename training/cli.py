@@ -44,6 +44,7 @@ def train(
     not_music: Annotated[
         Path | None, typer.Option(help="Folder of sound that is not music; only `train music` needs it.")
     ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's, in training/fit.py.")] = None,
     test: Annotated[
         bool, typer.Option("--test/--no-test", help="Measure on the test side at the end; not for trials.")
     ] = True,
@@ -58,7 +59,7 @@ def train(
                 raise typer.BadParameter("`train music` needs --not-music")
             written = make.make_music(data, not_music, seed, out, RUNS, lists)
         else:
-            written = make.make_model(kind.value, data, split, seed, out, RUNS, lists, test)
+            written = make.make_model(kind.value, data, split, seed, out, RUNS, lists, epochs, test)
     except (FileNotFoundError, ValueError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None

@@ -220,7 +220,7 @@ def measure(
     right = np.bincount(of_track, told == labels, len(names)).astype(float)
     count = np.bincount(of_track, minlength=len(names)).astype(float)
     nats: FloatArray = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1))
-    lost = np.bincount(of_track, nats, len(names))
+    lost = np.bincount(of_track, nats, len(names)).astype(float)
     voted = vote(temper(probabilities, temperature), labels, tracks) if songs else None
     vote_right = (voted.genre == voted.labels).astype(float) if voted else None
     confusion = _confusion(labels, told)

@@ -19,6 +19,7 @@ from training.gtzan import Gtzan
 from training.splits import Part, Split, with_stretched
 
 MONITORED: Final = "val_accuracy"
+HISTORY: Final = "history.csv"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def fit(
     with scope():
         model = recipe.network()
         _compile(model, recipe, steps=recipe.epochs * int(train.cardinality()))
-    history = folder / "history.csv"
+    history = folder / HISTORY
     best = BestWeights(folder, history, recipe.patience) if recipe.patience is not None else None
     callbacks = [*watchers, keras.callbacks.CSVLogger(history, append=True)]
     if best:
@@ -192,7 +193,12 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ship
 
 
 def _past_values(history: Path) -> dict[int, float]:
+    return {int(row["epoch"]): row[MONITORED] for row in read_history(history)}
+
+
+def read_history(history: Path) -> list[dict[str, float]]:
+    """Read what `CSVLogger` wrote: a row an epoch, from `epoch`, `accuracy` and `loss` to those of validation."""
     if not history.is_file():
-        return {}
+        return []
     with history.open(newline="") as lines:
-        return {int(row["epoch"]): float(row[MONITORED]) for row in csv.DictReader(lines)}
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]

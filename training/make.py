@@ -40,7 +40,15 @@ def describe(data: Gtzan) -> dict[str, Any]:
 
 
 def make_model(
-    kind: str, path: Path, split_name: SplitName, seed: int, out: Path, runs: Path, lists: Path | None, test: bool
+    kind: str,
+    path: Path,
+    split_name: SplitName,
+    seed: int,
+    out: Path,
+    runs: Path,
+    lists: Path | None,
+    epochs: int | None,
+    test: bool,
 ) -> Path:
     """Train a genre model and write it.
 
@@ -52,6 +60,7 @@ def make_model(
         out: folder of the models.
         runs: folder of checkpoints.
         lists: folder of the filtered lists.
+        epochs: instead of the recipe's.
         test: whether the test side is measured.
 
     Returns:
@@ -66,8 +75,15 @@ def make_model(
     data = load(path)
     split = make_split(split_name, data, seed, lists)
     name = place(kind, split_name, seed)
-    model = fit.fit(fit.RECIPES[kind], data, split, runs / f"{kind}-{split_name}-{seed}")
-    card = export.Card(name.rpartition("/")[2], VERSION, describe(data), str(split_name), seed, {})
+    recipe = fit.RECIPES[kind]
+    recipe = replace(recipe, epochs=epochs or recipe.epochs)
+    folder = runs / f"{kind}-{split_name}-{seed}"
+    model = fit.fit(recipe, data, split, folder)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    history = fit.read_history(folder / fit.HISTORY)
+    (out / "figures" / f"{kind}-{split_name}-{seed}-history.json").write_text(json.dumps(history, indent=1) + "\n")
+    described = {**describe(data), "segments": len(split.train), "epochs": recipe.epochs}
+    card = export.Card(name.rpartition("/")[2], VERSION, described, str(split_name), seed, {})
     if split_name is SplitName.ALL:
         content = export.convert(model, "int8")
         return export.write(out, _inherited(card, out), content)
@@ -77,12 +93,11 @@ def make_model(
     )
     raw = export.run(content, card, segments)
     card = replace(card, temperature=evaluate.fit_temperature(raw, labels, split.valid.track), precision=precision)
-    folder = out / Path(name).parent
-    written = export.write(folder, card, content)
+    written = export.write(out / Path(name).parent, card, content)
     metrics = {}
     for side in ("valid", "test") if test else ("valid",):
         metrics[side] = summary(measure_model(str(written), path, split_name, seed, side, lists, out / "figures"))
-    return export.write(folder, replace(card, metrics={str(split_name): metrics}), content)
+    return export.write(written.parent, replace(card, metrics={str(split_name): metrics}), content)
 
 
 def _inherited(card: "Card", out: Path) -> "Card":

@@ -279,7 +279,8 @@ def _sampling_weights(sounds: Sounds) -> NDArray[np.float64]:
     rest = sounds.music & ~archive
     weights[archive] = (0.25 if rest.any() else 0.5) / max(archive.sum(), 1)
     weights[rest] = 0.25 / max(rest.sum(), 1)
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def segments_of(sounds: Sounds) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -295,8 +296,7 @@ def segments_of(sounds: Sounds) -> tuple[NDArray[np.float32], NDArray[np.int64]]
 
 def song_probabilities(probabilities: NDArray[np.float32], of: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean over each recording's segments, which is what serving compares with the threshold."""
-    sums: NDArray[np.float64] = np.bincount(of, probabilities[:, 0])
-    return sums / np.bincount(of)
+    return np.array([probabilities[of == song, 0].mean() for song in np.unique(of)], np.float64)
 
 
 def choose_threshold(music: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -164,10 +164,7 @@ def _confusion_answer(measured: list[dict[str, Any]]) -> str:
 def _card_section(path: Path, measured: list[dict[str, Any]], figures: Path) -> str:
     card = json.loads(path.read_text())
     own = [found for found in measured if found["model"] == card["name"]]
-    if not own and card["name"] in KINDS:
-        title = f"## {card['name']}"
-    else:
-        title = f"## {path.parent.name}/{card['name']}" if path.parent.name == "evidence" else f"## {card['name']}"
+    title = f"## {'evidence/' if path.parent.name == 'evidence' else ''}{card['name']}"
     described = [
         ("version", card["version"]),
         ("sha256", f"`{card['sha256'][:16]}…`"),
@@ -179,6 +176,10 @@ def _card_section(path: Path, measured: list[dict[str, Any]], figures: Path) -> 
     if "threshold" in card:
         described.append(("threshold", str(card["threshold"])))
     parts = [title, table(("", ""), described)]
+    history = figures / f"{card['name'].partition('-')[0]}-{card['split']}-{card['seed']}-history.json"
+    if history.is_file():
+        draw_history(json.loads(history.read_text()), card["name"], history.with_suffix(".png"))
+        parts.append(f"![Accuracy and loss by epoch]({figures.name}/{history.with_suffix('.png').name})")
     if card.get("notes"):
         parts.append(card["notes"])
     if "threshold" in card:
@@ -260,4 +261,19 @@ def draw_reliability(found: dict[str, Any], path: Path) -> None:
     axes.plot(calibration["confidence"], calibration["accuracy"], marker="o")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share told right")
     axes.set_title(f"{found['model']} on {found['split']}: ECE {calibration['ece']:.3f}", fontsize=9)
+    figure.savefig(path, dpi=80)
+
+
+def draw_history(history: list[dict[str, float]], name: str, path: Path) -> None:
+    """Draw accuracy and loss over the epochs, of the training segments as augmented and of validation."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    for axes, key in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+        for column, label in ((key, "training"), (f"val_{key}", "validation")):
+            points = [(row["epoch"] + 1, row[column]) for row in history if column in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=label)
+        axes.set(xlabel="epoch", ylabel=key, title=name)
+        axes.legend(fontsize=8)
     figure.savefig(path, dpi=80)
