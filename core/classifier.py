@@ -25,7 +25,7 @@ from core.spectrogram import FloatArray
 from core.verdict import ModelName
 
 MODELS_DIR: Final = Path(__file__).parents[1] / "models"
-PREFERRED: Final = ("genie", "plain", "augmented")
+PREFERRED: Final = ("genie", "augmented", "plain")
 """The model to use where none is named: the first of these that there is."""
 
 MUSIC_MODEL: Final = "music"
