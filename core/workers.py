@@ -319,7 +319,9 @@ class WorkerPool:
 
     async def _handshake(self, process: Process) -> None:
         try:
-            message, _ = await asyncio.wait_for(_receive(process), START_TIMEOUT_S)
+            # Not `wait_for`: before Python 3.12 it can swallow the cancellation that closes the pool.
+            async with asyncio.timeout(START_TIMEOUT_S):
+                message, _ = await _receive(process)
         except TimeoutError:
             raise _WorkerLostError("not ready in time") from None
         if message["event"] == "unusable":
