@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -68,7 +69,7 @@ def compared_models(settings: WebSettings) -> list[str | None]:
 
 @contextlib.asynccontextmanager
 async def open_service(settings: WebSettings, models: Sequence[str | None]) -> AsyncIterator[Service]:
-    """Open workers, egress and temporary files.
+    """Open workers (which warm up meanwhile), egress and temporary files.
 
     Raises:
         ConfigurationError: the page cannot start as it is set up.
@@ -78,7 +79,6 @@ async def open_service(settings: WebSettings, models: Sequence[str | None]) -> A
         uploads = Uploads(files, settings)
         stack.callback(uploads.close)
         pool = await stack.enter_async_context(WorkerPool(settings))
-        await pool.ready()
         admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
         identifier = Identifier(settings, pool=pool, egress=egress, files=files)
         yield Service(
@@ -159,6 +159,8 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
     models = compared_models(settings)
     with _listening(settings) as sock:
         async with open_service(settings, models) as service:
+            # Gradio's import takes as long as the workers do.
+            await asyncio.gather(service.pool.ready(), asyncio.to_thread(importlib.import_module, "web.page"))
             config = uvicorn.Config(
                 build_app(service, settings),
                 log_config=None,

@@ -1,0 +1,373 @@
+"""The page in a real browser: Debian's chromium, driven by Playwright."""
+
+import base64
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.constants import GENRES
+from core.decode import DecodeLimits
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n import error_sentence, translate
+from core.pipeline import Models, Wish, hear_file
+from core.verdict import Verdict
+from tests.support.data import GTZAN_TRACKS, needs_gtzan
+from tests.support.processes import wait_until
+from tests.web.page import PageProcess
+
+CHROMIUM = shutil.which("chromium")
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
+Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH"),
+    pytest.mark.xdist_group("web"),
+]
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+WAIT_MS = 60_000
+LIMITS = DecodeLimits(10**8, 7_200, 60)
+
+
+@pytest.fixture(scope="module")
+def browser(long_song: Path) -> Iterator[Browser]:
+    """A browser whose microphone hears the long song."""
+    with playwright.sync_playwright() as driver:
+        flags = [*FLAGS, f"--use-file-for-fake-audio-capture={long_song}"]
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, page: PageProcess) -> Iterator[Callable[..., Page]]:
+    """Open the page in a window of its own. What it loads must come from the page, and no script may fail."""
+    contexts, complaints = [], []
+
+    def opened(locale: str = "en-US", width: int = 1_100, height: int = 800, **options: object) -> Page:
+        context = browser.new_context(locale=locale, viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        tab.on("request", lambda request: complaints.append(request.url) if is_foreign(request.url, page) else None)
+        tab.goto(page.address)
+        tab.wait_for_selector("#gg-file", state="attached")
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def is_foreign(url: str, page: PageProcess) -> bool:
+    return not url.startswith((page.address, "data:", f"blob:{page.address}"))
+
+
+def heard(tab: Page) -> str:
+    """Wait for the verdict and every model's, and give the genre as the page says it."""
+    tab.wait_for_selector('#gg-state[data-state="done"]', state="attached")
+    words = tab.locator("#gg-genre").inner_text()
+    return re.split(r"\s+[\d.]+\s?%", words)[0]
+
+
+def verdict_of(song: Path, model: str | None) -> Verdict:
+    return hear_file(song, song.name, Wish(model), models=Models(), limits=LIMITS).verdict
+
+
+def drop(tab: Page, song: Path) -> None:
+    """Drop a file on the page, as a mouse does."""
+    tab.evaluate(
+        """([name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const carried = new DataTransfer();
+            carried.items.add(new File([bytes], name));
+            for (const kind of ["dragover", "drop"])
+                document.querySelector("#gg-drop").dispatchEvent(
+                    new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+        }""",
+        [song.name, base64.b64encode(song.read_bytes()).decode()],
+    )
+
+
+@needs_gtzan
+def test_a_song_that_is_chosen_gets_the_core_s_verdict(visit: Callable[..., Page], model: str | None) -> None:
+    song = GTZAN_TRACKS[37]
+    tab = visit()
+    tab.set_input_files("#gg-file", song)
+    said = heard(tab)
+    verdict = verdict_of(song, model)
+    assert said == translate(f"genre.{verdict.genre}")
+    labels = tab.locator("[data-play]").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    assert len(labels) == len(verdict.segments) == 10
+    for label, segment in zip(labels, verdict.segments, strict=True):
+        assert translate(f"genre.{segment.genre}") in label
+        assert f"{segment.probability:.0%}" in label
+    assert tab.locator(".gg-mel img").evaluate("image => image.naturalWidth") > 700
+    genres = tab.locator(".gg-table tbody th").all_inner_texts()
+    assert sorted(genres) == sorted(translate(f"genre.{genre}") for genre in GENRES)
+    assert tab.locator(".gg-table thead th").count() >= 1
+
+
+def test_a_segment_plays_the_visitor_s_own_file_from_there(visit: Callable[..., Page], long_song: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", long_song)
+    heard(tab)
+    segment = tab.locator("[data-play]").nth(4)
+    start = float(segment.get_attribute("data-play"))
+    segment.click()
+    tab.wait_for_function("start => document.getElementById('gg-audio').currentTime > start", arg=start)
+    audio = tab.locator("#gg-audio")
+    assert not audio.evaluate("audio => audio.paused")
+    assert start < audio.evaluate("audio => audio.currentTime") < start + 10
+    assert audio.evaluate("audio => audio.src").startswith("blob:")
+    tab.wait_for_selector(".gg-playing")
+    tab.locator(".gg-mel").click(position={"x": 2, "y": 10})
+    line = float(tab.locator(".gg-line").get_attribute("data-start"))
+    tab.wait_for_function("start => document.getElementById('gg-audio').currentTime < start + 3", arg=line)
+
+
+def test_nothing_is_kept_of_a_song_that_was_heard(visit: Callable[..., Page], page: PageProcess, song: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", song)
+    heard(tab)
+    assert page.temporary_files() == []
+
+
+def test_a_song_that_is_dropped_is_heard(visit: Callable[..., Page], song: Path) -> None:
+    tab = visit()
+    drop(tab, song)
+    assert heard(tab)
+    assert song.name in tab.locator(".gg-song").inner_text()
+
+
+def test_what_is_recorded_is_heard_and_can_be_played(visit: Callable[..., Page], page: PageProcess) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.get_by_role("button", name=translate("web.record")).click()
+    stop = tab.locator("#gg-sending-stop")
+    expect(stop).to_contain_text("0:05", timeout=WAIT_MS)
+    stop.click()
+    assert heard(tab)
+    assert tab.locator("[data-play]").count() >= 1
+    tab.locator("[data-play]").first.click()
+    tab.wait_for_function("document.getElementById('gg-audio').currentTime > 0.2")
+
+
+def test_a_file_that_is_no_sound_gets_the_core_s_sentence(visit: Callable[..., Page], tmp_path: Path) -> None:
+    bad = tmp_path / "song.mp3"
+    bad.write_bytes(b"this is not music " * 1_000)
+    tab = visit()
+    tab.set_input_files("#gg-file", bad)
+    error = tab.locator("#gg-status .gg-error")
+    expect(error).to_have_text(error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO)), timeout=WAIT_MS)
+    assert tab.locator(".gg-verdict").count() == 0
+    expect(tab.locator("#gg-drop")).to_be_visible()
+
+
+def test_a_file_that_is_too_large_is_not_sent(visit: Callable[..., Page], page: PageProcess, tmp_path: Path) -> None:
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(21 * 2**20)
+    tab = visit()
+    sent: list[str] = []
+    tab.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    tab.set_input_files("#gg-file", large)
+    expect(tab.locator("#gg-local-error")).to_have_text(
+        error_sentence(GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=20)), timeout=WAIT_MS
+    )
+    assert sent == []
+
+
+def test_a_link_into_the_house_is_refused_with_the_core_s_sentence(
+    visit: Callable[..., Page], page: PageProcess
+) -> None:
+    tab = visit()
+    tab.get_by_label(translate("web.link")).fill(f"{page.address}song.mp3")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#gg-status .gg-error")).to_have_text(
+        error_sentence(GenreGenieError(ErrorCode.BLOCKED_ADDRESS)), timeout=WAIT_MS
+    )
+
+
+def test_a_file_s_name_is_shown_and_never_obeyed(visit: Callable[..., Page], song: Path, tmp_path: Path) -> None:
+    named = tmp_path / "<img src=x onerror=document.title='taken'>${1+1}{{value}}.wav"
+    shutil.copy(song, named)
+    tab = visit()
+    tab.set_input_files("#gg-file", named)
+    heard(tab)
+    assert tab.locator(".gg-song").inner_text() == named.name
+    assert tab.title() == "GenreGenie"
+
+
+def test_two_visitors_at_once_get_each_their_own(
+    visit: Callable[..., Page], song: Path, long_song: Path, page: PageProcess
+) -> None:
+    first, second = visit(), visit("es-ES")
+    first.set_input_files("#gg-file", long_song)
+    second.set_input_files("#gg-file", song)
+    assert heard(second)
+    assert heard(first)
+    assert long_song.name in first.locator(".gg-song").inner_text()
+    assert song.name in second.locator(".gg-song").inner_text()
+    assert first.locator("[data-play]").count() == 10
+    assert second.locator("[data-play]").count() == 4
+
+
+def test_who_waits_sees_the_place_in_the_queue(visit: Callable[..., Page], page: PageProcess, hour: Path) -> None:
+    tabs = [visit() for _ in range(5)]
+    for tab in tabs:
+        tab.set_input_files("#gg-file", hour)
+        tab.wait_for_selector('#gg-state[data-state="working"]')
+    expect(tabs[3].locator("#gg-status-text")).to_have_text(translate("web.queued", place=1), timeout=WAIT_MS)
+    expect(tabs[4].locator("#gg-status-text")).to_have_text(translate("web.queued", place=2), timeout=WAIT_MS)
+    tabs[3].get_by_role("button", name=translate("web.cancel")).click()
+    expect(tabs[4].locator("#gg-status-text")).to_have_text(translate("web.queued", place=1), timeout=WAIT_MS)
+    for tab in tabs:
+        tab.close()
+    wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 30, "the end of all work")
+
+
+def test_a_closed_tab_cancels_its_work(visit: Callable[..., Page], page: PageProcess, hour: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", hour)
+    wait_until(page.ffmpegs, 30, "the start of ffmpeg")
+    tab.close()
+    wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 2.5, "the end of ffmpeg")
+
+
+def test_cancel_ends_the_work_and_the_next_song_is_heard(
+    visit: Callable[..., Page], page: PageProcess, hour: Path, song: Path
+) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", hour)
+    wait_until(page.ffmpegs, 30, "the start of ffmpeg")
+    tab.get_by_role("button", name=translate("web.cancel")).click()
+    expect(tab.locator("#gg-status .gg-error")).to_have_text(
+        error_sentence(GenreGenieError(ErrorCode.CANCELLED)), timeout=WAIT_MS
+    )
+    wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 10, "the end of ffmpeg")
+    tab.set_input_files("#gg-file", song)
+    assert heard(tab)
+
+
+@pytest.mark.parametrize("width", [320, 360, 414])
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+def test_a_phone_needs_no_sideways_scrolling(
+    visit: Callable[..., Page], long_song: Path, locale: str, width: int
+) -> None:
+    tab = visit(locale, width, 740, has_touch=True, is_mobile=True)
+    assert overhang(tab) == []
+    tab.set_input_files("#gg-file", long_song)
+    heard(tab)
+    assert overhang(tab) == []
+    small = tab.locator("[data-play], .gg-button:visible").evaluate_all(
+        "all => all.filter((one) => one.offsetHeight < 40 || one.offsetWidth < 22).map((one) => one.outerHTML)"
+    )
+    assert small == []
+
+
+def overhang(tab: Page) -> list[str]:
+    """What reaches over the edges of the window."""
+    return tab.evaluate(
+        """() => [...document.querySelectorAll("body *")].filter((one) => {
+            const box = one.getBoundingClientRect();
+            return box.width > 1 && (box.left < -1 || box.right > document.documentElement.clientWidth + 1);
+        }).map((one) => `${one.tagName}.${one.className}`)"""
+    )
+
+
+def focused(tab: Page) -> str:
+    return tab.evaluate(
+        "(one => one.id || one.hreflang || (one.dataset.play ? `play ${one.dataset.play}` : one.innerText))"
+        "(document.activeElement)"
+    )
+
+
+def test_all_can_be_reached_and_done_with_the_keyboard(visit: Callable[..., Page], long_song: Path) -> None:
+    tab = visit()
+    reached = []
+    for _ in range(6):
+        tab.keyboard.press("Tab")
+        reached.append(focused(tab))
+    assert reached == ["en", "es", "gg-file", "gg-record", "gg-link", translate("web.hear-link")]
+    with tab.expect_file_chooser() as chooser:
+        tab.locator("#gg-file").focus()
+        tab.keyboard.press("Enter")
+    chooser.value.set_files(long_song)
+    heard(tab)
+    assert focused(tab) == "gg-genre"  # where the answer begins, for who does not see it come
+    reached = []
+    for _ in range(30):
+        tab.keyboard.press("Tab")
+        reached.append(focused(tab))
+        if reached[-1].startswith("play"):
+            break
+    assert "gg-audio" in reached
+    tab.keyboard.press("Tab")
+    start = float(focused(tab).removeprefix("play "))
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("start => document.getElementById('gg-audio').currentTime >= start", arg=start)
+
+
+def test_everything_has_a_name_for_who_hears_the_page(visit: Callable[..., Page], long_song: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", long_song)
+    heard(tab)
+    nameless = tab.evaluate(
+        """() => [...document.querySelectorAll("main :is(a, button, input, audio, img, section, nav)")].filter((one) => {
+            if (one.closest("[hidden]")) return false;
+            const pointed = one.getAttribute("aria-labelledby");
+            const name = one.ariaLabel || one.alt || one.innerText || one.labels?.[0]?.innerText
+                || (pointed && document.getElementById(pointed)?.innerText);
+            return !name?.trim();
+        }).map((one) => one.outerHTML.slice(0, 200))"""
+    )
+    assert nameless == []
+    assert tab.locator("h1").count() == 1
+    assert tab.locator("#gg-state").get_attribute("aria-live") == "polite"
+    assert tab.evaluate("document.documentElement.lang") == "en"
+
+
+def test_spanish_is_spoken_to_who_asks_for_it_and_can_be_switched(visit: Callable[..., Page], song: Path) -> None:
+    tab = visit("es-MX")
+    assert tab.evaluate("document.documentElement.lang") == "es"
+    expect(tab.locator(".gg-drop-title")).to_have_text(translate("web.drop", "es"))
+    tab.set_input_files("#gg-file", song)
+    assert heard(tab) in {translate(f"genre.{genre}", "es") for genre in GENRES}
+    tab.get_by_role("link", name="English").click()
+    expect(tab.locator(".gg-drop-title")).to_have_text(translate("web.drop", "en"), timeout=WAIT_MS)
+
+
+def test_a_password_is_asked_for_and_let_in(browser: Browser, model: str | None, tmp_path: Path, song: Path) -> None:
+    with PageProcess(tmp_path, WEB_PASSWORD="open sesame", HTTP_HOST="0.0.0.0") as locked:  # noqa: S104
+        context = browser.new_context(locale="en-US")
+        tab = context.new_page()
+        tab.goto(locked.address.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        field = tab.get_by_label(translate("web.password"))
+        field.fill("open barley")
+        field.press("Enter")
+        expect(tab.get_by_role("alert")).to_have_text(translate("web.wrong-password"))
+        field.fill("open sesame")
+        field.press("Enter")
+        tab.wait_for_selector("#gg-file", state="attached", timeout=WAIT_MS)
+        tab.set_input_files("#gg-file", song)
+        assert heard(tab)
+        context.close()
