@@ -1,0 +1,65 @@
+"""compose.yaml."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from bot.settings import BotSettings
+from tests.hosting.dockerfile import read_stages
+from tests.support.data import ROOT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["mem_limit"] == service["memswap_limit"]
+    assert service["pids_limit"] > 0
+    assert any(mount.startswith("/tmp:") for mount in service["tmpfs"])
+    assert not {"privileged", "cap_add", "devices", "user"} & service.keys()
+    assert service["logging"]["options"]["max-size"], "the log must not grow for ever"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_built_from_a_stage_of_its_own_and_keeps_its_data_in_a_volume(name: str) -> None:
+    service = SERVICES[name]
+    assert service["build"]["target"] == name
+    assert name in read_stages()
+    [mount] = service["volumes"]
+    volume, target = mount.split(":")
+    assert volume in COMPOSE["volumes"]
+    assert target == service["environment"]["GENREGENIE_DATA_DIR"]
+
+
+def test_only_this_machine_reaches_the_bots_health() -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["bot"]["ports"])
+
+
+def test_the_page_starts_only_when_asked_for_and_never_sees_the_token() -> None:
+    page = SERVICES["page"]
+    assert page["profiles"] == ["page"]
+    assert "env_file" not in page
+    assert "DISCORD" not in str(page)
+    assert "ports" not in page
+    assert page["environment"]["GENREGENIE_HTTP_HOST"].endswith(":-127.0.0.1}")
+
+
+def test_the_settings_that_it_makes_are_settings() -> None:
+    from web.settings import WebSettings
+
+    known = {f"GENREGENIE_{name}".upper() for kind in (BotSettings, WebSettings) for name in kind.model_fields}
+    for service in SERVICES.values():
+        assert set(service["environment"]) <= known
+
+
+def test_there_is_time_to_finish_what_runs() -> None:
+    from bot.serve import CLOSE_S, FINISH_S
+
+    for service in SERVICES.values():
+        assert float(service["stop_grace_period"].removesuffix("s")) > FINISH_S + CLOSE_S + 5
