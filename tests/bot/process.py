@@ -106,7 +106,7 @@ class BotProcess:
         """Wait until gateway, database and a worker are ready."""
         async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
             while True:
-                async with session.get(await self._address() + "/readyz") as answer:
+                async with session.get(await self.address() + "/readyz") as answer:
                     if answer.status == 200:
                         return
                 await asyncio.sleep(0.05)
@@ -124,13 +124,14 @@ class BotProcess:
         """The processes beneath it, the workers and what they have started."""
         return living_children(self.pid)
 
-    async def _address(self) -> str:
+    async def address(self) -> str:
+        """Return where its health pages are."""
         await self.until(lambda: HEALTH.search(self.log), "the health page's address")
         return f"http://{HEALTH.findall(self.log)[-1]}"
 
     async def metrics(self) -> dict[str, float]:
         """Return the metrics of this moment, by name and labels."""
-        async with aiohttp.ClientSession() as session, session.get(await self._address() + "/metrics") as answer:
+        async with aiohttp.ClientSession() as session, session.get(await self.address() + "/metrics") as answer:
             assert answer.status == 200
             return {name: float(value) for name, value in SAMPLE.findall(await answer.text())}
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from bot.serve import FETCH_AHEAD
 from core.constants import GENRES
 from core.i18n import translate
 from tests.bot.answers import answer, genre_of, is_final, picture_of, votes_in
@@ -14,6 +15,9 @@ from tests.discord_server import Discord, Interaction, Message
 from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
 PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong", "cancel"))
+SLOTS = 1 + FETCH_AHEAD
+"""Requests that a bot with one worker has under way at the same time."""
+
 HEARD = re.compile(r"Heard: (\S+)–(\S+) of")
 
 
@@ -122,6 +126,20 @@ async def test_cancel_ends_a_request_at_once(discord: Discord, bot: BotProcess, 
     assert reply.content == translate("error.cancelled", "en")
     assert reply.components == []
     assert (await bot.metrics())["genregenie_running"] == 0
+
+
+async def test_a_request_in_the_queue_shows_its_place_and_can_be_cancelled(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    working = [await running(discord, house) for _ in range(SLOTS)]
+    asked, progress = await running(discord, house)
+    assert progress.content == translate("bot.progress.queued", "en", place=1)
+    discord.click(progress, CANCEL, user=house.ana)
+    assert (await asked.reply(is_final)).content == translate("error.cancelled", "en")
+    for request, shown in working:
+        assert not is_final(shown)
+        discord.click(shown, CANCEL, user=house.ana)
+        await request.reply(is_final)
 
 
 async def test_another_member_cannot_cancel_and_a_moderator_can(

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from core.constants import GENRES
 from tests.bot.answers import genre_of, is_final
 from tests.bot.conftest import furnished
@@ -12,8 +14,11 @@ from tests.discord_server import Discord, Interaction
 
 GUILDS = 20
 EACH = 10
+CEILING_S = 800
+"""For a machine that has much else to do; alone it takes a minute."""
 
 
+@pytest.mark.timeout(CEILING_S + 100)
 async def test_200_requests_from_20_servers_are_each_answered_once_acknowledged_in_time_and_fairly(
     tmp_path: Path,
 ) -> None:
@@ -27,7 +32,7 @@ async def test_200_requests_from_20_servers_are_each_answered_once_acknowledged_
             for house in houses
         }
         every = [interaction for requests in asked.values() for interaction in requests]
-        await asyncio.gather(*(interaction.reply(is_final, within=240) for interaction in every))
+        await asyncio.gather(*(interaction.reply(is_final, within=CEILING_S) for interaction in every))
         assert all(len(interaction.messages) == 1 for interaction in every)
         assert all(genre_of(interaction.messages[0]) in GENRES for interaction in every)
         assert max(await asyncio.gather(*(interaction.acknowledged() for interaction in every))) < 3

@@ -11,7 +11,7 @@ from tests.bot.conftest import House, furnished
 from tests.bot.process import BotProcess
 from tests.bot.songs import new_song
 from tests.discord_server import Discord, Interaction
-from tests.discord_server.errors import ALREADY_ACKNOWLEDGED, INVALID_WEBHOOK_TOKEN
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED, INVALID_WEBHOOK_TOKEN, UNKNOWN_INTERACTION
 from tests.discord_server.ratelimits import Limit
 
 
@@ -104,6 +104,24 @@ async def test_an_invalid_session_is_replaced_by_a_new_one(discord: Discord, bot
     assert discord.gateway.connections[-1].path == "/gateway/"
     asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
     assert genre_of(await answer(asked)) in GENRES
+
+
+@pytest.mark.slow
+async def test_a_connection_that_died_unnoticed_is_left_and_resumed(
+    discord: Discord, bot: BotProcess, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumes = discord.gateway.resumes
+    monkeypatch.setattr(discord.gateway, "heartbeat_interval_s", 2.0)
+    await discord.gateway.drop()
+    await discord.until(lambda: discord.gateway.resumes > resumes and discord.gateway.live)
+    discord.gateway.mute()
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+    await discord.until(lambda: discord.gateway.resumes > resumes + 1, within=180, what="the second resume")
+    # What was asked meanwhile came too late, and Discord has told the member so.
+    assert asked.acknowledged_at is None
+    discord.forgive(UNKNOWN_INTERACTION)
+    follows = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
+    assert genre_of(await answer(follows)) in GENRES
 
 
 async def expired_while_it_works(discord: Discord, house: House, **options: object) -> Interaction:

@@ -231,9 +231,10 @@ class Gateway:
         self.connections.append(connection)
         await connection.socket.prepare(request)
         writer = asyncio.create_task(connection.write())
-        watcher = asyncio.create_task(self._watch(connection))
+        interval_s = self.heartbeat_interval_s
+        watcher = asyncio.create_task(self._watch(connection, interval_s))
         try:
-            connection.send({"op": HELLO, "d": {"heartbeat_interval": int(self.heartbeat_interval_s * 1000)}})
+            connection.send({"op": HELLO, "d": {"heartbeat_interval": int(interval_s * 1000)}})
             await self._read(connection)
         except _ClosedError as closing:
             await asyncio.sleep(0)  # HELLO leaves first
@@ -246,11 +247,11 @@ class Gateway:
             self.world.journal.notify()
         return connection.socket
 
-    async def _watch(self, connection: Connection) -> None:
+    async def _watch(self, connection: Connection, interval_s: float) -> None:
         while not connection.socket.closed:
-            await asyncio.sleep(self.heartbeat_interval_s / 2)
+            await asyncio.sleep(interval_s / 2)
             silent_s = time.monotonic() - connection.last_heartbeat
-            if silent_s > self.heartbeat_interval_s * MISSED_HEARTBEATS:
+            if silent_s > interval_s * MISSED_HEARTBEATS:
                 self.world.journal.complain(SESSION_TIMED_OUT, f"gateway: no heartbeat for {silent_s:.1f} s")
                 await connection.close(SESSION_TIMED_OUT)
 
