@@ -20,8 +20,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from rich.progress import track as progress_bar
 
-from core.constants import DB_FLOOR, FRONT_END_VERSION, N_MELS, SECTION_FRAMES, SEGMENT_FRAMES, segment_frame
+from core.constants import (
+    DB_FLOOR,
+    FRONT_END_VERSION,
+    N_MELS,
+    SAMPLE_RATE,
+    SECTION_FRAMES,
+    SEGMENT_FRAMES,
+    segment_frame,
+)
 from core.errors import GenreGenieError
+from core.spectrogram import log_mel
 from training import networks
 from training.augment import Augmenter, Strength
 from training.distort import DISTORTIONS, Distortion, distort
@@ -52,7 +61,8 @@ BATCH: Final = 64
 MOST_REFUSED: Final = 0.01
 """Share of music that may be refused on validation."""
 
-NOISES: Final = 120
+MADE: Final = 100
+"""Recordings of made noise, and of made music, that are learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +129,13 @@ def heard(path: Path, codec: str) -> tuple[NDArray[np.uint8], int] | None:
     count = len(mel.segment_starts(most=10))
     if not count or mel.silent():
         return None
-    section = mel.section_db(0)
+    return _repeated(mel.section_db(0)), count
+
+
+def _repeated(section: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Fill thirty seconds: uint8 `(N_MELS, SECTION_FRAMES)` of dB `(N_MELS, any)`."""
     repeats = -(-SECTION_FRAMES // section.shape[1])
-    return to_uint8(np.tile(section, (1, repeats))[:, :SECTION_FRAMES]), count
+    return to_uint8(np.tile(section, (1, repeats))[:, :SECTION_FRAMES])
 
 
 def load_sounds(data: Gtzan, folder: Path, lists: Path | None) -> dict[str, Sounds]:
@@ -148,13 +162,14 @@ def load_sounds(data: Gtzan, folder: Path, lists: Path | None) -> dict[str, Soun
         recordings = [("gtzan", audio[name]) for name in sorted(names & audio.keys())]
         recordings += [(label, path) for label, paths in other[side].items() for path in paths]
         sounds = _cached(_through_codecs(recordings))
-        made = made_noise(NOISES if side == "train" else NOISES // 4, seed=number)
+        count = MADE if side == "train" else MADE // 4
+        noise, songs = made_noise(count, seed=number), made_music(count, seed=number)
         is_music = [True] * len(tracks) + [label.startswith("gtzan/") for label in sounds.label]
         gathered[side] = Sounds(
-            np.concatenate([data.mel[tracks], sounds.mel, made]),
-            np.array(is_music + [False] * len(made)),
-            np.concatenate([np.full(len(tracks), 10), sounds.segments, np.full(len(made), 10)]),
-            ("gtzan/archive",) * len(tracks) + sounds.label + ("noise/made",) * len(made),
+            np.concatenate([data.mel[tracks], sounds.mel, noise, songs]),
+            np.array(is_music + [False] * count + [True] * count),
+            np.concatenate([np.full(len(tracks), 10), sounds.segments, np.full(count, 10), np.full(count, 3)]),
+            ("gtzan/archive",) * len(tracks) + sounds.label + ("noise/made",) * count + ("synthetic/made",) * count,
         )
     return gathered
 
@@ -213,6 +228,50 @@ def made_noise(count: int, seed: int) -> NDArray[np.uint8]:
             db[lines] += generator.uniform(10, 40)
         made[index] = to_uint8(np.maximum(db - db.max(), DB_FLOOR).astype(np.float32))
     return made
+
+
+def made_music(count: int, seed: int) -> NDArray[np.uint8]:
+    """Play chords, a melody, a bass drum and a hi-hat at random: GTZAN has next to no electronic music.
+
+    Args:
+        count: number of recordings.
+        seed: the same seed gives the same music.
+
+    Returns:
+        uint8 `(count, N_MELS, SECTION_FRAMES)`, as of `Gtzan.mel`.
+    """
+    generator = np.random.default_rng(seed)
+    made = np.empty((count, N_MELS, SECTION_FRAMES), np.uint8)
+    for index in range(count):
+        made[index] = _repeated(log_mel([_song(generator)]).section_db(0))
+    return made
+
+
+def _song(generator: np.random.Generator) -> NDArray[np.float32]:
+    """Ten seconds of samples."""
+    time = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    beat = time * generator.uniform(70, 170) / 60
+    since_beat = beat % 1
+    key, scale = generator.uniform(90, 250), np.array([0, 2, 4, 5, 7, 9, 11])
+    chords = generator.integers(0, 6, 4)
+    steps = generator.integers(0, 14, 64)
+    fall, decay = generator.uniform(0.8, 2.0), generator.uniform(0, 3)
+
+    def voice(degree: NDArray[np.int64], octave: float) -> NDArray[np.float64]:
+        pitch = key * 2 ** (octave + (scale[degree % 7] + 12 * (degree // 7)) / 12)
+        phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+        partials = (np.sin(k * phase) / k**fall * (k * pitch < SAMPLE_RATE / 2) for k in range(1, 9))
+        return sum(partials, np.zeros_like(time))
+
+    chord = chords[(beat // 4).astype(int) % 4]
+    song = sum((voice(chord + third, 0) for third in (0, 2, 4)), np.zeros_like(time)) * generator.uniform(0, 0.4)
+    melody = voice(steps[(beat * 2).astype(int) % 64], 1) * np.exp(-decay * (beat * 2 % 1))
+    song += melody * generator.uniform(0, 0.6)
+    song += voice(chord, -1) * generator.uniform(0, 0.5)
+    song += generator.uniform(0, 1) * np.sin(2 * np.pi * 60 * since_beat) * np.exp(-10 * since_beat)
+    hiss = generator.standard_normal(time.size)
+    song += generator.uniform(0, 0.3) * hiss * np.exp(-15 * ((beat * 2 + 1) % 1)) + generator.uniform(0, 0.01) * hiss
+    return (song / max(np.abs(song).max(), 1e-6)).astype(np.float32)
 
 
 def with_background(sounds: Sounds, seed: int) -> Sounds:

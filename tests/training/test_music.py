@@ -58,6 +58,13 @@ def test_made_noise_differs_and_reaches_full_scale() -> None:
     np.testing.assert_array_equal(noise, music.made_noise(5, seed=3))
 
 
+def test_made_music_differs_and_lasts_thirty_seconds() -> None:
+    songs = music.made_music(3, seed=3)
+    assert songs.shape == (3, N_MELS, SECTION_FRAMES)
+    assert songs.max(axis=(1, 2)).tolist() == [255] * 3
+    assert len({songs[i].tobytes() for i in range(3)}) == 3
+
+
 def test_background_is_quieter_than_the_music_that_it_is_added_to(sounds: Sounds) -> None:
     mixed = music.with_background(sounds, seed=0)
     assert len(mixed) == 14
