@@ -107,7 +107,7 @@ def clean(name: str, limit: int = MAX_NAME) -> str:
 def escaped(name: str, limit: int = MAX_NAME) -> str:
     """Name of a song for running text: it formats nothing, links nowhere and calls nobody."""
     text = discord.utils.escape_markdown(clean(name, limit), ignore_links=False)
-    return discord.utils.escape_mentions(text).replace("://", ":\u200b//")
+    return discord.utils.escape_mentions(text).replace("<", "\\<").replace("://", ":\u200b//")
 
 
 def clock(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The database's engine and its schema: migrated at start, a newer one refused."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -38,34 +39,40 @@ def open_engine(settings: BotSettings) -> AsyncEngine:
     """Engine for the settings' database; the directory of an SQLite file is made.
 
     Raises:
-        ConfigurationError: the directory cannot be made, or the URL is not one of a database.
+        ConfigurationError: the file cannot be used, or the URL is not one of a database.
     """
     try:
         path = sqlite_file(settings)
-        if path is not None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if make_url(database_url(settings)).get_backend_name() != "sqlite":
+        if path is None:
             return create_async_engine(database_url(settings), pool_pre_ping=True)
-        engine = create_async_engine(
-            # Two: one statement that waits for the disk does not hold up all the others.
-            database_url(settings),
-            connect_args={"timeout": BUSY_SECONDS},
-            pool_size=2,
-            max_overflow=0,
-        )
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _prepare_file(path)
     except OSError as error:
         raise ConfigurationError(translate("bot.start.database-write", reason=error.strerror or "OSError")) from None
+    except sqlite3.Error as error:
+        raise ConfigurationError(translate("bot.start.database-write", reason=cause(error))) from None
     except (SQLAlchemyError, ImportError) as error:
         raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    # Two connections: one statement that waits for the disk does not hold up all the others.
+    engine = create_async_engine(
+        database_url(settings), connect_args={"timeout": BUSY_SECONDS}, pool_size=2, max_overflow=0
+    )
+    event.listen(engine.sync_engine, "connect", _configure_connection)
     return engine
 
 
-def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
+def _prepare_file(path: Path) -> None:
+    """Set what stays with an SQLite file, and meet here what is wrong with it, before the engine has threads."""
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        # Only a file without tables heeds the first; it lets deleted songs give their room back to the disk.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _configure_connection(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
-    # Only a file without tables heeds the first; it lets deleted songs give their room back to the disk.
-    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 

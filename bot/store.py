@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -456,8 +456,14 @@ class Store:
             await self._shrink(connection)
         self._forget_in_memory(gone)
         if self._engine.dialect.name == "sqlite":
-            async with self._writes() as connection:
-                await connection.execute(text("PRAGMA incremental_vacuum"))
+            await self._shrink_file()
+
+    async def _shrink_file(self) -> None:
+        async with self._writes() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            # Every step of this statement gives one page back: only a script is carried out to its end.
+            if raw is not None:
+                await raw.executescript("PRAGMA incremental_vacuum")
 
     async def _forget_guilds(self, connection: AsyncConnection, guild_ids: Sequence[int]) -> None:
         for table in (requests, corrections, channels, guilds):
