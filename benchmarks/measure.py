@@ -88,32 +88,29 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of a table.
+    """One row of a table, in words.
 
     Attributes:
         what: what was measured.
-        reference: the other side's value, in words; empty where there is none.
-        ours: our value, in words.
-        result: what the goal is about: a ratio or a value, in words.
-        goal: in words.
+        seen: the values behind the result.
+        result: what the goal is about.
+        goal: what is wanted.
         met: whether it is reached; None where there is no goal.
     """
 
     what: str
-    reference: str
-    ours: str
+    seen: str
     result: str
     goal: str = ""
     met: bool | None = None
 
 
-def table(figures: Sequence[Figure], reference: str) -> str:
-    """Write figures as a Markdown table; `reference` heads the other side's column."""
-    lines = [f"| | {reference} | GenreGenie | result | wanted |", "|---|---|---|---|---|"]
+def table(figures: Sequence[Figure]) -> str:
+    """Write figures as a Markdown table."""
+    lines = ["| what | seen | result | wanted |", "|---|---|---|---|"]
     for figure in figures:
         missed = " (missed)" if figure.met is False else ""
-        cells = (figure.what, figure.reference, figure.ours, f"**{figure.result}**", figure.goal + missed)
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| {figure.what} | {figure.seen} | **{figure.result}** | {figure.goal}{missed} |")
     return "\n".join(lines)
 
 
