@@ -132,6 +132,15 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def die_first_when_memory_is_short() -> None:
+    """Have the kernel choose this process, not the bot, when the machine runs out of memory."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        return
+
+
 def parse(words: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Split the arguments into the jail, the values of each name in their order, and the program after `--`."""
     end = words.index("--")
@@ -149,6 +158,7 @@ def main() -> None:
     try:
         if sys.platform.startswith("linux"):
             die_with_parent(int(jail["parent"][0]))
+            die_first_when_memory_is_short()
             restrict(jail["read"], jail["write"], [int(port) for port in jail["port"]])
         limit({name: int(value) for name, value in limits})
         os.execv(program[0], program)  # noqa: S606 - no shell is what we want

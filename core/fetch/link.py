@@ -139,7 +139,7 @@ class _Listener:
         if song.live:
             raise GenreGenieError(ErrorCode.LIVE_STREAM)
         if song.duration is not None and song.duration > self.settings.max_duration_s:
-            raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=round(self.settings.max_duration_s / 60, 1))
+            raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=f"{self.settings.max_duration_s / 60:.0f}")
 
     def _hear_progress(self, progress: _Progress) -> None:
         if progress.total_bytes is not None and progress.total_bytes > self.settings.max_file_bytes:

@@ -18,11 +18,12 @@ import pytest
 
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch import link
+from core.fetch.attachment import fetch_attachment
 from core.fetch.child import used_bytes
 from core.fetch.egress import Egress
 from core.launcher import landlock_abi
 from core.settings import Settings
-from tests.fetch.servers import Server
+from tests.fetch.servers import Exchange, Server
 
 SONG = 'print(\'{"song": {"title": "x"}}\', flush=True)\n'
 
@@ -263,10 +264,47 @@ async def test_a_child_cannot_signal_the_bot(seen: dict[str, object]) -> None:
     assert seen["kill"] == "PermissionError"
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux has such a score")
+async def test_the_bot_outlives_its_children_when_memory_is_short(
+    server: Server, egress: Egress, settings: Settings, directory: Path, pretend: Pretend
+) -> None:
+    pretend("import time; open('here', 'w').close(); time.sleep(600)")
+    fetching = asyncio.create_task(
+        link.fetch_link(server.url("/song.mp3"), directory, egress=egress, settings=settings)
+    )
+    await started(directory / "out" / "here")
+    scores = [score(child.pid) for child in psutil.Process().children(recursive=True)]
+    assert scores == [1000]
+    assert score(os.getpid()) < 1000
+    fetching.cancel()
+    await asyncio.gather(fetching, return_exceptions=True)
+
+
+def score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text("ascii"))
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+async def test_a_clock_that_jumps_ends_no_job(
+    server: Server, egress: Egress, settings: Settings, directory: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    async def jumping(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsong")
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + jump)
+        await asyncio.sleep(0.2)
+        await exchange.send(b"song")
+
+    server.routes["/song.mp3"] = jumping
+    fetched = await fetch_attachment(server.url("/song.mp3"), directory, egress=egress, settings=settings)
+    assert fetched.path.read_bytes() == b"songsong"
+
+
 PARENT = """
 import asyncio, sys
 from pathlib import Path
 from core.fetch import link
+from core.fetch.attachment import fetch_attachment
 from core.fetch.child import used_bytes
 from core.fetch.egress import Egress
 from core.settings import Settings
