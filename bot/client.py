@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ALREADY_ACKNOWLEDGED: Final = 40060
 SYNC_RETRY_S: Final = 60.0
+SETTLE_S: Final = 10.0
 ACKNOWLEDGE_AT_ONCE: Final = 48
 """More at a time are no sooner done, and each would open a connection of its own: the loop would stand still."""
 RECONNECT_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -127,6 +128,8 @@ class GenreGenie(commands.AutoShardedBot):
         """Disconnect."""
         for task in self._background:
             task.cancel()
+        # discord.py closes a client that meets an event it cannot read; answers under way still need its session.
+        await self.desk.settle(SETTLE_S)
         await super().close()
 
     @property

@@ -160,6 +160,11 @@ class Desk:
         delivered = await delivery.final(_fitted(reply, ask))
         _log_request(ask, answers, time.monotonic() - began, delivered)
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until what is on its way has been answered, for so long at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     async def close(self, grace_s: float) -> None:
         """Take nothing new, tell those who wait, let running work finish for `grace_s` and tell the rest."""
         self._closing = True

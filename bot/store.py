@@ -22,6 +22,7 @@ from bot.settings import BotSettings
 from bot.tables import channels, corrections, guilds, meta, requests, results, songs
 from core.identify import CacheKey, Heard
 from core.spectrogram import SongMel
+from core.verdict import Verdict
 from core.wire import verdict_from_dict
 
 log = logging.getLogger(__name__)
@@ -243,12 +244,13 @@ class Store:
             await self._touch(key.sha256)
         except StoreError:
             return None
-        return Heard(verdict_from_dict(json.loads(row.verdict)), key.sha256, picture=row.picture, cached=True)
+        verdict = await asyncio.to_thread(_verdict, row.verdict)
+        return Heard(verdict, key.sha256, picture=row.picture, cached=True)
 
     async def put(self, key: CacheKey, heard: Heard) -> None:
         """Keep what was heard, without source and title, and the song's spectrogram if it comes along."""
-        verdict = asdict(replace(heard.verdict, source="", title=None, uploader=None, note=None))
-        described = json.dumps(verdict)
+        # Beside the loop: the verdict on all of a long song is a megabyte, its spectrogram many.
+        described, mel = await asyncio.to_thread(_serialised, heard)
         size = len(described) + len(heard.picture or b"")
         try:
             async with self._writes() as connection:
@@ -256,9 +258,8 @@ class Store:
                     update(songs).where(songs.c.sha256 == key.sha256).values(used_at=self._clock())
                 )
                 if not known.rowcount:
-                    if heard.mel is None:
+                    if mel is None:
                         return
-                    mel = heard.mel.to_bytes()
                     await connection.execute(
                         insert(songs).values(sha256=key.sha256, size=len(mel), used_at=self._clock(), mel=mel)
                     )
@@ -294,7 +295,7 @@ class Store:
                 select(results.c.verdict, results.c.picture).where(results.c.sha256 == sha256, results.c.part == part)
             )
             for row in rows:
-                verdict = verdict_from_dict(json.loads(row.verdict))
+                verdict = await asyncio.to_thread(_verdict, row.verdict)
                 if f"{verdict.model.name} {verdict.model.version}" == model:
                     return Heard(verdict, sha256, picture=row.picture, cached=True)
         return None
@@ -515,6 +516,16 @@ class Store:
                 yield connection
         except SQLAlchemyError as error:
             raise _failed(error) from None
+
+
+def _serialised(heard: Heard) -> tuple[str, bytes | None]:
+    """Verdict, without what is the asker's own, and spectrogram as they are stored."""
+    verdict = replace(heard.verdict, source="", title=None, uploader=None, note=None)
+    return json.dumps(asdict(verdict)), heard.mel.to_bytes() if heard.mel else None
+
+
+def _verdict(stored: str) -> Verdict:
+    return verdict_from_dict(json.loads(stored))
 
 
 def _failed(error: SQLAlchemyError) -> StoreError:
