@@ -42,7 +42,7 @@ MAX_LOGIN_BYTES: Final = 4 * 1024
 
 _LOCALES: Final = "|".join(map(re.escape, locales()))
 _STILL: Final = re.compile(
-    rf"/(?:{_LOCALES})/(?:assets|static)/[\w./-]+|/(?:{_LOCALES})/theme\.css|/favicon\.ico|/manifest\.json"
+    rf"/(?:{_LOCALES})/(?:assets|static)/(?!.*\.\.)[\w./-]+|/(?:{_LOCALES})/theme\.css|/favicon\.ico|/manifest\.json"
 )
 """Scripts, styles and pictures: the same for everybody."""
 
@@ -248,7 +248,8 @@ def _guarded(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             headers["Content-Security-Policy"] = POLICY
             headers["X-Content-Type-Options"] = "nosniff"
-            headers["Referrer-Policy"] = "no-referrer"
+            # (no-referrer would keep the origin from our own forms too.)
+            headers["Referrer-Policy"] = "same-origin"
             headers["Permissions-Policy"] = "microphone=(self), camera=(), geolocation=()"
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
         await send(message)

@@ -185,13 +185,13 @@ def test_a_file_that_is_no_sound_gets_the_core_s_sentence(visit: Callable[..., P
 def test_a_file_that_is_too_large_is_not_sent(visit: Callable[..., Page], page: PageProcess, tmp_path: Path) -> None:
     large = tmp_path / "large.wav"
     with large.open("wb") as file:
-        file.truncate(21 * 2**20)
+        file.truncate(33 * 2**20)
     tab = visit()
     sent: list[str] = []
     tab.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     tab.set_input_files("#gg-file", large)
     expect(tab.locator("#gg-local-error")).to_have_text(
-        error_sentence(GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=20)), timeout=WAIT_MS
+        error_sentence(GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=32)), timeout=WAIT_MS
     )
     assert sent == []
 
@@ -332,7 +332,7 @@ def test_everything_has_a_name_for_who_hears_the_page(visit: Callable[..., Page]
     tab.set_input_files("#gg-file", long_song)
     heard(tab)
     nameless = tab.evaluate(
-        """() => [...document.querySelectorAll("main :is(a, button, input, audio, img, section, nav)")].filter((one) => {
+        """() => [...document.querySelectorAll("main :is(a, button, input, audio, img, section, nav)")].filter(one => {
             if (one.closest("[hidden]")) return false;
             const pointed = one.getAttribute("aria-labelledby");
             const name = one.ariaLabel || one.alt || one.innerText || one.labels?.[0]?.innerText

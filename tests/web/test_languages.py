@@ -1,0 +1,24 @@
+"""Which language a visitor is greeted in."""
+
+import pytest
+
+from web.languages import accepted_locale
+
+
+@pytest.mark.parametrize(
+    ("header", "locale"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("es", "es"),
+        ("es-MX,es;q=0.9,en;q=0.8", "es"),
+        ("de-DE,de;q=0.9,es;q=0.5,en;q=0.3", "es"),
+        ("en;q=0.2, es;q=0.7", "es"),
+        ("es;q=0,en", "en"),
+        ("fr,*;q=0.1", "en"),
+        ("es;q=nonsense,en;q=0.5", "en"),
+        ("../../etc/passwd", "en"),
+    ],
+)
+def test_the_best_language_that_there_is(header: str | None, locale: str) -> None:
+    assert accepted_locale(header) == locale

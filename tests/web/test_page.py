@@ -1,0 +1,131 @@
+"""The page as it is served: `genregenie web` as a real process, spoken to over HTTP."""
+
+import json
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n import error_sentence
+from tests.support.processes import wait_until
+from tests.web.page import PageProcess
+
+pytestmark = pytest.mark.xdist_group("web")
+
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def client(page: PageProcess) -> httpx.Client:
+    return httpx.Client(base_url=page.address, timeout=WAIT_S)
+
+
+def event_number(client: httpx.Client, name: str, locale: str = "en") -> int:
+    """Number by which Gradio calls what happens on an event."""
+    config = client.get(f"/{locale}/config").json()
+    return next(one["id"] for one in config["dependencies"] if any(target[1] == name for target in one["targets"]))
+
+
+def asked(client: httpx.Client, what: Any, locale: str = "en") -> str:
+    """Ask as the page's script does and give all that is answered, as text."""
+    session = secrets.token_hex(6)
+    body = {
+        "data": [],
+        "fn_index": event_number(client, "hear", locale),
+        "session_hash": session,
+        "event_data": what,
+    }
+    assert client.post(f"/{locale}/gradio_api/queue/join", json=body).status_code == 200
+    with client.stream("GET", f"/{locale}/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        return "".join(json.dumps(json.loads(line[5:]), ensure_ascii=False) for line in stream.iter_lines() if line)
+
+
+def sent(client: httpx.Client, song: Path, locale: str = "en") -> str:
+    answer = client.post(f"/{locale}/song", params={"name": song.name}, content=song.read_bytes())
+    assert answer.status_code == 200
+    return answer.json()["song"]
+
+
+@pytest.mark.parametrize(("wanted", "locale"), [("es-MX,es;q=0.9", "es"), ("en-GB", "en"), ("de", "en")])
+def test_a_visitor_is_led_to_the_page_in_their_language(client: httpx.Client, wanted: str, locale: str) -> None:
+    answer = client.get("/", headers={"Accept-Language": wanted})
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/{locale}/")
+    assert client.get(f"/{locale}/").status_code == 200
+
+
+@pytest.mark.parametrize("locale", ["en", "es"])
+def test_a_song_that_is_sent_has_its_verdict(client: httpx.Client, page: PageProcess, song: Path, locale: str) -> None:
+    told = asked(client, {"song": sent(client, song, locale)}, locale)
+    assert "gg-verdict" in told
+    assert song.name in told
+    assert page.temporary_files() == []
+
+
+def test_a_bad_file_has_the_core_s_sentence_in_the_visitor_s_language(client: httpx.Client, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp3"
+    bad.write_bytes(b"no sound" * 100)
+    told = asked(client, {"song": sent(client, bad, "es")}, "es")
+    assert error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO), "es") in told
+
+
+@pytest.mark.parametrize("what", [None, [], "song", {"song": 7}, {"link": {"a": 1}}, {"song": "../../etc/passwd"}])
+def test_nonsense_has_an_answer_too(client: httpx.Client, what: Any) -> None:
+    told = asked(client, what)
+    assert error_sentence(GenreGenieError(ErrorCode.NOT_FOUND)) in told
+
+
+def test_a_link_into_the_house_is_refused(client: httpx.Client, page: PageProcess) -> None:
+    told = asked(client, {"link": f"{page.address}song.mp3"})
+    assert error_sentence(GenreGenieError(ErrorCode.BLOCKED_ADDRESS)) in told
+
+
+def test_nothing_that_is_told_names_a_place_on_this_machine(
+    client: httpx.Client, page: PageProcess, song: Path
+) -> None:
+    told = asked(client, {"song": sent(client, song)}) + client.get("/en/").text + client.get("/en/config").text
+    assert str(page.data) not in told
+    assert str(Path(__file__).parents[2]) not in told
+    assert str(Path.home()) + "/" not in told
+    assert "Traceback" not in told
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: httpx.Client) -> None:
+    html = client.get("/en/").text
+    loaded = re.findall(r"<(?:script|img|iframe|source|audio|video)\b[^>]*\ssrc=[\"']([^\"']+)", html)
+    loaded += re.findall(r"<link\b[^>]*\shref=[\"']([^\"']+)", html)
+    loaded += re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", html + client.get("/en/theme.css").text)
+    assert loaded
+    assert [one for one in loaded if urlsplit(one).netloc] == []
+
+
+def test_gradio_s_analytics_sharing_docs_and_flagging_are_off(client: httpx.Client) -> None:
+    config = client.get("/en/config").json()
+    assert config["analytics_enabled"] is False
+    assert config["is_space"] is False
+    assert config["footer_links"] == []
+    assert all(one["api_visibility"] != "public" for one in config["dependencies"])
+
+
+def test_the_page_s_process_asks_nobody_outside(page: PageProcess, client: httpx.Client, song: Path) -> None:
+    asked(client, {"song": sent(client, song)})
+    process = psutil.Process(page.process.pid)
+    for one in [process, *process.children(recursive=True)]:
+        for connection in one.net_connections("inet"):
+            assert not connection.raddr or connection.raddr.ip.startswith(("127.", "::1")), connection
+
+
+def test_a_visitor_who_hangs_up_while_sending_leaves_nothing(page: PageProcess, client: httpx.Client) -> None:
+    import socket
+
+    target = urlsplit(page.address)
+    with socket.create_connection((target.hostname, target.port)) as sending:
+        head = f"POST /en/song HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Length: 1000000\r\n\r\n"
+        sending.sendall(head.encode() + bytes(100_000))
+        wait_until(page.temporary_files, what="the file")
+    wait_until(lambda: not page.temporary_files(), what="its end")

@@ -1,0 +1,140 @@
+"""Scenes to HTML."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from core.constants import GENRES
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n import LOCALES_DIR, error_sentence, locales
+from core.pipeline import Step
+from core.verdict import Elapsed, ModelName, Section, Segment, Verdict, tally
+from web.hearing import Scene
+from web.settings import WebSettings
+from web.view import ask_html, blocks, details_html, mel_height, percent, status_html, table, ticks, verdict_html
+
+
+def made_verdict(starts: list[float], genres: list[str], name: str = "plain", source: str = "song.mp3") -> Verdict:
+    """A verdict on segments at these seconds, each 0.7 sure of its genre."""
+    segments = tuple(
+        Segment(start, start + 3, tuple(0.7 if genre == other else 0.3 / 9 for other in GENRES))
+        for start, genre in zip(starts, genres, strict=True)
+    )
+    genre, votes, mean = tally(segments)
+    return Verdict(
+        source=source,
+        title=None,
+        duration=200.0,
+        music=None,
+        genre=genre,
+        votes=votes,
+        probabilities=mean,
+        section=Section(62.0, 92.0),
+        segments=segments,
+        model=ModelName(name, "1", "0" * 64),
+        elapsed=Elapsed(),
+    )
+
+
+TEN = made_verdict([62.0 + 3 * i for i in range(10)], ["rock"] * 7 + ["metal"] * 3)
+
+
+def test_a_share_is_written_as_the_language_does() -> None:
+    assert percent(0.614, "en") == "61%"
+    assert percent(0.614, "es") == "61\u00a0%"
+    assert percent(1.0, "en") == "100%"
+
+
+def test_segments_stand_on_the_time_line_where_they_are_in_the_song() -> None:
+    assert [block.left for block in blocks(TEN)] == [10.0 * i for i in range(10)]
+    assert {block.width for block in blocks(TEN)} == {10.0}
+
+
+def test_a_silent_segment_leaves_a_gap() -> None:
+    verdict = made_verdict([62.0, 68.0], ["rock", "jazz"])
+    assert [block.left for block in blocks(verdict)] == [0.0, 20.0]
+
+
+def test_the_axis_names_times_of_the_song() -> None:
+    assert ticks(TEN) == [
+        ("1:02", 0.0),
+        ("1:08", 20.0),
+        ("1:14", 40.0),
+        ("1:20", 60.0),
+        ("1:26", 80.0),
+        ("1:32", 100.0),
+    ]
+
+
+def test_a_song_shorter_than_a_section_fills_the_line() -> None:
+    short = replace(made_verdict([0.0], ["pop"]), section=Section(0.0, 3.0), duration=3.0)
+    assert [(block.left, block.width) for block in blocks(short)] == [(0.0, 100.0)]
+    assert ticks(short) == [("0:00", 0.0)]
+
+
+def test_frequencies_stand_at_their_mel_heights() -> None:
+    assert mel_height(11_025) == 100
+    assert mel_height(0) == 0
+    assert mel_height(1_000) == pytest.approx(30.2, abs=0.5)
+
+
+def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> None:
+    other = made_verdict([62.0], ["jazz"], "augmented")
+    rows = table([TEN, other])
+    assert [row.genre for row in rows[:2]] == ["rock", "metal"]
+    assert sorted(row.genre for row in rows) == sorted(GENRES)
+    assert rows[0].shares[0] == (TEN.confidence, True)
+    assert [row.shares[1][1] for row in rows if row.genre == "jazz"] == [True]
+
+
+def test_models_stand_side_by_side() -> None:
+    html = details_html(Scene(verdicts=(TEN, made_verdict([62.0], ["jazz"], "augmented")), picture=b"png"), "en")
+    assert re.findall(r'class="gg-model">(\w+)<', html) == ["plain", "augmented"]
+    assert "7 rock, 3 metal" in html
+    assert "1 jazz" in html
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_every_scene_can_be_said_in_every_language(locale: str) -> None:
+    settings = WebSettings()
+    assert "GenreGenie" in ask_html(settings, locale)
+    for step in Step:
+        if step is not Step.DONE:
+            assert 'data-state="working"' in status_html(Scene(step=step, share=0.5), locale)
+    assert "3" in status_html(Scene(place=3), locale)
+    assert 'data-state="done"' in status_html(Scene(step=Step.DONE, verdicts=(TEN,)), locale)
+    assert "rock" in verdict_html(Scene(verdicts=(TEN,)), locale)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_an_error_is_the_core_s_sentence_and_no_verdict(code: ErrorCode) -> None:
+    scene = Scene(error=GenreGenieError(code))
+    html = status_html(scene, "es")
+    assert error_sentence(GenreGenieError(code), "es") in html
+    assert 'data-state="failed"' in html
+    assert verdict_html(scene, "es") == details_html(scene, "es") == ""
+
+
+def test_what_strangers_wrote_is_escaped() -> None:
+    hostile = '<script>alert(1)</script>"onerror=x'
+    verdict = replace(TEN, source=hostile, title=None, uploader=hostile)
+    html = verdict_html(Scene(verdicts=(verdict,)), "en", link='https://example.org/"><script>')
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_a_link_is_offered_only_where_it_leads_to_the_web() -> None:
+    scene = Scene(verdicts=(TEN,))
+    assert 'href="https://example.org/song"' in verdict_html(scene, "en", "https://example.org/song")
+    assert "href" not in verdict_html(scene, "en", "javascript:alert(1)")
+
+
+def test_all_languages_have_the_same_sentences() -> None:
+    import json
+
+    keys = {
+        name: {key for key in json.loads((LOCALES_DIR / f"{name}.json").read_text("utf-8")) if key.startswith("web.")}
+        for name in locales()
+    }
+    assert all(keys[name] == keys["en"] for name in keys)
