@@ -107,7 +107,6 @@ def test_the_page_loads_nothing_from_elsewhere(client: httpx.Client) -> None:
 def test_gradio_s_analytics_sharing_docs_and_flagging_are_off(client: httpx.Client) -> None:
     config = client.get("/en/config").json()
     assert config["analytics_enabled"] is False
-    assert config["is_space"] is False
     assert config["footer_links"] == []
     assert all(one["api_visibility"] != "public" for one in config["dependencies"])
 
