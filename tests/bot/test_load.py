@@ -38,7 +38,7 @@ async def test_200_requests_from_20_servers_are_each_answered_once_acknowledged_
         assert max(await asyncio.gather(*(interaction.acknowledged() for interaction in every))) < 3
         assert sum(len(discord.messages_of_bot(house.channel)) for house in houses) == len(every)
         assert fair(list(asked.values()))
-        assert discord.complaints == []
+        assert discord.complaints[:3] == []
 
 
 def fair(requests: list[list[Interaction]]) -> bool:

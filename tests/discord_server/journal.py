@@ -30,7 +30,8 @@ class Exchange:
     """The answer is a fault that the test ordered."""
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} ({self.endpoint or 'unknown route'}) -> {self.status} {self.code or ''}"
+        # The rest of a long path is an interaction's token.
+        return f"{self.method} {self.path[:60]} ({self.endpoint or 'unknown route'}) -> {self.code or self.status}"
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Journal:
         """Wait until `condition()` is true and return its value.
 
         Raises:
-            AssertionError: it did not become true; names the last exchanges and all complaints.
+            AssertionError: it did not become true; names the last exchanges and complaints.
         """
         deadline = time.monotonic() + within
         while not (value := condition()):
@@ -79,5 +80,5 @@ class Journal:
     def _report(self, what: str, within: float) -> str:
         lines = [f"{what} did not come true within {within} s. Last exchanges:"]
         lines += [f"  {exchange}" for exchange in self.exchanges[-12:]] or ["  none"]
-        lines += ["Complaints:", *(f"  {complaint}" for complaint in self.complaints)]
+        lines += ["Last complaints:", *(f"  {complaint}" for complaint in self.complaints[-12:])]
         return "\n".join(lines)
