@@ -36,7 +36,7 @@ PROGRESS_S: Final = 3.0
 PROGRESS_EDITS_PER_S: Final = 10.0
 """Edits of all progress messages together; Discord's own limit is 50 requests a second for everything."""
 
-TELL_S: Final = 4.0
+TELL_S: Final = 3.0
 """How long, at the end, those are told whose work is not finished."""
 
 

@@ -23,6 +23,7 @@ from core.workers import WorkerPool
 log = logging.getLogger(__name__)
 
 LAG_PERIOD_S: Final = 0.1
+CLOSE_S: Final = 1.0
 SECONDS_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3)
 STEPS: Final = ("fetch", "decode", "features", "classify")
@@ -142,7 +143,7 @@ class HealthServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_page)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_S)
         await runner.setup()
         host, port = self._settings.http_host, self._settings.http_port
         try:

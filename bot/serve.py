@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FINISH_S: Final = 10.0
+FINISH_S: Final = 9.0
 """How long running requests may go on after a signal; telling the rest and closing take less than ten more."""
 
 CLOSE_S: Final = 3.0

@@ -5,6 +5,7 @@ requests, each with the member who asked.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -28,6 +29,7 @@ from core.wire import verdict_from_dict
 log = logging.getLogger(__name__)
 
 DAY_S: Final = 86_400.0
+CLOSE_S: Final = 2.0
 
 
 class StoreError(Exception):
@@ -136,9 +138,11 @@ class Store:
                 self._channels[row.channel_id] = row.guild_id
 
     async def close(self) -> None:
-        """Finish the write that is going on and close all connections."""
-        async with self._writing:
-            await self._engine.dispose()
+        """Finish the write that is going on, unless it hangs, and close all connections."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S), self._writing:
+                pass
+        await self._engine.dispose()
 
     async def reachable(self) -> bool:
         """Whether the database answers."""
