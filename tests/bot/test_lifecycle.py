@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bot.schema import DATABASE_FILE
@@ -140,8 +141,30 @@ async def test_a_killed_worker_is_replaced_and_its_request_answered(
     assert genre_of(await answer(follows)) in GENRES
 
 
-def running_workers(bot: BotProcess) -> list[object]:
-    return [worker for worker in bot.workers() if worker.cpu_percent(interval=0.02) > 10]
+async def test_a_request_whose_worker_dies_every_time_is_told_so(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(170), whole=True)
+    await asked.acknowledged()
+    while not any(map(is_final, asked.messages)):
+        await bot.until(lambda: running_workers(bot) or any(map(is_final, asked.messages)), "a worker at work")
+        for worker in bot.workers():
+            worker.kill()
+    assert asked.messages[0].content == sentence(ErrorCode.INTERNAL)
+    follows = discord.slash("genre", user=house.ben, channel=house.channel, file=new_song(6))
+    assert genre_of(await answer(follows)) in GENRES
+
+
+def running_workers(bot: BotProcess) -> list[psutil.Process]:
+    """Return the processes beneath the bot that use the processor now."""
+    return [worker for worker in bot.workers() if is_at_work(worker)]
+
+
+def is_at_work(worker: psutil.Process) -> bool:
+    try:
+        return worker.cpu_percent(interval=0.02) > 10
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_a_request_over_its_deadline_is_told_so(tmp_path: Path) -> None:

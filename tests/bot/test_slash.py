@@ -108,3 +108,14 @@ async def test_a_name_that_would_format_or_call_somebody_does_nothing(
     last = discord.exchanges("edit_original_response")[-1].payload
     assert isinstance(last, dict)
     assert last["allowed_mentions"] == {"parse": []}
+
+
+async def test_a_link_to_a_file_is_heard(discord: Discord, bot: BotProcess, house: House) -> None:
+    posted = discord.post_message(house.guild.channels[1], house.ben, files=[new_song(10, name="linked.wav")])
+    link = posted.files[0].url
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, link=f"<{link}>"))
+    assert genre_of(reply) in GENRES
+    picture_of(reply)
+    message = discord.post_message(house.channel, house.ben, f"have you heard {link} ?")
+    reply = await answer(discord.message_command("Identify genre", message, user=house.ana))
+    assert genre_of(reply) in GENRES
