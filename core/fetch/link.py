@@ -48,10 +48,10 @@ _PAGES_BYTES: Final = 32 * MIB
 """What pages, manifests and TLS may take beside the media itself."""
 
 _PROTOCOLS: Final = r"[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"
-_MIN_ABR: Final = 48
-"""kbit/s. Less is cheaper still, but speech codecs at such rates lose what the spectrogram shows up to 11 kHz."""
+_MIN_ABR: Final = 60
+"""kbit/s. Less is cheaper still, but codecs at such rates guess what the spectrogram shows up to 11 kHz."""
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     # Nothing from this machine, and nothing left on it.
     *("--no-plugin-dirs", "--no-remote-components", "--no-cache-dir", "--no-cookies", "--no-cookies-from-browser"),
     *("--no-js-runtimes", "--no-mtime", "--no-part", "--no-continue", "--color", "never"),
@@ -223,7 +223,7 @@ async def _run_ytdlp(
     for folder in (out, home):
         folder.mkdir(mode=0o700)
     options = [
-        *_OPTIONS,
+        *OPTIONS,
         *("--output", str(out / _MEDIA), "--paths", f"temp:{out}", "--ffmpeg-location", str(home / "none")),
         *("--proxy", egress.url_with_secret(permit)),
     ]
