@@ -14,6 +14,7 @@ from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.i18n import error_sentence, translate
 from core.identify import Heard
+from core.present import GENRE_COLOURS, clock
 from core.verdict import Segment, Verdict
 
 MAX_NAME: Final = 100
@@ -22,18 +23,6 @@ MAX_ALT: Final = 1_024
 MAX_LINES: Final = 20
 """Lines of votes in one reply; the picture has them all."""
 
-COLOURS: Final = {
-    "blues": 0x2F6DB5,
-    "classical": 0xB08D57,
-    "country": 0xC98B2B,
-    "disco": 0xC2379B,
-    "hiphop": 0x6C4AB6,
-    "jazz": 0x1D8A8A,
-    "metal": 0x5A5F66,
-    "pop": 0xE4579A,
-    "reggae": 0x2E9E4F,
-    "rock": 0xC8412F,
-}
 CONFIDENCE_STEPS: Final = ((0.8, "high"), (0.6, "good"), (0.4, "fair"), (0.0, "low"))
 
 
@@ -110,12 +99,6 @@ def escaped(name: str, limit: int = MAX_NAME) -> str:
     return discord.utils.escape_mentions(text).replace("<", "\\<").replace("://", ":\u200b//")
 
 
-def clock(seconds: float) -> str:
-    """Show seconds as `1:02`."""
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    return f"{minutes}:{rest:02}"
-
-
 def genre_name(genre: str, locale: str) -> str:
     """Name of a genre with a capital letter, as it stands alone."""
     name = translate(f"genre.{genre}", locale)
@@ -170,7 +153,7 @@ def _embed(heard: Heard, label: str, picture: Picture | None, locale: str) -> di
     embed = discord.Embed(
         title=genre_name(verdict.genre, locale),
         description=f"{_summary(verdict, locale)}\n```\n{_votes(verdict, locale)}\n```",
-        colour=COLOURS[verdict.genre],
+        colour=discord.Colour.from_rgb(*GENRE_COLOURS[verdict.genre]),
     )
     # An author's name and a footer are shown as they are: no markdown, no mentions.
     embed.set_author(name=label)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.constants import DB_FLOOR, FMAX, N_MELS, SECTION_FRAMES, seconds_to_frame
 from core.i18n import translate
+from core.present import GENRE_COLOURS, clock
 from core.spectrogram import FloatArray, LogMel
 from core.verdict import Section, Verdict
 
@@ -27,20 +28,6 @@ _EMPTY: Final = (44, 46, 58)
 
 # Dark to bright, as people know it from spectrograms: black, purple, red, orange, pale yellow.
 _RAMP: Final = ((0, 0, 6), (60, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
-
-GENRE_COLOURS: Final = {
-    "blues": (66, 133, 244),
-    "classical": (214, 196, 140),
-    "country": (176, 125, 72),
-    "disco": (233, 92, 178),
-    "hiphop": (245, 166, 35),
-    "jazz": (0, 168, 150),
-    "metal": (150, 158, 172),
-    "pop": (174, 120, 230),
-    "reggae": (96, 186, 70),
-    "rock": (226, 74, 68),
-}
-"""One colour a genre; the name always stands beside it, so that nobody has to tell colours apart."""
 
 _LABELLED_HZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
 _MOST_LABELLED: Final = 12
@@ -81,13 +68,6 @@ def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=6)
     return out.getvalue()
-
-
-def clock(seconds: float) -> str:
-    """Write a time as `1:02`, or `1:02:03` from an hour on."""
-    whole = round(seconds)
-    minutes, hours = whole // 60 % 60, whole // 3600
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 @cache

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from core.chart import clock
 from core.errors import GenreGenieError
 from core.i18n import translate
 from core.pipeline import Step
+from core.present import clock
 from core.verdict import Segment, Verdict
 
 BAR_WIDTH: Final = 30

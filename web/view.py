@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from core.chart import GENRE_COLOURS, clock, mel_number
+from core.chart import mel_number
 from core.constants import FMAX, GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n import error_sentence, locales, translate
 from core.pipeline import Step
+from core.present import GENRE_COLOURS, clock
 from core.verdict import Segment, Verdict
 from web.hearing import Scene
 from web.settings import WebSettings

@@ -6,7 +6,7 @@ import discord
 import pytest
 
 from bot.buttons import next_start, result_view
-from bot.replies import Answer, answers_reply, clean, clock, confidence, escaped
+from bot.replies import Answer, answers_reply, clean, confidence, escaped
 from bot.store import RequestRow
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
@@ -137,10 +137,6 @@ def test_without_the_right_to_attach_the_picture_is_left_out_and_without_embeds_
     assert not text.files()
     assert "Rock" in (text.content or "")
     assert reply.embeds[0].image.url, "the reply itself is as it was"
-
-
-def test_times_are_minutes_and_seconds() -> None:
-    assert [clock(s) for s in (0, 59.4, 59.6, 72, 3_725)] == ["0:00", "0:59", "1:00", "1:12", "62:05"]
 
 
 def row(end: float, duration: float) -> RequestRow:
