@@ -85,7 +85,7 @@ async def test_a_signal_ends_it_with_each_running_request_answered_or_told(tmp_p
         process = BotProcess(discord, tmp_path)
         await process.start()
         house = furnished(discord)
-        quick = new_song(8, bytes_per_s=200_000)
+        quick = new_song(5, bytes_per_s=200_000)
         slow = [new_song(20, bytes_per_s=10_000) for _ in range(2)]
         queued = [new_song(6) for _ in range(3)]
         asked = [
