@@ -1,13 +1,12 @@
 """Songs to measure with: made from GTZAN where it is at hand, else from the song that comes with the project."""
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Final
 
 from core.ffmpeg import ffmpeg_path
+from tests.support.data import GTZAN_TRACKS, ROOT
 
-ROOT: Final = Path(__file__).parents[1]
 DEMO: Final = ROOT / "examples" / "demo.ogg"
 CLIP_SECONDS: Final = 30
 
@@ -15,25 +14,22 @@ CLIP_SECONDS: Final = 30
 MP3: Final = ("-ac", "2", "-ar", "44100", "-c:a", "libmp3lame", "-b:a", "160k", "-map_metadata", "-1")
 
 
-def gtzan_tracks() -> list[Path]:
-    """GTZAN's tracks below `GENREGENIE_TEST_DATA`, genres mixed; none where it is not there."""
-    data = Path(os.environ.get("GENREGENIE_TEST_DATA", ROOT.parent / "shared" / "data"))
-    return sorted((data / "gtzan" / "audio").glob("*/*.flac"), key=lambda track: (track.stem[-5:], track.stem))
+TRACKS: Final = sorted(GTZAN_TRACKS, key=lambda track: (track.stem[-5:], track.stem))
+"""GTZAN's, genres mixed; none where it is not at hand."""
 
 
 def origin() -> str:
     """Say in words what the songs are made of."""
-    return "GTZAN" if gtzan_tracks() else "the demo song"
+    return "GTZAN" if TRACKS else "the demo song"
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
     """Make MP3s of 30 s, different as long as there are different tracks."""
-    tracks = gtzan_tracks()
     clips = []
     for index in range(count):
         clip = folder / f"clip{index:02}.mp3"
-        if tracks:
-            _encode(clip, CLIP_SECONDS, tracks[index % len(tracks)])
+        if TRACKS:
+            _encode(clip, CLIP_SECONDS, TRACKS[index % len(TRACKS)])
         else:
             _encode(clip, CLIP_SECONDS, DEMO, start=index % 10)
         clips.append(clip)
@@ -47,7 +43,7 @@ def make_song(path: Path, seconds: int) -> Path:
         path: what to write; its suffix says how.
         seconds: how long it is to be.
     """
-    tracks = gtzan_tracks()[: -(-seconds // CLIP_SECONDS)]
+    tracks = TRACKS[: -(-seconds // CLIP_SECONDS)]
     if len(tracks) < 2:
         _encode(path, seconds, DEMO)
         return path
