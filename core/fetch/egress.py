@@ -18,7 +18,8 @@ import ssl
 from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -48,6 +49,7 @@ _REQUEST_BODY_BYTES: Final = 1024 * 1024
 _HEAD_SECONDS: Final = 20.0
 _RESOLVE_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
+_RESOLVE_THREADS: Final = 16
 _MAX_ADDRESSES: Final = 4
 _METHODS: Final = (b"GET", b"HEAD", b"POST", b"CONNECT")
 
@@ -160,7 +162,9 @@ class Egress:
         self._max_seconds = max_seconds_per_connection
         self.idle_seconds = idle_seconds
         self._max_connections = max_connections
-        self._resolve = resolver or _system_resolver
+        # Threads of its own: a name server that never answers must not hold up other work in threads.
+        self._threads = ThreadPoolExecutor(_RESOLVE_THREADS, "resolve")
+        self._resolve = resolver or self._ask_system
         self._permits: set[Permit] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -187,6 +191,7 @@ class Egress:
             await _cancel(self._tasks)
             await self._server.wait_closed()
             self._server = None
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def port(self) -> int:
@@ -335,6 +340,11 @@ class Egress:
         if not found:
             raise RefusedError(Refusal.ADDRESS)
         return found[:_MAX_ADDRESSES]
+
+    async def _ask_system(self, host: str) -> list[str]:
+        loop = asyncio.get_running_loop()
+        ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+        return [str(info[4][0]) for info in await loop.run_in_executor(self._threads, ask)]
 
     async def _tunnel(self, client: "_Client", server: "_Server") -> None:
         """Answer CONNECT and carry bytes both ways until the server is done."""
@@ -511,12 +521,6 @@ def _password(header: bytes) -> bytes:
         return b64decode(encoded, validate=True).partition(b":")[2]
     except ValueError:
         return b""
-
-
-async def _system_resolver(host: str) -> list[str]:
-    """Ask the system for a name's addresses."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(info[4][0]) for info in found]
 
 
 async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:

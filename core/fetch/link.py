@@ -224,7 +224,7 @@ async def _run_ytdlp(
         folder.mkdir(mode=0o700)
     options = [
         *OPTIONS,
-        *("--output", str(out / _MEDIA), "--paths", f"temp:{out}", "--ffmpeg-location", str(home / "none")),
+        *("--output", _MEDIA, "--ffmpeg-location", str(home / "none")),
         *("--proxy", egress.url_with_secret(permit)),
     ]
     environment = jail.environment(home, PATH=str(home), DENO_DIR=str(home), DENO_NO_UPDATE_CHECK="1")

@@ -36,7 +36,7 @@ class TemporaryFiles:
     """
 
     def __init__(self, root: Path, *, quota: int, min_free: int) -> None:
-        self._root = root
+        self._root = root.absolute()  # children run in other directories
         self._quota = quota
         self._min_free = min_free
         self._reserved = 0

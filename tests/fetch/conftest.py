@@ -73,5 +73,5 @@ def make(server: Server, tmp_path: Path) -> Callable[..., Settings]:
 
 
 def make_settings(server: Server, data_dir: Path, **changes: object) -> Settings:
-    values = {"allowed_hosts": server.host, "data_dir": data_dir, "job_timeout_s": 60.0, **changes}
+    values = {"allowed_hosts": server.host, "data_dir": data_dir, "job_timeout_s": 150.0, **changes}
     return Settings.model_validate(values)

@@ -127,7 +127,7 @@ class Server:
             writer.close()
 
     async def wait_for_requests(self, count: int = 1) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while len(self.requests) < count:
                 self._asked.clear()
                 await self._asked.wait()

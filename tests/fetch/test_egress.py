@@ -382,6 +382,13 @@ async def test_a_name_that_does_not_resolve_is_told_so(failure: Exception) -> No
         assert permit.refusals == {Refusal.NAME: 1}
 
 
+async def test_the_system_is_asked_for_names_where_nobody_else_is() -> None:
+    async with Egress() as egress, egress.permit(max_bytes=MIB) as permit:
+        # `.invalid` never resolves (RFC 6761).
+        assert status(await ask(egress, permit, get("http://nowhere.invalid/"), "Host: x")) == 502
+        assert permit.refusals == {Refusal.NAME: 1}
+
+
 async def test_closing_leaves_no_connection(server: Server) -> None:
     async def endless(exchange: Exchange) -> None:
         await asyncio.sleep(600)

@@ -85,7 +85,7 @@ async def test_what_it_left_running_ends_when_it_is_done(
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=2)\n"
         "sys.exit(1)"
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         assert await failure(server, egress, settings, directory) == "internal"
 
 
@@ -139,7 +139,7 @@ async def test_one_that_swells_is_killed(
     server: Server, egress: Egress, settings: Settings, directory: Path, pretend: Pretend
 ) -> None:
     pretend("import time; hoard = [bytearray(b'x' * 2**26) for _ in range(12)]; time.sleep(600)")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         assert await failure(server, egress, settings, directory) == "unsupported-link"
 
 
@@ -147,7 +147,7 @@ async def test_one_that_fills_the_disk_is_killed(
     server: Server, egress: Egress, make: Callable[..., Settings], directory: Path, pretend: Pretend
 ) -> None:
     pretend("import time\nfor i in range(9): open(f'{i}', 'wb').write(b'x' * 2**20)\ntime.sleep(600)")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         assert await failure(server, egress, make(max_file_mb=1), directory) == "too-large"
 
 
@@ -181,7 +181,7 @@ async def test_cancelling_ends_it(
 
 async def started(sign: Path) -> None:
     """Wait for a file that the child makes."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not await asyncio.to_thread(sign.exists):  # noqa: ASYNC110 -- another process makes it
             await asyncio.sleep(0.02)
 

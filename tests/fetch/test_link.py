@@ -12,6 +12,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.fetch.egress import Egress
 from core.fetch.link import fetch_link
 from core.fetch.outcome import Fetched
+from core.fetch.tmp import TemporaryFiles
 from core.settings import Settings
 from tests.fetch import media
 from tests.fetch.addresses import DISGUISES
@@ -173,6 +174,16 @@ async def test_dash_gives_the_cheapest_sound_that_serves(server: Server, fetch: 
     asked = {target for _, target in server.requests}
     assert any("chunk-stream0" in target for target in asked)
     assert not any("chunk-stream1" in target for target in asked)  # the dearer one
+
+
+async def test_a_relative_data_directory_serves(
+    server: Server, egress: Egress, settings: Settings, song: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = server.serve("/song.mp3", song, "audio/mpeg")
+    with TemporaryFiles(Path("data/tmp"), quota=MIB, min_free=0) as files, files.job(1) as directory:
+        fetched = await fetch_link(url, directory, egress=egress, settings=settings)
+        assert fetched.path.read_bytes() == song
 
 
 async def test_https_goes_through_the_proxy_and_is_verified(

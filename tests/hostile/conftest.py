@@ -105,7 +105,7 @@ async def forbidden() -> AsyncIterator[Server]:
 
 @pytest.fixture
 def settings(server: Server, tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", allowed_hosts=(server.host,), job_timeout_s=60.0)
+    return Settings(data_dir=tmp_path / "data", allowed_hosts=(server.host,), job_timeout_s=150.0)
 
 
 @pytest.fixture

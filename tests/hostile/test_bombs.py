@@ -18,8 +18,8 @@ MOST = 1024 * MIB
 """The address space that ffmpeg is given."""
 
 
-def bounded(outcome: Outcome, *, seconds: float = 60.0, memory: int = USUAL) -> Outcome:
-    """Say that a request was answered within its bounds; its deadline is a minute."""
+def bounded(outcome: Outcome, *, seconds: float = 150.0, memory: int = USUAL) -> Outcome:
+    """Say that a request was answered within its bounds of time and memory."""
     assert outcome.seconds < seconds + 5
     assert outcome.memory < memory
     return outcome
