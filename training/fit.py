@@ -4,7 +4,7 @@ import csv
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from training.splits import Part, Split, with_stretched
 
 MONITORED: Final = "val_accuracy"
 HISTORY: Final = "history.csv"
+FINAL: Final = "final.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,12 @@ RECIPES: Final[dict[str, Recipe]] = {
     "plain": Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),
     "augmented": Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
     "genie": Recipe(
-        networks.genie_network, epochs=24, patience=None, batch_size=64, strength=Strength(), learning_rate=2e-3
+        networks.genie_network, epochs=24, patience=None, batch_size=32, strength=Strength(), learning_rate=2e-3
     ),
 }
+
+FINISH: Final = replace(RECIPES["genie"], epochs=3, learning_rate=5e-4)
+"""How the shipped genie goes on from the held-out one's weights, with all tracks that are no known faults."""
 
 
 def strategy() -> tf.distribute.Strategy:
@@ -73,6 +77,7 @@ def fit(
     folder: Path,
     verbose: int = 2,
     watchers: Sequence[keras.callbacks.Callback] = (),
+    start: Path | None = None,
 ) -> keras.Model:
     """Train a network, or go on where an interrupted training stopped.
 
@@ -83,6 +88,7 @@ def fit(
         folder: checkpoints, `history.csv` and the best weights; kept between calls.
         verbose: 0 prints nothing, 1 a progress bar, 2 a line an epoch.
         watchers: told of each epoch.
+        start: weights to begin with; None begins at random.
 
     Returns:
         The network with the weights that validation chose, or the last ones.
@@ -93,6 +99,8 @@ def fit(
     valid = _segment_batches(split.valid, data, recipe.batch_size) if len(split.valid) else None
     with scope():
         model = recipe.network()
+        if start:
+            model.load_weights(start)
         _compile(model, recipe, steps=recipe.epochs * int(train.cardinality()))
     history = folder / HISTORY
     best = BestWeights(folder, history, recipe.patience) if recipe.patience is not None else None
@@ -107,6 +115,7 @@ def fit(
         model.fit(train, validation_data=valid, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose)
     if best:
         model.load_weights(best.path)
+    model.save_weights(folder / FINAL)
     return model
 
 

@@ -55,7 +55,7 @@ CODECS: Final[dict[str, Distortion | None]] = {
 STRENGTH: Final = Strength(
     stretch=1.2, semitones=2.0, equaliser_db=9.0, floors_db=(40.0, 80.0), narrow=0.5, bands=20, frames=8, mixup=0.0
 )
-EPOCHS: Final = 12
+EPOCHS: Final = 28
 EPOCH_CROPS: Final = 6_000
 BATCH: Final = 64
 MOST_REFUSED: Final = 0.01
@@ -336,8 +336,8 @@ def _sampling_weights(sounds: Sounds) -> NDArray[np.float64]:
         weights[kinds == kind] = share / (kinds == kind).sum()
     archive = np.array([label == "gtzan/archive" for label in sounds.label])
     rest = sounds.music & ~archive
-    weights[archive] = (0.25 if rest.any() else 0.5) / max(archive.sum(), 1)
-    weights[rest] = 0.25 / max(rest.sum(), 1)
+    weights[archive] = (0.35 if rest.any() else 0.5) / max(archive.sum(), 1)
+    weights[rest] = 0.15 / max(rest.sum(), 1)
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 

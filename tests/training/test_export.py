@@ -55,7 +55,7 @@ def test_a_written_model_answers_as_the_network_does(name: str, segments: np.nda
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_small_enough_to_be_shipped(name: str) -> None:
     parameters = NETWORKS[name]().count_params()
-    assert parameters <= {"study": 4_300_000, "genie": 2_000_000, "music": 100_000}[name]
+    assert parameters <= {"study": 4_300_000, "genie": 2_000_000, "music": 250_000}[name]
 
 
 def test_the_level_of_a_recording_does_not_change_what_genie_says(segments: np.ndarray) -> None:
