@@ -137,7 +137,14 @@ class Desk:
         return self.store.guild(guild_id).language or preferred or "en"
 
     async def answer(self, ask: Ask, delivery: Delivery) -> None:
-        """Take a request all the way; never raises for what the request is."""
+        """Take a request all the way; whatever fails, its asker is told."""
+        try:
+            await self._answer(ask, delivery)
+        except Exception:
+            log.exception("A request failed")
+            await delivery.final(sentence(translate("error.internal", ask.locale)))
+
+    async def _answer(self, ask: Ask, delivery: Delivery) -> None:
         began = time.monotonic()
         if self._closing:
             await delivery.final(sentence(translate("bot.restarting", ask.locale)))

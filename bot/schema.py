@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -19,18 +19,29 @@ BUSY_SECONDS: Final = 5.0
 """How long a statement waits for another process's transaction."""
 
 DATABASE_FILE: Final = "genregenie.sqlite3"
+SQLITE_DRIVER: Final = "sqlite+aiosqlite"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-def database_url(settings: BotSettings) -> str:
-    """SQLAlchemy URL of the database."""
-    return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / DATABASE_FILE}"
+def database_url(settings: BotSettings) -> URL:
+    """SQLAlchemy URL of the database.
+
+    Raises:
+        ConfigurationError: the one that was set is none.
+    """
+    if settings.database_url is None:
+        return URL.create(SQLITE_DRIVER, database=str(settings.data_dir / DATABASE_FILE))
+    try:
+        url = make_url(settings.database_url)
+    except SQLAlchemyError as error:
+        raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
+    return url.set(drivername=SQLITE_DRIVER) if url.get_backend_name() == "sqlite" else url
 
 
 def sqlite_file(settings: BotSettings) -> Path | None:
     """File of the database; None where it is not SQLite or has no file."""
-    url = make_url(database_url(settings))
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+    url = database_url(settings)
+    if url.drivername != SQLITE_DRIVER or not url.database or url.database == ":memory:":
         return None
     return Path(url.database)
 

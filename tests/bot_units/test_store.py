@@ -326,3 +326,11 @@ async def test_a_database_that_cannot_be_used_is_one_clear_line(tmp_path: Path, 
 
 def test_rows_have_the_columns_of_their_tables() -> None:
     assert set(asdict(row())) == set(metadata.tables["requests"].columns.keys())
+
+
+async def test_a_database_may_lie_anywhere_and_be_named_without_its_driver(tmp_path: Path) -> None:
+    odd = tmp_path / "50% of data? #1"
+    await _open_and_close(settings(odd))
+    assert (odd / DATABASE_FILE).is_file()
+    await _open_and_close(settings(tmp_path, database_url=f"sqlite:///{tmp_path / 'own.db'}"))
+    assert (tmp_path / "own.db").is_file()
