@@ -3,6 +3,7 @@
 import re
 from pathlib import PurePosixPath
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import discord
 
@@ -66,4 +67,13 @@ def has_links(message: discord.Message) -> bool:
 def link_item(link: str) -> Item:
     """Make an item of a link; `<` and `>` around it only keep Discord from showing a preview."""
     url = link.strip().removeprefix("<").removesuffix(">")
-    return Item(LinkSource(url), url)
+    return Item(LinkSource(url), _link_name(url))
+
+
+def _link_name(url: str) -> str:
+    """File name or host of a link, for where its page tells no title: the whole of it may hold somebody's key."""
+    try:
+        parts = urlsplit(url)
+        return unquote(PurePosixPath(parts.path).name) or parts.hostname or url
+    except ValueError:
+        return url
