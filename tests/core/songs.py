@@ -9,89 +9,106 @@ from typing import Final
 
 import numpy as np
 
-from core.constants import SAMPLE_RATE, SECTION_SECONDS
+from core.constants import (
+    HOP_LENGTH,
+    N_MELS,
+    POWER_MIN,
+    SAMPLE_RATE,
+    SECTION_SECONDS,
+    frame_to_seconds,
+    seconds_to_frame,
+)
 from core.decode import DecodeLimits, Decoding
-from core.spectrogram import FloatArray
+from core.spectrogram import FloatArray, LogMel, log_mel
 from tests.support.data import GTZAN_TRACKS, SOUNDS, SPEECH
 
+SILENCE_DB: Final = 10 * np.log10(POWER_MIN)
 
-@functools.lru_cache(64)
-def samples_of(path: Path) -> FloatArray:
-    """A recording as it is decoded."""
-    return np.concatenate(list(Decoding(path, DecodeLimits(2**30, 600, 60))))
+Mel = FloatArray
+"""A part of a song: dB, float32 `(N_MELS, n_frames)`. Parts are put together as spectrograms: that is quick."""
 
 
-def at_level(samples: FloatArray, dbfs: float) -> FloatArray:
-    """Samples with this root mean square."""
+def _at_level(samples: FloatArray, dbfs: float) -> FloatArray:
     level = np.sqrt(np.mean(np.square(samples)) + 1e-12)
     return (samples * (10 ** (dbfs / 20) / level)).astype(np.float32)
 
 
-def gain(samples: FloatArray, db: float) -> FloatArray:
+@functools.lru_cache(200)
+def mel_of(path: Path) -> Mel:
+    """A recording at -18 dBFS."""
+    samples = np.concatenate(list(Decoding(path, DecodeLimits(2**30, 600, 60))))
+    return log_mel([_at_level(samples, -18)]).db
+
+
+def gain(mel: Mel, db: float | FloatArray) -> Mel:
     """Louder, or quieter."""
-    return (samples * 10 ** (db / 20)).astype(np.float32)
+    return np.maximum(mel + db, SILENCE_DB).astype(np.float32)
 
 
-def cut(samples: FloatArray, start: float, end: float | None = None) -> FloatArray:
+def cut(mel: Mel, start: float, end: float | None = None) -> Mel:
     """From one second to another."""
-    return samples[int(start * SAMPLE_RATE) : None if end is None else int(end * SAMPLE_RATE)]
+    return mel[:, seconds_to_frame(start) : None if end is None else seconds_to_frame(end)]
 
 
-def silence(seconds: float) -> FloatArray:
+def silence(seconds: float) -> Mel:
     """Digital silence."""
-    return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
+    return np.full((N_MELS, seconds_to_frame(seconds)), SILENCE_DB, np.float32)
 
 
-def noise(seconds: float, rng: np.random.Generator, low: float, high: float) -> FloatArray:
-    """Noise between two frequencies, Hz."""
+def _noise(seconds: float, rng: np.random.Generator, low: float, high: float) -> FloatArray:
     size = int(seconds * SAMPLE_RATE)
     spectrum = np.fft.rfft(rng.standard_normal(size))
     frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     return np.fft.irfft(spectrum * ((frequencies > low) & (frequencies < high)), size).astype(np.float32)
 
 
-def speech_like(seconds: float, rng: np.random.Generator) -> FloatArray:
-    """Noise that comes in syllables and pauses."""
-    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+@functools.cache
+def speech_like(seconds: int) -> Mel:
+    """Noise that comes in syllables and pauses, at -18 dBFS."""
+    time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     syllables = np.clip(np.sin(2 * np.pi * 4 * time + 3 * np.sin(2 * np.pi * 0.7 * time)), 0, 1)
-    return (noise(seconds, rng, 150, 3_500) * syllables * (np.sin(2 * np.pi * 0.3 * time) > -0.6)).astype(np.float32)
+    noise = _noise(seconds, np.random.default_rng(seconds), 150, 3_500)
+    return log_mel([_at_level(noise * syllables * (np.sin(2 * np.pi * 0.3 * time) > -0.6), -18)]).db
 
 
-def applause(seconds: float, rng: np.random.Generator) -> FloatArray:
-    """Noise that swells and falls a little."""
-    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    swell = np.interp(time, np.arange(0, seconds + 1, 0.25), rng.uniform(0.7, 1, int((seconds + 1) * 4)))
-    return (noise(seconds, rng, 300, 6_000) * swell).astype(np.float32)
+@functools.cache
+def applause(seconds: int) -> Mel:
+    """Noise that swells and falls a little, at -18 dBFS."""
+    rng = np.random.default_rng(seconds)
+    time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
+    swell = np.interp(time, np.arange(0, seconds + 1, 0.25), rng.uniform(0.7, 1, (seconds + 1) * 4))
+    return log_mel([_at_level(_noise(seconds, rng, 300, 6_000) * swell, -18)]).db
 
 
-def recordings(paths: tuple[Path, ...], seconds: float, rng: np.random.Generator) -> FloatArray:
-    """Recordings one after another, each as loud as the others."""
-    parts: list[FloatArray] = []
+def recordings(paths: tuple[Path, ...], seconds: float, rng: np.random.Generator) -> Mel:
+    """Recordings one after another."""
+    parts: list[Mel] = []
     for index in rng.permutation(len(paths)):
-        parts.append(at_level(samples_of(paths[index]), -20))
-        if sum(part.size for part in parts) >= seconds * SAMPLE_RATE:
+        parts.append(mel_of(paths[index]))
+        if sum(part.shape[1] for part in parts) >= seconds_to_frame(seconds):
             break
-    return cut(np.concatenate(parts), 0, seconds)
+    return cut(np.concatenate(parts, axis=1), 0, seconds)
 
 
 @dataclass
 class Song:
     """Parts in a row, and which of them stand for the whole: `(start, end)` in seconds."""
 
-    parts: list[FloatArray] = field(default_factory=list)
+    parts: list[Mel] = field(default_factory=list)
     representative: list[tuple[float, float]] = field(default_factory=list)
 
-    def add(self, samples: FloatArray, representative: bool = False) -> None:
+    def add(self, mel: Mel, representative: bool = False) -> None:
         """Append a part."""
-        start = sum(part.size for part in self.parts) / SAMPLE_RATE
-        self.parts.append(samples)
+        start = frame_to_seconds(sum(part.shape[1] for part in self.parts))
+        self.parts.append(mel)
         if representative:
-            self.representative.append((start, start + samples.size / SAMPLE_RATE))
+            self.representative.append((start, start + frame_to_seconds(mel.shape[1])))
 
     @property
-    def samples(self) -> FloatArray:
+    def recording(self) -> LogMel:
         """The whole song."""
-        return np.concatenate(self.parts)
+        db = np.concatenate(self.parts, axis=1)
+        return LogMel(db, np.ones(db.shape[1], np.float32), (db.shape[1] - 1) * HOP_LENGTH)
 
     def share(self, start: float) -> float:
         """How much of the section that starts here stands for the song, 0 to 1."""
@@ -100,13 +117,10 @@ class Song:
         return min(1.0, inside / SECTION_SECONDS)
 
 
-Parts = tuple[FloatArray, FloatArray, np.random.Generator]
-
-
-def _quiet_intro(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _quiet_intro(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(silence(8))
-    song.add(at_level(speech_like(15, rng), -24))
+    song.add(gain(speech_like(15), -6))
     song.add(gain(cut(track, 0, 15), -22))
     for _ in range(3):
         song.add(track, representative=True)
@@ -114,7 +128,7 @@ def _quiet_intro(track: FloatArray, other: FloatArray, rng: np.random.Generator)
     return song
 
 
-def _verse_and_chorus(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _verse_and_chorus(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(silence(3))
     for k in range(3):
@@ -123,47 +137,49 @@ def _verse_and_chorus(track: FloatArray, other: FloatArray, rng: np.random.Gener
     return song
 
 
-def _spoken_intro(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _spoken_intro(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     song = Song()
-    song.add(recordings(SPEECH, 60, rng))
+    song.add(gain(recordings(SPEECH, 60, rng), -2))
     for _ in range(3):
         song.add(track, representative=True)
-    song.add(recordings(SPEECH, 15, rng))
+    song.add(gain(recordings(SPEECH, 15, rng), -2))
     return song
 
 
-def _fades(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
-    whole = np.concatenate((track, track, track))
-    ramp = np.linspace(0, 1, 25 * SAMPLE_RATE, dtype=np.float32) ** 2
-    whole[: ramp.size] *= ramp
-    whole[-ramp.size :] *= ramp[::-1]
+def _fades(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+    whole = np.concatenate((track, track, track), axis=1)
+    ramp = np.zeros(whole.shape[1], np.float32)
+    steps = seconds_to_frame(25)
+    ramp[:steps] = 40 * np.log10(np.linspace(1e-3, 1, steps))  # the square of time
+    whole = gain(whole, np.minimum(ramp, ramp[::-1]))
+    end = frame_to_seconds(whole.shape[1])
     song = Song()
     song.add(cut(whole, 0, 15))
-    song.add(cut(whole, 15, whole.size / SAMPLE_RATE - 15), representative=True)
-    song.add(cut(whole, whole.size / SAMPLE_RATE - 15))
+    song.add(cut(whole, 15, end - 15), representative=True)
+    song.add(cut(whole, end - 15))
     return song
 
 
-def _applause_at_the_end(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _applause_at_the_end(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     song = Song()
-    song.add(at_level(applause(10, rng), -20))
+    song.add(gain(applause(10), -2))
     for part in (track, track, cut(track, 0, 20)):
         song.add(part, representative=True)
-    song.add(at_level(applause(35, rng), -16))
+    song.add(gain(applause(35), 2))
     return song
 
 
-def _live(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _live(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     song = Song()
-    song.add(at_level(applause(20, rng), -20))
-    song.add(recordings(SPEECH, 25, rng))
+    song.add(gain(applause(20), -2))
+    song.add(gain(recordings(SPEECH, 25, rng), -2))
     for part in (track, track, cut(track, 0, 25)):
         song.add(part, representative=True)
-    song.add(at_level(applause(25, rng), -18))
+    song.add(applause(25))
     return song
 
 
-def _bridge(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _bridge(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(gain(cut(other, 0, 12), -15))
     song.add(track, representative=True)
@@ -174,17 +190,17 @@ def _bridge(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> S
     return song
 
 
-def _rain(track: FloatArray, other: FloatArray, rng: np.random.Generator) -> Song:
+def _rain(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     rain = tuple(path for path in SOUNDS if path.parent.name in ("rain", "sea_waves"))
     song = Song()
-    song.add(gain(recordings(rain, 25, rng), -2))
+    song.add(gain(recordings(rain, 25, rng), -4))
     for part in (track, track, cut(track, 0, 20)):
         song.add(part, representative=True)
-    song.add(gain(recordings(rain, 20, rng), -2))
+    song.add(gain(recordings(rain, 20, rng), -4))
     return song
 
 
-KINDS: Final[dict[str, Callable[[FloatArray, FloatArray, np.random.Generator], Song]]] = {
+KINDS: Final[dict[str, Callable[[Mel, Mel, np.random.Generator], Song]]] = {
     "quiet intro": _quiet_intro,
     "fades": _fades,
     "applause": _applause_at_the_end,
@@ -201,4 +217,4 @@ def compose(kind: str, track: Path) -> Song:
     choose = random.Random(f"{kind} {track.stem}")
     other = choose.choice([path for path in GTZAN_TRACKS if path.parent != track.parent])
     rng = np.random.default_rng(choose.randrange(2**32))
-    return KINDS[kind](at_level(samples_of(track), -18), at_level(samples_of(other), -18), rng)
+    return KINDS[kind](mel_of(track), mel_of(other), rng)

@@ -44,7 +44,7 @@ class MemoryCache:
 
 @pytest.fixture
 async def pool(open_pool: OpenPool) -> AsyncIterator[WorkerPool]:
-    async with open_pool() as pool:
+    async with open_pool(model="plain") as pool:
         yield pool
 
 
@@ -87,7 +87,7 @@ async def test_what_is_known_is_answered_without_work_under_the_askers_own_name(
 
 async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool, long_song: Path) -> None:
     cache = MemoryCache()
-    identifier = Identifier(Settings(), pool=pool, cache=cache)
+    identifier = Identifier(Settings(model="plain"), pool=pool, cache=cache)
     source = PathSource(long_song)
     requests = [
         Request(source),

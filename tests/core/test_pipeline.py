@@ -64,7 +64,7 @@ def test_the_whole_is_heard_to_its_end(models: Models, tmp_path: Path) -> None:
 
 def test_silence_has_no_vote(models: Models, tmp_path: Path) -> None:
     samples = make_song(30)
-    samples[9 * SAMPLE_RATE - 500 : 15 * SAMPLE_RATE + 500] = 0  # frames lie across the segments' borders
+    samples[9 * SAMPLE_RATE - 1_000 : 15 * SAMPLE_RATE + 1_000] = 0  # frames lie across the segments' borders
     verdict = hear(write_wav(tmp_path / "s.wav", samples), models).verdict
     assert [round(segment.start) for segment in verdict.segments] == [0, 3, 6, 15, 18, 21, 24, 27]
     assert sum(verdict.votes.values()) == 8

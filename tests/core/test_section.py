@@ -6,12 +6,20 @@ import pytest
 from core.constants import SAMPLE_RATE, frame_to_seconds
 from core.section import main_section
 from core.spectrogram import SongMel, log_mel
-from tests.core.songs import KINDS, compose, gain, silence
+from tests.core.songs import KINDS, compose
 from tests.support.audio import make_song
 from tests.support.data import GTZAN_TRACKS, needs_gtzan, needs_not_music, tenth
 
 LIES_IN = 0.9
 """A section lies in a part if this share of it does: the part may begin between two cells."""
+
+
+def gain(samples: np.ndarray, db: float) -> np.ndarray:
+    return samples * 10 ** (db / 20)
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(int(seconds * SAMPLE_RATE))
 
 
 def start_of(samples: np.ndarray) -> float:
@@ -20,7 +28,7 @@ def start_of(samples: np.ndarray) -> float:
 
 def shares(kind: str, tracks: list[Path]) -> np.ndarray:
     songs = [compose(kind, track) for track in tracks]
-    return np.array([song.share(start_of(song.samples)) for song in songs])
+    return np.array([song.share(frame_to_seconds(main_section(song.recording))) for song in songs])
 
 
 # What is not music must not be taken for the song. Which of two pieces of music stands for it, verse or chorus, is
