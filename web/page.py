@@ -38,10 +38,11 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
     """
 
     async def hear(event: gr.EventData, request: gr.Request) -> AsyncIterator[tuple[str, str, str]]:
-        ask = read_ask(event._data, request, locale)  # noqa: SLF001 - Gradio's own name for what was triggered
+        given = event._data if isinstance(event._data, dict) else {}
+        ask, turn = read_ask(given, request, locale), given.get("turn")
         async for scene in hearing.scenes(ask):
             yield (
-                status_html(scene, locale),
+                status_html(scene, locale, turn if isinstance(turn, int) else 0),
                 verdict_html(scene, locale, ask.link),
                 details_html(scene, locale),
             )
@@ -69,9 +70,8 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
     return page.queue(api_open=False)
 
 
-def read_ask(data: Any, request: gr.Request, locale: str) -> Ask:  # noqa: ANN401 - whatever a browser sends
+def read_ask(given: dict[str, Any], request: gr.Request, locale: str) -> Ask:
     """Read what a browser asks; what does not fit asks for nothing, which has an answer of its own."""
-    given = data if isinstance(data, dict) else {}
     upload, link = given.get("song"), given.get("link")
     return Ask(
         session=str(request.session_hash),

@@ -69,6 +69,7 @@ def ask_html(settings: WebSettings, locale: str) -> str:
         "noMicrophone": translate("web.no-microphone", locale),
         "recording": translate("web.recording", locale),
         "stop": translate("web.stop", locale),
+        "waiting": translate("web.waiting", locale),
         "cancel": translate("web.cancel", locale),
         "recordingName": translate("web.recording-name", locale),
     }
@@ -81,21 +82,30 @@ def player_html(locale: str) -> str:
     return render("player.html", locale)
 
 
-def status_html(scene: Scene | None, locale: str) -> str:
-    """Render one line that says how far it is, or what went wrong; an empty one before anything is asked."""
+def status_html(scene: Scene | None, locale: str, turn: int = 0) -> str:
+    """Render one line that says how far it is, or what went wrong; an empty one before anything is asked.
+
+    Args:
+        scene: what there is, or None.
+        locale: language.
+        turn: number of the request in its tab, so that the same answer twice is still two.
+    """
+    state, text, share = _status(scene, locale)
+    return render("status.html", locale, state=state, text=text, share=share, turn=turn)
+
+
+def _status(scene: Scene | None, locale: str) -> tuple[str, str, float | None]:
     if scene is None:
-        return render("status.html", locale, state="idle", text="", share=None)
+        return "idle", "", None
     if scene.error is not None:
-        return render("status.html", locale, state="failed", text=error_sentence(scene.error, locale), share=None)
+        return "failed", error_sentence(scene.error, locale), None
     if scene.step is Step.DONE:
-        return render("status.html", locale, state="done", text="", share=None)
+        return "done", "", None
     if scene.place:
-        text, share = translate("web.queued", locale, place=scene.place), None
-    elif scene.verdicts:
-        text, share = translate("web.comparing", locale, n=scene.comparing), None
-    else:
-        text, share = translate(f"web.step.{scene.step.value}", locale), scene.share
-    return render("status.html", locale, state="working", text=text, share=share)
+        return "working", translate("web.queued", locale, place=scene.place), None
+    if scene.verdicts:
+        return "working", translate("web.comparing", locale, n=scene.comparing), None
+    return "working", translate(f"web.step.{scene.step.value}", locale), scene.share
 
 
 def verdict_html(scene: Scene, locale: str, link: str | None = None) -> str:
@@ -165,10 +175,11 @@ def blocks(verdict: Verdict) -> list[Block]:
 
 
 def ticks(verdict: Verdict) -> list[tuple[str, float]]:
-    """Place the times that the axis names, each with its place in percent: every six seconds."""
+    """Place the times that the axis names, each with its place in percent: every six seconds, or three of a short song."""
     start, length = verdict.section.start, _length(verdict)
-    count = int((length + 0.1) // 6) + 1
-    return [(clock(start + 6 * i), min(100.0, round(600 * i / length, 3))) for i in range(count)]
+    step = 6 if length > 12 else 3
+    count = int((length + 0.1) // step) + 1
+    return [(clock(start + step * i), min(100.0, round(100 * step * i / length, 3))) for i in range(count)]
 
 
 def _length(verdict: Verdict) -> float:

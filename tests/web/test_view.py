@@ -70,7 +70,7 @@ def test_the_axis_names_times_of_the_song() -> None:
 def test_a_song_shorter_than_a_section_fills_the_line() -> None:
     short = replace(made_verdict([0.0], ["pop"]), section=Section(0.0, 3.0), duration=3.0)
     assert [(block.left, block.width) for block in blocks(short)] == [(0.0, 100.0)]
-    assert ticks(short) == [("0:00", 0.0)]
+    assert ticks(short) == [("0:00", 0.0), ("0:03", 100.0)]
 
 
 def test_frequencies_stand_at_their_mel_heights() -> None:

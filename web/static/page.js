@@ -6,6 +6,8 @@ const form = element.querySelector(".gg-ask");
 let song = null; // object URL of the visitor's own file
 let sending = null; // XMLHttpRequest under way
 let recorder = null;
+let turn = 0; // how often something was asked: tells one answer from the next that reads the same
+let patience = 0; // timer
 
 document.documentElement.lang = document.querySelector("meta[name=genregenie-locale]").content;
 
@@ -33,8 +35,20 @@ function take(file) {
 }
 
 function ask(what) {
+  turn += 1;
   form.setAttribute("data-asked", "");
-  trigger("hear", what);
+  show(words.waiting, null, words.cancel, () => trigger("cancel"));
+  trigger("hear", { ...what, turn });
+  patience = setTimeout(() => {
+    answered();
+    fail(words.lost);
+  }, 60_000);
+}
+
+function answered() {
+  clearTimeout(patience);
+  form.removeAttribute("data-asked");
+  over();
 }
 
 function send(file) {
@@ -52,10 +66,13 @@ function send(file) {
   sending.upload.onprogress = (event) => show(words.sending, event.lengthComputable ? event.loaded / event.total : null);
   sending.onload = () => {
     const answer = reading(sending.responseText);
-    const good = sending.status === 200;
-    over();
-    if (good) ask({ song: answer.song });
-    else fail(answer.error ?? words.lost);
+    if (sending.status === 200) {
+      sending = null;
+      ask({ song: answer.song });
+    } else {
+      over();
+      fail(answer.error ?? words.lost);
+    }
   };
   sending.onerror = () => {
     over();
@@ -78,7 +95,7 @@ function over() {
   sending = null;
   find("gg-sending").hidden = true;
   form.removeAttribute("data-sending");
-  if (focused) find("gg-file").focus();
+  if (focused) (document.querySelector("[data-cancel]") ?? find("gg-file")).focus();
 }
 
 function show(text, share, label, stop) {
@@ -167,7 +184,15 @@ find("gg-record").addEventListener("click", async () => {
 
 // ---- What is answered
 
-let seenState = "";
+let seen = "";
+
+// Lead eyes and keyboard to the verdict.
+function greet(waited) {
+  const genre = find("gg-genre");
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (waited || lost()) genre?.focus({ preventScroll: true });
+  genre?.closest(".gg-verdict").scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+}
 
 // Whether the element that had the keyboard is gone.
 function lost() {
@@ -175,20 +200,17 @@ function lost() {
 }
 
 new MutationObserver(() => {
-  const state = find("gg-state")?.dataset.state ?? "";
-  if (state === seenState) return;
-  seenState = state;
-  form.removeAttribute("data-asked");
+  const { state, turn: told } = find("gg-state")?.dataset ?? {};
+  if (seen === `${told} ${state}`) return;
+  seen = `${told} ${state}`;
+  if (Number(told) !== turn || !turn) return;
+  const waited = lost() || find("gg-sending").contains(document.activeElement);
   form.toggleAttribute("data-working", state === "working");
-  if (state === "working") find("gg-state").querySelector("[data-cancel]").focus();
-  if (state === "done") {
-    const genre = find("gg-genre");
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (lost()) genre?.focus({ preventScroll: true });
-    genre?.closest(".gg-verdict").scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
-  }
+  answered();
+  fail("");
+  if (state === "done") setTimeout(() => greet(waited), 50); // the verdict is drawn in the same moment
   if (state === "failed" && lost()) find("gg-file").focus();
-}).observe(page, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-state"] });
+}).observe(page, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-state", "data-turn"] });
 
 page.addEventListener("click", (event) => {
   if (event.target.closest("[data-cancel]")) trigger("cancel");
