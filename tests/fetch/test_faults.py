@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -122,6 +122,7 @@ async def test_nonsense_is_not_believed(
     assert await failure(server, egress, settings, directory) == code
 
 
+@pytest.mark.parametrize("program", [("/nowhere/python", "-m", "yt_dlp"), (sys.executable, "-I", "-m", "yt_dlp_gone")])
 async def test_a_missing_yt_dlp_is_internal(
     server: Server,
     egress: Egress,
@@ -129,8 +130,9 @@ async def test_a_missing_yt_dlp_is_internal(
     directory: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    program: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(link, "YTDLP", ("/nowhere/python", "-m", "yt_dlp"))
+    monkeypatch.setattr(link, "YTDLP", program)
     assert await failure(server, egress, settings, directory) == "internal"
     assert "yt-dlp" in caplog.text
 
@@ -159,11 +161,26 @@ async def test_one_file_over_the_limit_is_not_written(
     assert used_bytes(directory) <= 2 * 2**20
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one mebibyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if not sys.platform.startswith("linux") or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("fetch", [link.fetch_link, fetch_attachment])
 async def test_a_full_disk_is_busy(
-    server: Server, egress: Egress, settings: Settings, directory: Path, pretend: Pretend
+    server: Server, egress: Egress, settings: Settings, small_disk: Path, fetch: Callable[..., Awaitable[object]]
 ) -> None:
-    pretend("import sys; sys.exit('ERROR: unable to write data: [Errno 28] No space left on device')")
-    assert await failure(server, egress, settings, directory) == "busy"
+    url = server.serve("/song.mp3", b"\xff\xfb" * 2**20, "audio/mpeg")
+    with pytest.raises(GenreGenieError) as caught:
+        await fetch(url, small_disk, egress=egress, settings=settings)
+    assert caught.value.code == "busy"
 
 
 async def test_cancelling_ends_it(

@@ -1,0 +1,109 @@
+"""Every forbidden address by every way that a link can take; the forbidden server counts no connection."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from core.errors import ErrorCode, GenreGenieError
+from core.fetch.egress import Egress
+from core.fetch.link import fetch_link
+from core.settings import Settings
+from tests.fetch.addresses import ADDRESSES, DISGUISES
+from tests.fetch.conftest import no_names
+from tests.fetch.servers import Server
+from tests.hostile.conftest import Listener
+
+M3U8 = "application/vnd.apple.mpegurl"
+
+
+def forms(port: int) -> list[str]:
+    """Every address and disguise as a URL of the forbidden server's."""
+    return [f"http://{host}:{port}/a.mp3" for host in ADDRESSES] + [form.format(port=port) for form in DISGUISES]
+
+
+def some(urls: list[str], seed: str) -> list[str]:
+    """A seeded twentieth: each costs a yt-dlp."""
+    return random.Random(seed).sample(urls, len(urls) // 20)
+
+
+def plant(server: Server, way: str, url: str) -> str:
+    """Put an address where a link leads to it, and return the link."""
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}\n#EXT-X-ENDLIST\n"
+    match way:
+        case "directly":
+            return url
+        case "redirect":
+            header = url.replace("\n", "").replace("\r", "").encode("utf-8").decode("latin-1")
+            return server.redirect("/song.mp3", header)
+        case "page":
+            return server.serve("/page", f"<html><title>x</title><audio src='{url}'></audio></html>")
+        case "m3u8":
+            return server.serve("/song.m3u8", playlist, M3U8)
+        case _:
+            return server.serve("/song.mp3", f"ffconcat version 1.0\nfile '{url}'\n", "audio/mpeg")
+
+
+NOTHING = ("blocked-address", "unsupported-link", "unavailable", "no-audio-track")
+
+
+async def follow(server: Server, settings: Settings, tmp_path: Path, way: str, urls: list[str]) -> None:
+    """Follow each address on one way: no file comes of it but the text that names it."""
+    async with Egress(allowed_hosts=settings.allowed_hosts, resolver=no_names) as egress:
+        for number, url in enumerate(urls):
+            directory = tmp_path / f"job-{number}"
+            directory.mkdir()
+            link = plant(server, way, url)
+            code, content = await outcome(link, directory, egress, settings)
+            if content is None:
+                assert code in NOTHING, url
+            else:
+                assert way == "ffconcat", url
+                assert content.startswith(b"ffconcat")
+
+
+async def outcome(
+    link: str, directory: Path, egress: Egress, settings: Settings
+) -> tuple[ErrorCode | None, bytes | None]:
+    """Code of the error that fetching ends in, or what was fetched."""
+    try:
+        fetched = await fetch_link(link, directory, egress=egress, settings=settings)
+    except GenreGenieError as error:
+        return error.code, None
+    return None, fetched.path.read_bytes()
+
+
+async def test_every_address_is_refused_directly(
+    server: Server, forbidden: Server, settings: Settings, tmp_path: Path
+) -> None:
+    urls = forms(forbidden.port)
+    assert len(set(urls)) >= 60
+    await follow(server, settings, tmp_path, "directly", urls)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("way", ["redirect", "page", "m3u8", "ffconcat"])
+async def test_some_of_the_addresses_are_refused_on_every_way(
+    server: Server, forbidden: Server, settings: Settings, tmp_path: Path, way: str
+) -> None:
+    await follow(server, settings, tmp_path, way, some(forms(forbidden.port), way))
+    assert server.connections > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("way", ["redirect", "page", "m3u8", "ffconcat"])
+async def test_every_address_is_refused_on_every_way(
+    server: Server, forbidden: Server, settings: Settings, tmp_path: Path, way: str
+) -> None:
+    await follow(server, settings, tmp_path, way, forms(forbidden.port))
+    assert server.connections > 0
+
+
+async def test_every_address_in_a_script_under_a_sounds_name_is_not_followed(
+    listener: Listener, forbidden: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "song.mp3"
+    for url in forms(forbidden.port):
+        path.write_text(f"ffconcat version 1.0\nfile '{url}'\n", "utf-8")
+        assert (await listener.hear(path)).code == "not-audio", url
