@@ -25,6 +25,9 @@ from tests.bot.process import BotProcess
 from tests.bot.songs import new_song
 from tests.discord_server import Discord
 
+README: Final = ROOT / "README.md"
+MARKERS: Final = "burst"
+
 GUILDS: Final = 20
 EACH: Final = 10
 SONG_S: Final = 6.0
@@ -203,6 +206,8 @@ def main(
     readme: Annotated[bool, typer.Option("--readme", help="Write the table into README.md.")] = False,
 ) -> None:
     """Measure, print a Markdown table and keep the figures as JSON."""
+    if readme:
+        write_between(README, MARKERS)
     measured_on = machine()
     with tempfile.TemporaryDirectory(prefix="genregenie-burst-") as folder:
         figures = asyncio.run(_measure(Path(folder)))
@@ -211,7 +216,7 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
     if readme:
-        write_between(ROOT / "README.md", "burst", text)
+        write_between(README, MARKERS, text)
 
 
 if __name__ == "__main__":

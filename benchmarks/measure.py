@@ -121,8 +121,13 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, load {load:.1f} at the start"
 
 
-def write_between(path: Path, name: str, text: str) -> None:
+def write_between(path: Path, name: str, text: str | None = None) -> None:
     """Put a text between a file's marker comments `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+
+    Args:
+        path: the file.
+        name: of the markers.
+        text: None writes nothing and only looks whether they are there, before minutes are spent on the text.
 
     Raises:
         ValueError: the file does not have both, in that order.
@@ -133,4 +138,5 @@ def write_between(path: Path, name: str, text: str) -> None:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"{path} has no {begin} … {end}")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
+    if text is not None:
+        path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")

@@ -30,6 +30,9 @@ from tests.discord_server import Discord
 from tests.support.processes import living_children
 from tests.web.page import PageProcess
 
+README: Final = ROOT / "README.md"
+MARKERS: Final = "soak"
+
 WARM_UP: Final = 0.15
 """Share of the time after which things are taken to have been met once: the first reading at rest."""
 
@@ -277,6 +280,8 @@ def main(
     readme: Annotated[bool, typer.Option("--readme", help="Write the tables into README.md.")] = False,
 ) -> None:
     """Soak, print the tables, and end with 1 where something was not flat or was lost."""
+    if readme:
+        write_between(README, MARKERS)
     out.mkdir(parents=True, exist_ok=True)
     out = out.absolute()
     measured_on = machine()
@@ -292,7 +297,7 @@ def main(
         writer.writerows(map(asdict, outcome.samples))
     plot(outcome, out / "soak.png")
     if readme:
-        write_between(ROOT / "README.md", "soak", text)
+        write_between(README, MARKERS, text)
     if faults:
         sys.exit(1)
 

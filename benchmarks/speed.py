@@ -27,6 +27,9 @@ from core.settings import Settings, load_settings
 from core.verdict import Elapsed
 from core.workers import WorkerPool
 
+README: Final = ROOT / "README.md"
+MARKERS: Final = "benchmarks"
+
 ONLY_IMPORTS: Final = (sys.executable, "-c", "import tensorflow, librosa")
 CLASSIFY: Final = (sys.executable, "-m", "genregenie", "classify", "--json")
 
@@ -208,6 +211,8 @@ def main(
     readme: Annotated[bool, typer.Option("--readme", help="Write the table into README.md.")] = False,
 ) -> None:
     """Measure, print a Markdown table and keep the figures as JSON."""
+    if readme:
+        write_between(README, MARKERS)
     measured_on = f"{machine()}; songs made from {origin()}"
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="genregenie-speed-") as folder:
@@ -221,8 +226,10 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
     if readme:
-        write_between(ROOT / "README.md", "benchmarks", text)
+        write_between(README, MARKERS, text)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -34,7 +34,7 @@ def test_the_example_of_settings_names_all_of_them() -> None:
 def test_its_commands_are_commands() -> None:
     ways = r"(?:compose run --rm bot|-m genregenie|sudo genregenie)"
     named = set(re.findall(rf"{ways} ([a-z]+)", DOCUMENT))
-    assert {"invite", "doctor", "backup", "web"} <= named
+    assert {"invite", "doctor", "backup"} <= named
     assert named <= COMMANDS.keys()
 
 
