@@ -19,6 +19,7 @@ from tests.bot.process import BotProcess
 from tests.bot.songs import new_song
 from tests.discord_server import Discord
 from tests.discord_server.gateway import AUTHENTICATION_FAILED
+from tests.support.processes import eventually, is_alive
 
 
 async def exit_code_and_last_words(process: BotProcess) -> tuple[int, str]:
@@ -59,9 +60,7 @@ async def test_a_setting_that_does_not_fit_is_one_clear_line(discord: Discord, t
 
 
 async def test_a_token_that_is_refused_later_ends_it_with_a_clear_line(tmp_path: Path) -> None:
-    async with Discord() as discord:
-        process = BotProcess(discord, tmp_path)
-        await process.start()
+    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
         discord.world.token, old = "a-new-one", discord.world.token
         discord.gateway.invalidate_sessions()
         assert await process.wait(within=60) == 2
@@ -81,9 +80,7 @@ async def test_discord_that_cannot_be_reached_is_tried_again(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_a_signal_ends_it_with_each_running_request_answered_or_told(tmp_path: Path, number: int) -> None:
-    async with Discord() as discord:
-        process = BotProcess(discord, tmp_path)
-        await process.start()
+    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
         house = furnished(discord)
         quick = new_song(5, bytes_per_s=200_000)
         slow = [new_song(20, bytes_per_s=10_000) for _ in range(2)]
@@ -106,15 +103,28 @@ async def test_a_signal_ends_it_with_each_running_request_answered_or_told(tmp_p
         assert [reply.content for reply in replies[1:3]] == [restarting, restarting]
         for reply in replies[3:]:
             assert reply.content == restarting or genre_of(reply) in GENRES
-        assert not any(worker.is_running() for worker in workers)
+        assert not any(map(is_alive, workers))
         assert {file.name for file in (tmp_path / "tmp").rglob("*")} <= {"lock"}
         assert discord.complaints == []
 
 
+async def test_a_discord_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
+        house = furnished(discord)
+        file = new_song(20, bytes_per_s=10_000)
+        discord.slash("genre", user=house.ana, channel=house.channel, file=file)
+        await discord.until(lambda: discord.downloads(file), what="the download")
+        discord.delay("edit_original_response", 60, times=10)
+        discord.gateway.mute()
+        began = time.monotonic()
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0, process.log
+        assert time.monotonic() - began < 20
+        process.check_log()
+
+
 async def test_what_is_asked_while_it_ends_is_told_to_ask_again(tmp_path: Path) -> None:
-    async with Discord() as discord:
-        process = BotProcess(discord, tmp_path)
-        await process.start()
+    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
         house = furnished(discord)
         file = new_song(9, bytes_per_s=100_000)
         discord.slash("genre", user=house.ana, channel=house.channel, file=file)
@@ -230,16 +240,16 @@ async def test_a_database_that_is_locked_costs_the_buttons_and_not_the_answer(
 
 
 async def test_the_database_is_sound_after_a_kill(tmp_path: Path) -> None:
-    async with Discord() as discord:
-        process = BotProcess(discord, tmp_path)
-        await process.start()
+    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
         house = furnished(discord)
         asked = [discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6)) for _ in range(4)]
         first = await answer(asked[0])
+        workers = process.workers()
         process.process.kill()
         await process.wait()
+        await eventually(lambda: not any(map(is_alive, workers)), what="the end of its workers")
         with sqlite3.connect(tmp_path / DATABASE_FILE) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        async with process:
-            menu = await discord.click(first, translate("bot.button.wrong", "en"), user=house.ana).reply()
-            assert menu.controls
+        await process.start()
+        menu = await discord.click(first, translate("bot.button.wrong", "en"), user=house.ana).reply()
+        assert menu.controls
