@@ -136,14 +136,18 @@ def resident_bytes(pid: int) -> int:
     """Memory of a process and its descendants, in bytes; 0 where there is no Linux `/proc`."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-        children = [
-            int(child)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text("ascii").split()
-        ]
     except (OSError, ValueError, IndexError):
         return 0  # it has ended meanwhile
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(child) for child in children)
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(child) for child in _children(pid))
+
+
+def _children(pid: int) -> list[int]:
+    """List what a process has started; nothing where the kernel does not say."""
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text("ascii").split()]
+    return found
 
 
 def used_bytes(directory: Path) -> int:

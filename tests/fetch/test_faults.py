@@ -145,6 +145,18 @@ async def test_one_that_swells_is_killed(
         assert await failure(server, egress, settings, directory) == "unsupported-link"
 
 
+async def test_what_it_starts_counts_as_its_own(
+    server: Server, egress: Egress, settings: Settings, directory: Path, pretend: Pretend
+) -> None:
+    pretend(
+        "import subprocess, sys\n"
+        "hoard = 'import time; hoard = bytearray(b\"x\" * 2**28); time.sleep(600)'\n"
+        "for child in [subprocess.Popen([sys.executable, '-c', hoard]) for _ in range(3)]: child.wait()"
+    )
+    async with asyncio.timeout(120):
+        assert await failure(server, egress, settings, directory) == "unsupported-link"
+
+
 async def test_one_that_fills_the_disk_is_killed(
     server: Server, egress: Egress, make: Callable[..., Settings], directory: Path, pretend: Pretend
 ) -> None:
@@ -191,6 +203,20 @@ async def test_cancelling_ends_it(
         link.fetch_link(server.url("/song.mp3"), directory, egress=egress, settings=settings)
     )
     await started(directory / "out" / "here")
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.005, 0.01, 0.03, 0.1, 0.3])
+async def test_cancelling_at_any_moment_leaves_nothing(
+    server: Server, egress: Egress, settings: Settings, directory: Path, pretend: Pretend, seconds: float
+) -> None:
+    pretend("import time; time.sleep(600)")
+    fetching = asyncio.create_task(
+        link.fetch_link(server.url("/song.mp3"), directory, egress=egress, settings=settings)
+    )
+    await asyncio.sleep(seconds)
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await fetching
