@@ -1,6 +1,7 @@
 """`/genre`."""
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -32,9 +33,9 @@ async def test_a_song_is_answered_with_its_genre_its_votes_and_their_picture(
 @needs_gtzan
 @pytest.mark.parametrize("track", random.Random(0).sample(GTZAN_TRACKS, 2), ids=lambda path: path.stem)
 async def test_a_real_song_goes_from_file_to_picture(
-    discord: Discord, bot: BotProcess, house: House, track: object
+    discord: Discord, bot: BotProcess, house: House, track: Path
 ) -> None:
-    file = File.at(track)  # type: ignore[arg-type]
+    file = File.at(track)
     reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=file))
     assert genre_of(reply) in GENRES
     assert len(votes_in(reply)) == 10
