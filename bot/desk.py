@@ -96,7 +96,7 @@ class Desk:
         metrics: Metrics,
     ) -> None:
         self.store = store
-        self.admission = admission
+        self._admission = admission
         self._settings = settings
         self._identifier = identifier
         self._metrics = metrics
@@ -191,7 +191,7 @@ class Desk:
     def _admit(self, ask: Ask) -> tuple[Ticket, ...]:
         own = self.store.guild(ask.guild_id)
         limits = self._settings.limits.tightened(own.places, own.cooldown_s)
-        return self.admission.admit(ask.user_id, ask.group, jobs=len(ask.items), limits=limits)
+        return self._admission.admit(ask.user_id, ask.group, jobs=len(ask.items), limits=limits)
 
     async def _work(self, work: Work, delivery: Delivery) -> list[Answer] | None:
         """Hear all songs and show progress meanwhile; None when it was cancelled."""
@@ -250,8 +250,10 @@ class Desk:
         try:
             async with work.tickets[index]:
                 progress(Step.FETCHING, None)
-                outcome = await self._identifier.identify(self._request(ask, item), progress=progress)
-            self._check_length(ask, outcome)
+                heard = await self._identifier.identify(self._request(ask, item), progress=progress)
+            # The store has the spectrogram; it need not stay in memory until Discord has taken the answer.
+            outcome = replace(heard, mel=None)
+            self._check_length(ask, heard)
         except GenreGenieError as error:
             outcome = error
         except ConfigurationError as error:
