@@ -177,7 +177,7 @@ BAD: Final[dict[str, tuple[Callable[[Path], Path], ErrorCode]]] = {
     "silence.wav": (_samples(lambda: np.zeros(22_050 * 10)), ErrorCode.SILENT),
     "nearly-silence.wav": (_samples(lambda: 0.0009 * make_song(10)), ErrorCode.SILENT),
     "three-hours.flac": (
-        _encoded("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "10800", "-c:a", "flac"),
+        _encoded("-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", "10800", "-c:a", "flac"),
         ErrorCode.TOO_LONG,
     ),
     "cut.mp3": (_cut_song, ErrorCode.DAMAGED),

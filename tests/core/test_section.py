@@ -56,6 +56,7 @@ class TestSongsOfRealParts:
         self.check(kind, tenth(GTZAN_TRACKS))
 
     @pytest.mark.slow
+    @pytest.mark.timeout(1_800)
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_does_so_for_all_tracks(self, kind: str) -> None:
         self.check(kind, list(GTZAN_TRACKS))

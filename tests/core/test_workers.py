@@ -30,6 +30,7 @@ from tests.support.processes import eventually, ffmpegs, is_alive, is_ffmpeg, li
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 SIX_HOURS = 6 * 3_600.0
+"""Longer than the three hours that are the work to be ended, seconds."""
 
 
 def workers() -> list[psutil.Process]:
