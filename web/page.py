@@ -24,6 +24,9 @@ THEME: Final = gr.themes.Base(
 
 MAX_LINK: Final = 2_000
 
+LOOK_S: Final = 0.05
+"""Seconds between two looks for something to do."""
+
 OTHER_EVENTS: Final = 16
 """Events at work at a time beside the songs: cancelling, and the closing of tabs."""
 
@@ -44,7 +47,7 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
             yield (
                 status_html(scene, locale, turn if isinstance(turn, int) else 0),
                 verdict_html(scene, locale, ask.link),
-                details_html(scene, locale),
+                details_html(scene, locale, playable=ask.link is None),
             )
 
     async def cancel(request: gr.Request) -> None:
@@ -67,7 +70,11 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
         form.cancel(cancel, None, None, **quiet)
         page.unload(cancel)
     page.max_threads = settings.web_max_jobs + OTHER_EVENTS
-    return page.queue(api_open=False)
+    page.queue(api_open=False)
+    # Gradio looks for work a thousand times a second: a page that nobody visits would keep its host busy.
+    page._queue.sleep_when_free = LOOK_S  # noqa: SLF001
+    page._queue.progress_update_sleep_when_free = 100 * LOOK_S  # noqa: SLF001
+    return page
 
 
 def read_ask(given: dict[str, Any], request: gr.Request, locale: str) -> Ask:

@@ -130,8 +130,14 @@ def verdict_html(scene: Scene, locale: str, link: str | None = None) -> str:
     )
 
 
-def details_html(scene: Scene, locale: str) -> str:
-    """Render the time line, the spectrogram, the ten probabilities and the models; nothing while there are none."""
+def details_html(scene: Scene, locale: str, *, playable: bool = True) -> str:
+    """Render the time line, the spectrogram, the ten probabilities and the models; nothing while there are none.
+
+    Args:
+        scene: what there is.
+        locale: language.
+        playable: whether the visitor's browser has the song, so that its segments can be played.
+    """
     if not scene.verdicts:
         return ""
     verdict = scene.verdicts[0]
@@ -140,6 +146,7 @@ def details_html(scene: Scene, locale: str) -> str:
         "details.html",
         locale,
         verdict=verdict,
+        playable=playable,
         blocks=blocks(verdict),
         ticks=ticks(verdict),
         hertz=[(f"{hz / 1000:g}k" if hz >= 1_000 else str(hz), mel_height(hz)) for hz in HERTZ],
@@ -175,7 +182,7 @@ def blocks(verdict: Verdict) -> list[Block]:
 
 
 def ticks(verdict: Verdict) -> list[tuple[str, float]]:
-    """Place the times that the axis names, each with its place in percent: every six seconds, or three of a short song."""
+    """Place the times that the axis names, in percent: every six seconds, or three of a short song."""
     start, length = verdict.section.start, _length(verdict)
     step = 6 if length > 12 else 3
     count = int((length + 0.1) // step) + 1

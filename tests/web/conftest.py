@@ -1,9 +1,13 @@
 """One page for all tests of a worker."""
 
 import os
+import threading
 import wave
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -25,13 +29,26 @@ def model() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def page(model: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
+def source(song: Path) -> Iterator[str]:
+    """Where the song lies on the only host that links may lead to: an address of this machine."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(song.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/{song.name}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def page(model: str | None, source: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
     """A page with small limits, so that they are quickly reached."""
     limits = {
         "MAX_FILE_MB": "32",
         "MAX_DURATION_S": "7200",
         "WEB_MAX_JOBS_PER_VISITOR": "8",
         "WEB_REQUESTS_PER_MINUTE": "10000",
+        "ALLOWED_HOSTS": urlsplit(source).netloc,
     }
     with PageProcess(tmp_path_factory.mktemp("page"), **limits) as process:
         yield process

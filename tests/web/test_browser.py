@@ -207,6 +207,27 @@ def test_a_link_into_the_house_is_refused_with_the_core_s_sentence(
     )
 
 
+def test_a_link_is_heard_and_leads_to_where_it_can_be_played(visit: Callable[..., Page], source: str) -> None:
+    tab = visit()
+    tab.get_by_label(translate("web.link")).fill(source)
+    tab.get_by_role("button", name=translate("web.hear-link")).click()
+    assert heard(tab)
+    assert tab.get_by_role("link", name=translate("web.open-link")).get_attribute("href") == source
+    assert tab.locator("[data-play]").count() == 0
+    assert tab.locator(".gg-segments [role=img]").count() == 4
+    expect(tab.locator("#gg-audio")).to_be_hidden()
+
+
+def test_the_same_bad_file_twice_is_answered_twice(visit: Callable[..., Page], tmp_path: Path) -> None:
+    bad = tmp_path / "song.mp3"
+    bad.write_bytes(b"this is not music " * 1_000)
+    tab = visit()
+    for turn in ("1", "2"):
+        tab.set_input_files("#gg-file", bad)
+        tab.wait_for_selector(f'#gg-state[data-state="failed"][data-turn="{turn}"]')
+        expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+
+
 def test_a_file_s_name_is_shown_and_never_obeyed(visit: Callable[..., Page], song: Path, tmp_path: Path) -> None:
     named = tmp_path / "<img src=x onerror=document.title='taken'>${1+1}{{value}}.wav"
     shutil.copy(song, named)

@@ -128,3 +128,14 @@ def test_a_visitor_who_hangs_up_while_sending_leaves_nothing(page: PageProcess, 
         sending.sendall(head.encode() + bytes(100_000))
         wait_until(page.temporary_files, what="the file")
     wait_until(lambda: not page.temporary_files(), what="its end")
+
+
+@pytest.mark.slow
+def test_ending_the_page_ends_the_work_that_is_under_way(model: str | None, tmp_path: Path, hour: Path) -> None:
+    with PageProcess(tmp_path, MAX_DURATION_S="7200") as page:
+        client = httpx.Client(base_url=page.address, timeout=WAIT_S)
+        body = {"data": [], "fn_index": event_number(client, "hear"), "session_hash": "tab"}
+        body["event_data"] = {"song": sent(client, hour)}
+        assert client.post("/en/gradio_api/queue/join", json=body).status_code == 200
+        wait_until(page.ffmpegs, 60, "the start of ffmpeg")
+    # PageProcess looks for what is left.

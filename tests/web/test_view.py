@@ -130,6 +130,13 @@ def test_a_link_is_offered_only_where_it_leads_to_the_web() -> None:
     assert "href" not in verdict_html(scene, "en", "javascript:alert(1)")
 
 
+def test_segments_that_cannot_be_played_are_no_buttons() -> None:
+    assert details_html(Scene(verdicts=(TEN,)), "en").count("<button") == 10
+    still = details_html(Scene(verdicts=(TEN,)), "en", playable=False)
+    assert "<button" not in still
+    assert still.count('role="img" aria-label="1:02 to 1:05: rock, 70%."') == 1
+
+
 def test_all_languages_have_the_same_sentences() -> None:
     import json
 
