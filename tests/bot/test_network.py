@@ -119,7 +119,7 @@ async def test_a_connection_that_died_unnoticed_is_left_and_resumed(
     await discord.until(lambda: discord.gateway.resumes > resumes + 1, within=180, what="the second resume")
     # What was asked meanwhile came too late, and Discord has told the member so.
     assert asked.acknowledged_at is None
-    discord.forgive(UNKNOWN_INTERACTION)
+    await discord.until(lambda: discord.forgive(UNKNOWN_INTERACTION), what="the late acknowledgement")
     follows = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
     assert genre_of(await answer(follows)) in GENRES
 
