@@ -53,11 +53,11 @@ RECIPES: Final[dict[str, Recipe]] = {
     "plain": Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),
     "augmented": Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
     "genie": Recipe(
-        networks.genie_network, epochs=24, patience=None, batch_size=32, strength=Strength(), learning_rate=2e-3
+        networks.genie_network, epochs=24, patience=None, batch_size=64, strength=Strength(), learning_rate=2e-3
     ),
 }
 
-FINISH: Final = replace(RECIPES["genie"], epochs=3, learning_rate=5e-4)
+FINISH: Final = replace(RECIPES["genie"], epochs=3, batch_size=32, learning_rate=5e-4)
 """How the shipped genie goes on from the held-out one's weights, with all tracks that are no known faults."""
 
 
