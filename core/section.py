@@ -63,7 +63,9 @@ def _cells(recording: LogMel, n_cells: int) -> tuple[FloatArray, FloatArray]:
         features[index] = np.concatenate((mean - mean.mean(), piece.std(axis=1)))
         means[index] = mean
     level = 10 * np.log10(np.power(10, means / 10).sum(axis=1))
-    return features, np.maximum(np.percentile(level, 95) - level, 0).astype(np.float32)
+    # A little sound in much silence is above the percentile: it is the loud part all the same.
+    loud = max(np.percentile(level, 95), level.max() - 2 * QUIET_DB)
+    return features, np.maximum(loud - level, 0).astype(np.float32)
 
 
 def _likeness(features: FloatArray, heard: NDArray[np.bool_]) -> FloatArray:
