@@ -270,8 +270,10 @@ def test_a_closed_tab_cancels_its_work(visit: Callable[..., Page], page: PagePro
     tab = visit()
     tab.set_input_files("#gg-file", hour)
     wait_until(page.ffmpegs, 30, "the start of ffmpeg")
+    cancelled = page.log.count("cancelled")
     tab.close()
-    wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 2.5, "the end of ffmpeg")
+    wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 30, "the end of ffmpeg")
+    wait_until(lambda: page.log.count("cancelled") == cancelled + 1, 30, "the word of it")  # it did not just finish
 
 
 def test_cancel_ends_the_work_and_the_next_song_is_heard(

@@ -164,7 +164,8 @@ async def test_cancelling_a_tab_ends_its_ffmpeg_and_no_other_s_work(house: House
     assert hearing.under_way == 0
 
 
-async def test_leaving_the_scenes_ends_the_work(house: House, hour: Path) -> None:
+async def test_leaving_the_scenes_ends_the_work(house: House, hour: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "genregenie.request")
     hearing = house.hearing()
     scenes = hearing.scenes(await house.send(hour))
     await anext(scenes)
@@ -172,6 +173,7 @@ async def test_leaving_the_scenes_ends_the_work(house: House, hour: Path) -> Non
     await scenes.aclose()
     await eventually(lambda: not ffmpegs() and house.files.reserved == 0)
     assert hearing.under_way == 0
+    assert [record.getMessage().rsplit(" ", 1)[-1] for record in caplog.records] == ["cancelled"]
 
 
 async def test_a_link_without_a_way_out_is_answered(house: House) -> None:
