@@ -34,6 +34,8 @@ async def test_without_attach_files_dropped_audio_gets_an_embed_without_picture_
     ]
     assert all(genre_of(reply) in GENRES and not reply.files for reply in replies)
     assert [named("attach_files") in reply.content for reply in replies] == [True, False]
+    # It knows, and does not try.
+    assert not [refused for refused in discord.refusals() if str(house.channel.id) in refused.path]
 
 
 async def test_without_embed_links_dropped_audio_gets_text(discord: Discord, bot: BotProcess, house: House) -> None:
