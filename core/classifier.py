@@ -91,6 +91,12 @@ def model_file(name: str | None = None) -> Path:
     raise ConfigurationError(f"there is no model {name!r}: {', '.join(shipped_models()) or 'models/ is empty'}")
 
 
+def music_file() -> Path | None:
+    """File of the model that tells music from other sound, if there is one."""
+    path = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
+    return path if path.is_file() else None
+
+
 def shipped_models() -> list[str]:
     """Names of the genre models directly under `models/`, the preferred first."""
     names = {path.stem for path in MODELS_DIR.glob("*.tflite")} - {MUSIC_MODEL}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core import jail
-from core.classifier import MODELS_DIR, MUSIC_MODEL, model_file, read_card, shipped_models
+from core.classifier import model_file, music_file, read_card, shipped_models
 from core.errors import ConfigurationError
 from core.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.settings import MIB, Settings, load_settings
@@ -108,8 +108,8 @@ def _model(name: str | None) -> Check:
 
 
 def _music_model() -> Check:
-    path = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
-    if not path.is_file():
+    path = music_file()
+    if path is None:
         return Check(True, "no model that tells music from other sound: everything is taken for music")
     try:
         return Check(True, f"music or not: model {read_card(path).version}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from core.classifier import model_file, read_card
+from core.classifier import model_file, music_file, read_card
 from core.constants import FRONT_END_VERSION
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.pipeline import Hearing, Progress, Step, Wish
@@ -242,7 +242,7 @@ class Identifier:
     async def _model_sha256(self, name: str | None) -> str:
         name = name or self._settings.model
         if name not in self._digests:
-            self._digests[name] = (await asyncio.to_thread(read_card, model_file(name))).sha256
+            self._digests[name] = await asyncio.to_thread(_models_digest, name)
         return self._digests[name]
 
 
@@ -267,6 +267,13 @@ def _labelled(heard: Heard, source: Source, fetched: "Fetched | PathSource | Mel
     else:
         verdict = replace(verdict, title=fetched.title, uploader=fetched.uploader, note=fetched.note)
     return replace(heard, verdict=replace(verdict, elapsed=replace(verdict.elapsed, fetch=spent)))
+
+
+def _models_digest(name: str | None) -> str:
+    """Digest of the models that make an answer: the genre model, and the one that tells music if there is one."""
+    files = [model_file(name), *filter(None, [music_file()])]
+    digests = [read_card(file).sha256 for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 async def _sha256(path: Path, settings: Settings) -> str:

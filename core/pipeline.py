@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from core.classifier import MODELS_DIR, MUSIC_MODEL, Classifier, model_file
+from core.classifier import Classifier, model_file, music_file
 from core.constants import (
     SECTION_SECONDS,
     SECTION_SEGMENTS,
@@ -86,8 +86,8 @@ class Models:
 
     def music(self) -> Classifier | None:
         """Give the model that tells music from other sound, if there is one."""
-        path = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
-        return self._load(path) if path.is_file() else None
+        path = music_file()
+        return self._load(path) if path is not None else None
 
     def _load(self, path: Path) -> Classifier:
         if path not in self._loaded:
