@@ -271,7 +271,8 @@ def _song(generator: np.random.Generator) -> NDArray[np.float32]:
     song += generator.uniform(0, 1) * np.sin(2 * np.pi * 60 * since_beat) * np.exp(-10 * since_beat)
     hiss = generator.standard_normal(time.size)
     song += generator.uniform(0, 0.3) * hiss * np.exp(-15 * ((beat * 2 + 1) % 1)) + generator.uniform(0, 0.01) * hiss
-    return (song / max(np.abs(song).max(), 1e-6)).astype(np.float32)
+    samples: NDArray[np.float32] = (song / max(np.abs(song).max(), 1e-6)).astype(np.float32)
+    return samples
 
 
 def with_background(sounds: Sounds, seed: int) -> Sounds:
