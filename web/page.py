@@ -70,6 +70,8 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
         form.cancel(cancel, None, None, **quiet)
         page.unload(cancel)
     page.max_threads = settings.web_max_jobs + OTHER_EVENTS
+    # Gradio keeps what each tab was last shown, a third of a megabyte: of ten thousand tabs, if left to itself.
+    page.state_session_capacity = settings.web_max_jobs
     page.queue(api_open=False)
     # Gradio looks for work a thousand times a second: a page that nobody visits would keep its host busy.
     page._queue.sleep_when_free = LOOK_S  # noqa: SLF001
