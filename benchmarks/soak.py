@@ -21,7 +21,7 @@ import aiohttp
 import psutil
 import typer
 
-from benchmarks.measure import machine, proportional_mb, write_between
+from benchmarks.measure import anonymous_mb, machine, proportional_mb, write_between
 from benchmarks.songs import ROOT, make_song
 from benchmarks.traffic import HUGE_MINUTES, OnDiscord, OnTheCommandLine, OnThePage, Tally
 from tests.bot.conftest import furnished
@@ -54,11 +54,16 @@ PAGE_LIMITS: Final = {"WEB_MAX_JOBS_PER_VISITOR": "16", "WEB_REQUESTS_PER_MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is held at one moment, by the bot with its workers, or the page with its own."""
+    """What is held at one moment, by the bot with its workers, or the page with its own.
+
+    `memory_mb` is the proportional set size, which grows too when others end that share a library; `own_mb` is what of
+    it the processes have filled themselves.
+    """
 
     minute: float
     who: str
     memory_mb: float
+    own_mb: float
     threads: int
     descriptors: int
     processes: int
@@ -92,6 +97,7 @@ class Watcher:
             round(minute, 3),
             who,
             round(sum(map(proportional_mb, processes)), 1),
+            round(sum(map(anonymous_mb, processes)), 1),
             sum(_or_zero(process.num_threads) for process in processes),
             sum(_or_zero(process.num_fds) for process in processes),
             len(processes),
@@ -151,8 +157,8 @@ class Outcome:
         found = [*self.tally.wrong, *self.complaints]
         for who, after in self.after.items():
             before = self.before[who]
-            if after.memory_mb > before.memory_mb * (1 + GROWTH):
-                found.append(f"{who}: memory grew from {before.memory_mb:.0f} to {after.memory_mb:.0f} MB")
+            if after.own_mb > before.own_mb * (1 + GROWTH):
+                found.append(f"{who}: memory grew from {before.own_mb:.0f} to {after.own_mb:.0f} MB")
             for name in ("threads", "descriptors"):
                 if getattr(after, name) > getattr(before, name) + MORE:
                     found.append(f"{who}: {name} grew from {getattr(before, name):g} to {getattr(after, name):g}")
@@ -228,13 +234,13 @@ async def _quiet(bot: BotProcess) -> None:
 def tables(outcome: Outcome) -> str:
     """Write both tables in Markdown: what was held, and what was asked."""
     lines = [
-        "| at rest | memory (PSS) | threads | descriptors | processes | temporary files |",
-        "|---|---|---|---|---|---|",
+        "| at rest | memory (PSS) | of it its own | threads | descriptors | processes | temporary files |",
+        "|---|---|---|---|---|---|---|",
     ]
     for who in outcome.before:
         for when, sample in (("before", outcome.before[who]), ("after", outcome.after[who])):
             lines.append(
-                f"| {who}, {when} | {sample.memory_mb:.0f} MB | {sample.threads:g} | {sample.descriptors:g} "
+                f"| {who}, {when} | {sample.memory_mb:.0f} MB | {sample.own_mb:.0f} MB | {sample.threads:g} | {sample.descriptors:g} "
                 f"| {sample.processes:g} | {sample.temporary_files:g} |"
             )
     lines += ["", "| asked | times | answered as it should be |", "|---|---|---|"]
@@ -252,7 +258,7 @@ def plot(outcome: Outcome, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     titles = {
-        "memory_mb": "memory (PSS), MB",
+        "own_mb": "own memory, MB",
         "threads": "threads",
         "descriptors": "file descriptors",
         "temporary_files": "temporary files",
