@@ -239,10 +239,9 @@ def tables(outcome: Outcome) -> str:
     ]
     for who in outcome.before:
         for when, sample in (("before", outcome.before[who]), ("after", outcome.after[who])):
-            lines.append(
-                f"| {who}, {when} | {sample.memory_mb:.0f} MB | {sample.own_mb:.0f} MB | {sample.threads:g} | {sample.descriptors:g} "
-                f"| {sample.processes:g} | {sample.temporary_files:g} |"
-            )
+            memory = f"{sample.memory_mb:.0f} MB | {sample.own_mb:.0f} MB"
+            counts = f"{sample.threads:g} | {sample.descriptors:g} | {sample.processes:g} | {sample.temporary_files:g}"
+            lines.append(f"| {who}, {when} | {memory} | {counts} |")
     lines += ["", "| asked | times | answered as it should be |", "|---|---|---|"]
     tally = outcome.tally
     lines += [f"| {name} | {asked} | {tally.answered[name]} |" for name, asked in sorted(tally.asked.items())]
