@@ -38,7 +38,7 @@ async def discord() -> AsyncIterator[Discord]:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def bot(discord: Discord, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BotProcess]:
+async def _bot(discord: Discord, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BotProcess]:
     """A bot with small limits, so that they are quickly reached."""
     limits = {
         "GENREGENIE_MAX_FILE_MB": "10",
@@ -47,6 +47,14 @@ async def bot(discord: Discord, tmp_path_factory: pytest.TempPathFactory) -> Asy
     }
     async with BotProcess(discord, tmp_path_factory.mktemp("bot"), **limits) as process:
         yield process
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bot(_bot: BotProcess) -> BotProcess:
+    """The bot, started again if a test that failed has left it ended."""
+    if _bot.process.returncode is not None:
+        await _bot.start()
+    return _bot
 
 
 @pytest.fixture(autouse=True)
