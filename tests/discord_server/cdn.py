@@ -152,8 +152,8 @@ class Cdn:
         response.content_type = file.kind or "application/octet-stream"
         length = len(file.data) if file.content_length is None else file.content_length
         response.headers[hdrs.CONTENT_LENGTH] = str(length)
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             async for chunk in _chunks(file):
                 await response.write(chunk)
         except ConnectionError:
