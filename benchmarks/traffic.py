@@ -196,6 +196,7 @@ class OnThePage:
         # The browser closes its streams; this one tells the page that the tab is gone.
         async with self._session.get(f"{self._address}/gradio_api/heartbeat/{session}") as heartbeat:
             await heartbeat.content.readline()
+        await asyncio.sleep(4 * PAUSE_S)
 
     async def _sent(self, file: File) -> str:
         async with self._session.post(f"{self._address}/song", params={"name": file.name}, data=file.data) as answer:
