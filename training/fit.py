@@ -210,4 +210,6 @@ def read_history(history: Path) -> list[dict[str, float]]:
     if not history.is_file():
         return []
     with history.open(newline="") as lines:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+        # CSVLogger writes NA where an epoch lacks a column.
+        rows = list(csv.DictReader(lines))
+        return [{key: float(value) for key, value in row.items() if value not in ("", "NA")} for row in rows]

@@ -92,6 +92,13 @@ def _two_genres(data: Gtzan, part: Part) -> Part:
     return part_of([track for track in part.tracks if data.labels[track] in (1, 6)])
 
 
+def test_a_history_without_validation_is_read(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("epoch,accuracy,loss,val_loss\n0,0.5,1.5,2\n1,0.6,1.4,NA\n")
+    first, second = fit.read_history(tmp_path / "history.csv")
+    assert first == {"epoch": 0, "accuracy": 0.5, "loss": 1.5, "val_loss": 2}
+    assert second == {"epoch": 1, "accuracy": 0.6, "loss": 1.4}
+
+
 def test_stretched_copies_are_learned_too(made_gtzan: Gtzan, split: Split) -> None:
     plain = fit.training_batches(RECIPE, made_gtzan, split)
     stretched = fit.training_batches(replace(RECIPE, stretched=True), made_gtzan, split)
