@@ -28,6 +28,8 @@ class Run:
 def timed(command: Sequence[str]) -> Run:
     """Run a command to its end without watching it, which would cost it time. Unix only.
 
+    Measure from a small process: the kernel counts its memory as the child's until the child becomes the command.
+
     Raises:
         RuntimeError: it failed.
     """

@@ -18,9 +18,12 @@ ITS_CHILD_HOLDS_60_MB = (sys.executable, "-c", f"import subprocess; subprocess.r
 
 @pytest.mark.parametrize("command", [HOLDS_60_MB, ITS_CHILD_HOLDS_60_MB])
 def test_a_run_has_its_seconds_and_the_peak_of_its_largest_process(command: tuple[str, ...]) -> None:
-    run = timed(command)
-    assert run.seconds >= 0.5
-    assert 60 < run.largest_mb < 120
+    # A process of its own: until a child becomes its program, the kernel counts its parent's memory as the child's.
+    asked = f"from benchmarks.measure import timed; run = timed({command!r}); print(run.seconds, run.largest_mb)"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    seconds, largest_mb = map(float, told.split())
+    assert seconds >= 0.5
+    assert 60 < largest_mb < 120
 
 
 def test_the_peak_of_all_processes_counts_children_too() -> None:

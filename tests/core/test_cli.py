@@ -12,7 +12,7 @@ from core.constants import GENRES
 from tests.core.files import BAD, make_bad
 from tests.support.audio import make_song, write_wav
 from tests.support.data import ROOT
-from tests.support.processes import ffmpegs, is_alive, living_children, wait_until
+from tests.support.processes import ffmpegs, heed_interrupts, is_alive, living_children, wait_until
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -162,6 +162,7 @@ def test_interrupting_it_leaves_nothing_at_work(hours: Path, sign: signal.Signal
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "GENREGENIE_MAX_DURATION_S": "21600"},
+        preexec_fn=heed_interrupts,
     )
     wait_until(lambda: ffmpegs(process.pid), 60, "ffmpeg's start")
     children = living_children(process.pid)
@@ -169,7 +170,7 @@ def test_interrupting_it_leaves_nothing_at_work(hours: Path, sign: signal.Signal
     _, told = process.communicate(timeout=30)
     assert process.returncode != 0
     assert b"Traceback" not in told
-    wait_until(lambda: not any(map(is_alive, children)), 5, "the end of all")
+    wait_until(lambda: not any(map(is_alive, children)), 10, "the end of all")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(song: Path) -> None:

@@ -228,7 +228,7 @@ class TestEnd:
         (child,) = living_children(parent.pid)
         parent.kill()
         parent.communicate()
-        wait_until(lambda: not is_alive(child), 2, "the end of the child")
+        wait_until(lambda: not is_alive(child), 10, "the end of the child")
 
     def test_a_group_is_killed_whole(self) -> None:
         argv = jail.command(["/bin/sh", "-c", "sleep 600 & sleep 600 & wait"], jail.Jail())
@@ -237,7 +237,7 @@ class TestEnd:
         children = living_children(process.pid)
         jail.kill_group(process.pid)
         assert process.wait() == -signal.SIGKILL
-        wait_until(lambda: not any(map(is_alive, children)), 2, "the end of the group")
+        wait_until(lambda: not any(map(is_alive, children)), 10, "the end of the group")
         jail.kill_group(process.pid)  # one that is gone is fine
 
     @pytest.mark.parametrize("program", ["/nonesuch", "/etc/hostname"])
@@ -322,7 +322,7 @@ class TestAnFfmpegThatMeansHarm:
         self, open_pool: OpenPool, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await self.hear(open_pool, place, f"sleep 600 >&- 2>&- & {self.LOUD}", monkeypatch)
-        wait_until(lambda: not living_children(), 2, "the end of all")
+        wait_until(lambda: not living_children(), 10, "the end of all")
 
 
 def test_what_is_on_is_reported() -> None:

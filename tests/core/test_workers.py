@@ -25,7 +25,15 @@ from tests.core.conftest import OpenPool
 from tests.core.files import BAD, make_bad, random_files
 from tests.support.audio import encode, make_song, write_wav
 from tests.support.data import ROOT
-from tests.support.processes import eventually, ffmpegs, is_alive, is_ffmpeg, living_children, wait_until
+from tests.support.processes import (
+    eventually,
+    ffmpegs,
+    heed_interrupts,
+    is_alive,
+    is_ffmpeg,
+    living_children,
+    wait_until,
+)
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -410,7 +418,10 @@ def parent(hours: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of its own with two workers at work."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DISCORD_TOKEN": "planted-secret"}
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PARENT), str(hours)], stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-c", textwrap.dedent(PARENT), str(hours)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        preexec_fn=heed_interrupts,
     )
     try:
         assert process.stdout is not None
@@ -429,7 +440,7 @@ class TestTheParent:
         children = living_children(parent.pid)
         assert len(children) == 4
         parent.send_signal(sign)
-        wait_until(lambda: not any(map(is_alive, children)), 3, f"the end of {children}")
+        wait_until(lambda: not any(map(is_alive, children)), 10, f"the end of {children}")
 
     @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads environments from /proc")
     def test_its_secrets_are_not_its_childrens(self, parent: subprocess.Popen[bytes]) -> None:

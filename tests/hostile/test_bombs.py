@@ -94,6 +94,8 @@ async def test_a_wav_header_that_lies_is_survived(
     (bombs / "liar.wav").write_bytes(make.wav(samples, **header))
     # A sample that lasts a second swells to 22,050: that much ffmpeg may take before its own limit ends it.
     memory = MOST if header.get("rate") == 1 else USUAL
+    # What can be read of it is noise: where a model can tell, it is no music.
+    codes = codes | {"not-music"} if None in codes else codes
     assert bounded(await listener.hear(bombs / "liar.wav"), memory=memory).code in codes
 
 

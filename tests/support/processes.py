@@ -1,10 +1,16 @@
 """Processes that tests watch: which there are, and whether they are gone."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 
 import psutil
+
+
+def heed_interrupts() -> None:
+    """Let SIGINT end the child also where whoever started the tests has it ignored; for `preexec_fn`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_alive(process: psutil.Process) -> bool:
