@@ -5,10 +5,9 @@ import json
 import sys
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from core.errors import GenreGenieError
@@ -16,6 +15,9 @@ from core.i18n import translate
 from core.pipeline import Step
 from core.present import clock
 from core.verdict import Segment, Verdict
+
+if TYPE_CHECKING:  # who has no terminal does not wait for the bar's library
+    from rich.progress import Progress, TaskID
 
 BAR_WIDTH: Final = 30
 MOST_ROWS: Final = 20
@@ -49,13 +51,15 @@ class Output:
         self._stack = contextlib.ExitStack()
         self._console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 80)
         self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
         """Show the bar if there is a terminal to show it on."""
         with contextlib.suppress(AttributeError):  # another encoding than the block elements have
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
         if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
             # On one terminal both must come from one console, or the bar is written over.
             console = self._console if sys.stdout.isatty() else Console(stderr=True)
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -70,7 +74,7 @@ class Output:
 
     def told(self, step: Step, share: float | None) -> None:
         """Move the bar of a single input."""
-        if self._progress is not None and self._total == 1:
+        if self._progress is not None and self._task is not None and self._total == 1:
             completed = 100 * share if share is not None else None
             self._progress.update(self._task, description=step.value, completed=completed)
 
@@ -86,7 +90,7 @@ class Output:
             if self._total > 1:
                 self._console.print()
         self._console.file.flush()
-        if self._progress is not None and self._total > 1:
+        if self._progress is not None and self._task is not None and self._total > 1:
             self._progress.advance(self._task)
 
 
