@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from core.console import Output
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.identify import Heard, Identifier, LinkSource, PathSource, Request, Source, open_fetching
 from core.settings import Settings, load_settings
 from core.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from core.console import Output
 
 _SUFFIXES: Final = (
     "3gp aac ac3 aif aifc aiff amr ape asf au avi caf flac flv m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpeg mpg oga ogg "
@@ -109,9 +111,12 @@ async def _classify(
     found = list(expand(inputs))
     size = min(workers or os.cpu_count() or 1, max(1, len(found)))
     failed = False
-    output = Output(as_json, total=len(found))
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(WorkerPool(settings, size=size))
+        await asyncio.sleep(0)  # the workers' processes start now, and warm up while we import what prints
+        from core.console import Output
+
+        output = Output(as_json, total=len(found))
         identifier = await _identifier(stack, found, settings, pool)
         await pool.ready()
         with output:
@@ -170,7 +175,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 async def in_order(
-    found: Iterable[Input], request: Request, identifier: Identifier, most: int, output: Output
+    found: Iterable[Input], request: Request, identifier: Identifier, most: int, output: "Output"
 ) -> AsyncIterator[Answer]:
     """Hear inputs on all workers and give the answers in the inputs' order, `most` under way at a time."""
     under_way: deque[asyncio.Task[Answer]] = deque()
@@ -187,7 +192,7 @@ async def in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _answer(item: Input, request: Request, identifier: Identifier, output: Output) -> Answer:
+async def _answer(item: Input, request: Request, identifier: Identifier, output: "Output") -> Answer:
     if item.source is None:
         return Answer(item.name, error=item.error)
     try:
