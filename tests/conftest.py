@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.audio import FFMPEGS, make_song, using_ffmpeg, write_wav
-from tests.support.processes import is_alive, living_children, wait_until
+from tests.support.processes import disregard_others, is_alive, living_children, wait_until
 
 
 @pytest.fixture(params=FFMPEGS)
@@ -39,8 +39,8 @@ def leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    before = living_children()
+    disregard_others()
     yield place
-    new = [child for child in living_children() if child not in before]
+    new = living_children()
     wait_until(lambda: not any(map(is_alive, new)), 10, f"the end of {new}")
     assert [path.name for path in place.rglob("*")] == []

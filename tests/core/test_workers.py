@@ -32,6 +32,7 @@ from tests.support.processes import (
     is_alive,
     is_ffmpeg,
     living_children,
+    own_children,
     wait_until,
 )
 
@@ -39,10 +40,6 @@ pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 SIX_HOURS = 6 * 3_600.0
 """Longer than the three hours that are the work to be ended, seconds."""
-
-
-def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if is_alive(child)]
 
 
 async def code_of(hearing: "asyncio.Future[Hearing] | asyncio.Task[Hearing]") -> ErrorCode:
@@ -200,7 +197,7 @@ class TestLimits:
         async with open_pool(job_timeout_s=2.0, max_duration_s=SIX_HOURS) as pool:
             hanging = hear(pool, hours)
             await eventually(ffmpegs, what="ffmpeg's start")
-            (worker,) = workers()
+            (worker,) = own_children()
             worker.suspend()
             assert await code_of(hanging) is ErrorCode.TIMEOUT
             await eventually(lambda: not is_alive(worker), what="the end of the worker")
@@ -222,7 +219,7 @@ class TestLimits:
         async with open_pool() as pool:
             verdict = (await pool.hear(song, "s")).verdict
             assert verdict.duration > 890
-            (worker,) = workers()
+            (worker,) = own_children()
             assert peak_memory(worker.pid) <= 160 * 1024**2
             assert worker.memory_info().rss / 1024**2 <= 130
 
@@ -286,7 +283,7 @@ class TestLosingAWorker:
         async with open_pool() as pool:
             job = hear(pool, song)
             await eventually(ffmpegs, what="ffmpeg's start")
-            (worker,) = workers()
+            (worker,) = own_children()
             (decoder,) = ffmpegs()
             worker.kill()
             await eventually(lambda: not is_alive(decoder), 1, "the end of ffmpeg")
@@ -298,7 +295,7 @@ class TestLosingAWorker:
             job, next_job = hear(pool, hours), hear(pool, song)
             for _ in range(2):
                 await eventually(ffmpegs, what="ffmpeg's start")
-                workers()[0].kill()
+                own_children()[0].kill()
                 await eventually(lambda: not ffmpegs(), what="the end of ffmpeg")
             assert await code_of(job) is ErrorCode.INTERNAL
             assert (await next_job).verdict.genre in GENRES
@@ -306,7 +303,7 @@ class TestLosingAWorker:
 
     async def test_an_idle_one_is_replaced(self, open_pool: OpenPool, song: Path) -> None:
         async with open_pool() as pool:
-            (worker,) = workers()
+            (worker,) = own_children()
             worker.kill()
             await eventually(lambda: not is_alive(worker))
             assert (await pool.hear(song, "s")).verdict.genre in GENRES
@@ -391,7 +388,7 @@ class TestClosing:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
             job = hear(pool, hours)
             await eventually(ffmpegs, what="ffmpeg's start")
-            workers()[0].kill()
+            own_children()[0].kill()
             await eventually(lambda: pool.ready_count == 0)
             await pool.close()
             assert await code_of(job) is ErrorCode.CANCELLED

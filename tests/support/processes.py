@@ -21,8 +21,25 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+_others: list[psutil.Process] = []
+"""Children of this process that belong to more than one test: a session's bot or page."""
+
+
+def disregard_others() -> None:
+    """Leave those children out from now on that there are already: they are no test's own."""
+    _others[:] = [child for child in psutil.Process().children() if is_alive(child)]
+
+
+def own_children() -> list[psutil.Process]:
+    """What this process has started since `disregard_others` and that still runs."""
+    return [child for child in psutil.Process().children() if child not in _others and is_alive(child)]
+
+
 def living_children(pid: int | None = None) -> list[psutil.Process]:
-    """All that a process (this one by default) has started, and they have, and that still runs."""
+    """All that a process has started, and they have, and that still runs; by default `own_children` and theirs."""
+    if pid is None:
+        own = own_children()
+        return own + [below for child in own for below in living_children(child.pid)]
     try:
         children = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
