@@ -37,7 +37,7 @@ RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/app"]
 USER 10001:10001
 # The page asks for its password everywhere: that it takes connections is its health.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-    CMD ["/opt/venv/bin/python", "-c", "import os, socket; socket.create_connection(('127.0.0.1', int(os.environ.get('GENREGENIE_HTTP_PORT') or 8080)), 4).close()"]
+    CMD ["/opt/venv/bin/python", "-c", "import os, socket; socket.create_connection(('127.0.0.1', int(os.environ.get('GENREGENIE_HTTP_PORT') or 8081)), 4).close()"]
 CMD ["web"]
 
 FROM program AS bot

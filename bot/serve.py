@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from bot.logs import set_up_logs
+from core.logs import set_up_logs
 from bot.settings import BotSettings
 from core.admission import Admission
 from core.workers import WorkerPool
@@ -36,7 +36,7 @@ async def serve(settings: BotSettings) -> None:
     """
     token = settings.required_token()
     gc.disable()
-    set_up_logs(settings)
+    set_up_logs(settings, settings.token)
     stop = asyncio.Event()
     _on_signals(stop)
     async with AsyncExitStack() as stack:

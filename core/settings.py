@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """One more trusted authority for fetching, PEM."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8_080, ge=0, le=65_535)
-    """Where health and metrics, or the page, listen; 0 takes any free port."""
+    """Where health and metrics listen, or the page (8081 by default); 0 takes any free port."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
 

@@ -1,12 +1,12 @@
 """`genregenie web`; `genregenie.py` mounts it."""
 
 import asyncio
-import logging
 import webbrowser
 from typing import Annotated
 
 import typer
 
+from core.logs import set_up_logs
 from core.settings import load_settings
 from web.settings import WebSettings, check_exposure
 
@@ -27,9 +27,7 @@ def web(
     given = {"http_host": host, "http_port": port}
     settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
     check_exposure(settings)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for library in ("uvicorn", "httpx", "asyncio"):
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    set_up_logs(settings, settings.web_password)
 
     def announce(address: str) -> None:
         typer.echo(f"GenreGenie listens on {address}")

@@ -150,8 +150,12 @@ class Hearing:
             work.scene = replace(work.scene, error=GenreGenieError(ErrorCode.INTERNAL))
             outcome = ErrorCode.INTERNAL.value
         finally:
-            kind = "link" if ask.link is not None else "file"
-            request_log.info("page: %s, %.1f s, %s", kind, time.monotonic() - began, outcome)
+            fields = {
+                "kind": "page-link" if ask.link is not None else "page-file",
+                "seconds": round(time.monotonic() - began, 3),
+                "outcome": outcome,
+            }
+            request_log.info("request", extra={"fields": fields})
 
     async def _answer(self, ask: Ask, work: _Work) -> None:
         """Hear a song with the first model, then compare the others on the same spectrogram.

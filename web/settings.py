@@ -17,6 +17,8 @@ MIN_PASSWORD: Final = 8
 class WebSettings(Settings):
     """What `genregenie web` reads from the environment or `.env`."""
 
+    http_port: int = Field(default=8_081, ge=0, le=65_535)
+    """Not the bot's, so that both run on one machine without a word about it."""
     web_password: SecretStr | None = None
     """Asked of every visitor. Needed on any address but loopback."""
     web_origin: str | None = None

@@ -49,6 +49,7 @@ def page(model: str | None, source: str, tmp_path_factory: pytest.TempPathFactor
         "WEB_MAX_JOBS_PER_VISITOR": "8",
         "WEB_REQUESTS_PER_MINUTE": "10000",
         "ALLOWED_HOSTS": urlsplit(source).netloc,
+        "LOG_JSON": "true",
     }
     with PageProcess(tmp_path_factory.mktemp("page"), **limits) as process:
         yield process

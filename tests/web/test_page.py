@@ -85,6 +85,20 @@ def test_a_link_into_the_house_is_refused(client: httpx.Client, page: PageProces
     assert error_sentence(GenreGenieError(ErrorCode.BLOCKED_ADDRESS)) in told
 
 
+def test_a_request_is_one_line_of_the_log_without_the_song_s_name(
+    client: httpx.Client, page: PageProcess, song: Path
+) -> None:
+    named = song.with_name(f"{secrets.token_hex(8)}.wav")
+    named.hardlink_to(song)
+    before = len(page.log)
+    asked(client, {"song": sent(client, named)})
+    wait_until(lambda: "verdict" in page.log[before:], what="the line")
+    (line,) = (json.loads(line) for line in page.log[before:].splitlines())
+    assert line.items() >= {"message": "request", "kind": "page-file", "outcome": "verdict"}.items()
+    assert line["seconds"] > 0
+    assert named.stem not in page.log
+
+
 def test_nothing_that_is_told_names_a_place_on_this_machine(
     client: httpx.Client, page: PageProcess, song: Path
 ) -> None:

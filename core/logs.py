@@ -8,11 +8,24 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bot.settings import BotSettings
+from pydantic import SecretStr
+
+from core.settings import Settings
 
 INTERACTION_TOKEN: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
 REDACTED: Final = "[removed]"
-LIBRARIES: Final = ("discord", "aiohttp", "asyncio", "alembic", "sqlalchemy", "aiosqlite", "PIL")
+LIBRARIES: Final = (
+    "discord",
+    "aiohttp",
+    "asyncio",
+    "alembic",
+    "sqlalchemy",
+    "aiosqlite",
+    "PIL",
+    "uvicorn",
+    "httpx",
+    "gradio",
+)
 
 
 class LineFormatter(logging.Formatter):
@@ -67,17 +80,16 @@ def _plain(value: object) -> str:
     return json.dumps(text) if " " in text else text
 
 
-def set_up_logs(settings: BotSettings) -> None:
-    """Send all records to standard error, and let libraries speak of trouble only."""
-    token = settings.token.get_secret_value().strip() if settings.token else ""
+def set_up_logs(settings: Settings, *secrets: SecretStr | None) -> None:
+    """Send all records to standard error, and let libraries speak of trouble only.
+
+    Args:
+        settings: level and form.
+        secrets: what appears in no line.
+    """
+    hidden = tuple(value for secret in secrets if secret and (value := secret.get_secret_value().strip()))
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        LineFormatter(
-            as_json=settings.log_json,
-            secrets=(token,) if token else (),
-            traces=settings.log_level == "DEBUG",
-        )
-    )
+    handler.setFormatter(LineFormatter(as_json=settings.log_json, secrets=hidden, traces=settings.log_level == "DEBUG"))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bot.logs import LineFormatter
+from core.logs import LineFormatter
 
 TOKEN = "the.bots.token"  # made up
 
