@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from core.logs import set_up_logs
 from bot.settings import BotSettings
 from core.admission import Admission
+from core.logs import set_up_logs
 from core.workers import WorkerPool
 
 if TYPE_CHECKING:
