@@ -4,20 +4,18 @@
 """
 
 import asyncio
-import json
 import math
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
 import psutil
 import typer
 
-from benchmarks.measure import Figure, Spread, machine, proportional_mb, table, write_between
+from benchmarks.measure import Figure, Spread, machine, proportional_mb, publish, table, write_between
 from benchmarks.songs import ROOT
 from tests.bot.answers import genre_of, is_final
 from tests.bot.conftest import furnished
@@ -212,11 +210,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="genregenie-burst-") as folder:
         figures = asyncio.run(_measure(Path(folder)))
     text = f"{table(figures)}\n\nMeasured on {measured_on}."
-    print(text)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
-    if readme:
-        write_between(README, MARKERS, text)
+    publish(figures, text, measured_on, out, README if readme else None, MARKERS)
 
 
 if __name__ == "__main__":

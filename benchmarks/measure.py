@@ -1,13 +1,14 @@
 """Seconds and memory of processes, and figures side by side."""
 
 import contextlib
+import json
 import os
 import re
 import statistics
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -155,3 +156,21 @@ def write_between(path: Path, name: str, text: str | None = None) -> None:
         raise ValueError(f"{path} has no {begin} … {end}")
     if text is not None:
         path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
+
+
+def publish(figures: Sequence[Figure], text: str, measured_on: str, out: Path, readme: Path | None, name: str) -> None:
+    """Print what was measured, keep it as JSON, and put it into the README.
+
+    Args:
+        figures: what is kept.
+        text: what is printed: a Markdown table and what is said below it.
+        measured_on: the machine, and with what.
+        out: the JSON file.
+        readme: None leaves it alone.
+        name: of the README's markers, as for `write_between`.
+    """
+    print(text)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
+    if readme is not None:
+        write_between(readme, name, text)

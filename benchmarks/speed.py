@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,7 +18,7 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 
-from benchmarks.measure import Figure, Spread, machine, resident_mb, table, timed, tree_peak_mb, write_between
+from benchmarks.measure import Figure, Spread, machine, publish, resident_mb, table, timed, tree_peak_mb, write_between
 from benchmarks.songs import ROOT, make_clips, make_song, origin
 from core.classifier import shipped_models
 from core.identify import Heard, Identifier, PathSource, Request
@@ -222,11 +221,7 @@ def main(
                 Path(folder)
             )
     text = f"{table(figures)}\n\nMeasured on {measured_on}; medians, ranges in brackets."
-    print(text)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
-    if readme:
-        write_between(README, MARKERS, text)
+    publish(figures, text, measured_on, out, README if readme else None, MARKERS)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n import translate
 from core.identify import Heard
-from core.verdict import Elapsed, ModelName, Section, Segment, Verdict, tally
+from core.verdict import Segment, Verdict
+from tests.support.verdicts import make_verdict
 
 HOSTILE = "**bold** [x](https://evil.example) @everyone <@1> `code` \u202egnp.exe\n# title ||spoiler||" + "y" * 400
 
@@ -24,20 +25,7 @@ def voter(start: float, genre: str, probability: float = 0.73) -> Segment:
 
 def verdict(*genres: str) -> Verdict:
     segments = tuple(voter(62.0 + 3 * i, genre) for i, genre in enumerate(genres or ("rock",) * 7 + ("metal",) * 3))
-    genre, votes, probabilities = tally(segments)
-    return Verdict(
-        "song.mp3",
-        None,
-        215.3,
-        0.99,
-        genre,
-        votes,
-        probabilities,
-        Section(62.0, segments[-1].end),
-        segments,
-        ModelName("genie", "1", "m" * 64),
-        Elapsed(),
-    )
+    return make_verdict(*segments)
 
 
 def heard(said: Verdict | None = None) -> Heard:

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.constants import GENRES
-from core.verdict import Elapsed, ModelName, Section, Segment, Verdict, ranking, tally
+from core.verdict import Segment, ranking, tally
 from core.wire import verdict_from_dict
+from tests.support.verdicts import make_verdict
 
 
 def voter(start: float, **probabilities: float) -> Segment:
@@ -15,24 +16,7 @@ def voter(start: float, **probabilities: float) -> Segment:
     return Segment(start, start + 3, tuple(probabilities.get(genre, rest) for genre in GENRES))
 
 
-def verdict_of(*segments: Segment) -> Verdict:
-    genre, votes, mean = tally(segments)
-    return Verdict(
-        source="song.mp3",
-        title=None,
-        duration=215.3012,
-        music=None,
-        genre=genre,
-        votes=votes,
-        probabilities=mean,
-        section=Section(62.0, 92.0),
-        segments=segments,
-        model=ModelName("genie", "1", "00" * 32),
-        elapsed=Elapsed(0.0, 0.21, 0.09, 0.03, 0.34),
-    )
-
-
-VERDICT = verdict_of(
+VERDICT = make_verdict(
     voter(62, rock=0.9), voter(65, metal=0.8, rock=0.1), voter(68, rock=0.7), voter(71, rock=0.6, metal=0.3)
 )
 
@@ -44,7 +28,7 @@ def test_a_segment_votes_for_its_most_likely_genre() -> None:
 
 def test_the_song_is_what_most_segments_name() -> None:
     # Two that are almost sure lose against three that are not.
-    verdict = verdict_of(voter(0, pop=0.99), voter(3, pop=0.99), *(voter(t, disco=0.3, pop=0.2) for t in (6, 9, 12)))
+    verdict = make_verdict(voter(0, pop=0.99), voter(3, pop=0.99), *(voter(t, disco=0.3, pop=0.2) for t in (6, 9, 12)))
     assert verdict.genre == "disco"
     assert dict(verdict.votes) == {"disco": 3, "pop": 2}
     assert verdict.runner_up == "pop"
@@ -52,7 +36,7 @@ def test_the_song_is_what_most_segments_name() -> None:
 
 @pytest.mark.parametrize(("jazz", "expected"), [(0.6, "jazz"), (0.4, "blues")])
 def test_ties_go_to_the_larger_summed_probability(jazz: float, expected: str) -> None:
-    assert verdict_of(voter(0, blues=0.5), voter(3, jazz=jazz, blues=0.01)).genre == expected
+    assert make_verdict(voter(0, blues=0.5), voter(3, jazz=jazz, blues=0.01)).genre == expected
 
 
 def test_votes_are_told_most_first() -> None:

@@ -9,35 +9,23 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n import LOCALES_DIR, error_sentence, locales
 from core.pipeline import Step
-from core.verdict import Elapsed, ModelName, Section, Segment, Verdict, tally
+from core.verdict import Section, Segment, Verdict
+from tests.support.verdicts import make_verdict
 from web.hearing import Scene
 from web.settings import WebSettings
 from web.view import ask_html, blocks, details_html, mel_height, percent, status_html, table, ticks, verdict_html
 
 
-def made_verdict(starts: list[float], genres: list[str], name: str = "plain", source: str = "song.mp3") -> Verdict:
+def heard_as(starts: list[float], genres: list[str], name: str = "plain", source: str = "song.mp3") -> Verdict:
     """A verdict on segments at these seconds, each 0.7 sure of its genre."""
     segments = tuple(
         Segment(start, start + 3, tuple(0.7 if genre == other else 0.3 / 9 for other in GENRES))
         for start, genre in zip(starts, genres, strict=True)
     )
-    genre, votes, mean = tally(segments)
-    return Verdict(
-        source=source,
-        title=None,
-        duration=200.0,
-        music=None,
-        genre=genre,
-        votes=votes,
-        probabilities=mean,
-        section=Section(62.0, 92.0),
-        segments=segments,
-        model=ModelName(name, "1", "0" * 64),
-        elapsed=Elapsed(),
-    )
+    return make_verdict(*segments, model=name, source=source)
 
 
-TEN = made_verdict([62.0 + 3 * i for i in range(10)], ["rock"] * 7 + ["metal"] * 3)
+TEN = heard_as([62.0 + 3 * i for i in range(10)], ["rock"] * 7 + ["metal"] * 3)
 
 
 def test_a_share_is_written_as_the_language_does() -> None:
@@ -52,7 +40,7 @@ def test_segments_stand_on_the_time_line_where_they_are_in_the_song() -> None:
 
 
 def test_a_silent_segment_leaves_a_gap() -> None:
-    verdict = made_verdict([62.0, 68.0], ["rock", "jazz"])
+    verdict = heard_as([62.0, 68.0], ["rock", "jazz"])
     assert [block.left for block in blocks(verdict)] == [0.0, 20.0]
 
 
@@ -68,7 +56,7 @@ def test_the_axis_names_times_of_the_song() -> None:
 
 
 def test_a_song_shorter_than_a_section_fills_the_line() -> None:
-    short = replace(made_verdict([0.0], ["pop"]), section=Section(0.0, 3.0), duration=3.0)
+    short = replace(heard_as([0.0], ["pop"]), section=Section(0.0, 3.0), duration=3.0)
     assert [(block.left, block.width) for block in blocks(short)] == [(0.0, 100.0)]
     assert ticks(short) == [("0:00", 0.0), ("0:03", 100.0)]
 
@@ -80,7 +68,7 @@ def test_frequencies_stand_at_their_mel_heights() -> None:
 
 
 def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> None:
-    other = made_verdict([62.0], ["jazz"], "augmented")
+    other = heard_as([62.0], ["jazz"], "augmented")
     rows = table([TEN, other])
     assert [row.genre for row in rows[:2]] == ["rock", "metal"]
     assert sorted(row.genre for row in rows) == sorted(GENRES)
@@ -89,7 +77,7 @@ def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> 
 
 
 def test_models_stand_side_by_side() -> None:
-    html = details_html(Scene(verdicts=(TEN, made_verdict([62.0], ["jazz"], "augmented")), picture=b"png"), "en")
+    html = details_html(Scene(verdicts=(TEN, heard_as([62.0], ["jazz"], "augmented")), picture=b"png"), "en")
     assert re.findall(r'class="gg-model">(\w+)<', html) == ["plain", "augmented"]
     assert "7 rock, 3 metal" in html
     assert "1 jazz" in html
