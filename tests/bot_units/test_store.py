@@ -1,8 +1,6 @@
 """The store, on real SQLite files."""
 
-import asyncio
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -11,18 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
-from bot.schema import DATABASE_FILE, MIGRATIONS
+from bot.schema import DATABASE_FILE
 from bot.settings import BotSettings
 from bot.store import DAY_S, GuildSettings, RequestRow, Store, StoreError
-from bot.tables import SCHEMA, metadata
+from bot.tables import metadata
 from core.constants import GENRES, HOP_LENGTH, N_MELS
-from core.errors import ConfigurationError
 from core.identify import CacheKey, Heard
 from core.spectrogram import SongMel
 from core.verdict import Elapsed, ModelName, Section, Segment, Verdict
@@ -264,73 +256,5 @@ async def test_a_locked_database_costs_no_answer(tmp_path: Path, monkeypatch: py
     await store.close()
 
 
-def test_the_newest_migration_makes_the_tables_that_the_code_uses(tmp_path: Path) -> None:
-    asyncio.run(_open_and_close(settings(tmp_path)))
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA
-    engine = create_engine(f"sqlite:///{tmp_path / DATABASE_FILE}")
-    with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    engine.dispose()
-    assert differences == []
-
-
-async def _open_and_close(own: BotSettings) -> None:
-    store = Store(own)
-    try:
-        await store.open()
-    finally:
-        await store.close()
-
-
-async def test_a_database_of_a_newer_release_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    await _open_and_close(settings(tmp_path))
-    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
-    with pytest.raises(ConfigurationError, match="newer"):
-        await _open_and_close(settings(tmp_path))
-    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
-
-
-async def test_two_processes_may_start_on_a_new_database_at_once(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, pathlib, sys\n"
-        "from bot.settings import BotSettings\nfrom bot.store import Store\n"
-        "async def main():\n"
-        "    store = Store(BotSettings(_env_file=None, data_dir=pathlib.Path(sys.argv[1])))\n"
-        "    await store.open()\n    await store.close()\n"
-        "asyncio.run(main())\n"
-    )
-    started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(tmp_path), cwd=Path(__file__).parents[2])
-        for _ in range(2)
-    ]
-    assert [await process.wait() for process in started] == [0, 0]
-
-
-@pytest.mark.parametrize("content", [b"this is no database at all, just text", None], ids=["garbage", "directory"])
-async def test_a_database_that_cannot_be_used_is_one_clear_line(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / DATABASE_FILE
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ConfigurationError) as refused:
-        await _open_and_close(settings(tmp_path))
-    assert "\n" not in str(refused.value)
-    assert str(tmp_path) not in str(refused.value)
-
-
 def test_rows_have_the_columns_of_their_tables() -> None:
     assert set(asdict(row())) == set(metadata.tables["requests"].columns.keys())
-
-
-async def test_a_database_may_lie_anywhere_and_be_named_without_its_driver(tmp_path: Path) -> None:
-    odd = tmp_path / "50% of data? #1"
-    await _open_and_close(settings(odd))
-    assert (odd / DATABASE_FILE).is_file()
-    await _open_and_close(settings(tmp_path, database_url=f"sqlite:///{tmp_path / 'own.db'}"))
-    assert (tmp_path / "own.db").is_file()
