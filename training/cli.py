@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.gtzan import DataError
 from training.splits import SplitName
 
 MODELS = Path("models")
@@ -60,7 +61,7 @@ def train(
             written = make.make_music(data, not_music, seed, out, RUNS, lists)
         else:
             written = make.make_model(kind.value, data, split, seed, out, RUNS, lists, epochs, test)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
     console.print(f"{written} and its card are written.", highlight=False)
@@ -97,7 +98,7 @@ def evaluate(
         if data is None:
             raise typer.BadParameter("--data or --songs is needed")
         found = [make.measure_model(model, data, split, seed, side, lists, out) for model in models]
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
     if as_json:
@@ -145,7 +146,7 @@ def robustness(
     console = Console()
     try:
         rows = measure_robustness(model, data, lists, out)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
     table = Table("distortion", "songs told right", "same answer as undistorted", title=model)

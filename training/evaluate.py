@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from core.classifier import temper
 from core.constants import GENRES
 from core.verdict import Segment, tally
+from training.gtzan import DataError
 
 RESAMPLES: Final = 2_000
 CALIBRATION_BINS: Final = 5
@@ -209,10 +210,10 @@ def measure(
         seed: of the bootstrap.
 
     Raises:
-        ValueError: there are no segments.
+        DataError: there are no segments.
     """
     if not len(labels):
-        raise ValueError("no segments to measure")
+        raise DataError("no segments to measure")
     told = probabilities.argmax(axis=1)
     names, first, of_track = np.unique(tracks, return_index=True, return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)

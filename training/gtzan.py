@@ -7,6 +7,7 @@ anywhere under it: the unpacked `genres.tar.gz` (AU), Kaggle's `genres_original`
 import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,10 @@ CACHE_DIR: Final = Path(".cache")
 
 _TRACK_NAME: Final = re.compile(rf"^({'|'.join(GENRES)})\.(\d{{5}})\.(?:wav|au|flac)$", re.IGNORECASE)
 _FULL_SCALE: Final = 255
+
+
+class DataError(ValueError):
+    """What was named is there and cannot be used; the message says why, in one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +137,7 @@ def load(path: Path, workers: int | None = None) -> Gtzan:
 
     Raises:
         FileNotFoundError: there is no such file or folder, or it holds no track.
-        ValueError: the archive is not one.
+        DataError: the archive is not one.
     """
     if path.is_dir():
         return _load_audio(path, workers)
@@ -142,12 +147,14 @@ def load(path: Path, workers: int | None = None) -> Gtzan:
 
 
 def _load_archive(path: Path) -> Gtzan:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is neither a folder nor an .npz archive")
     with np.load(path) as archive:
         if not {"mel", "track"} <= set(archive.files):
-            raise ValueError(f"{path} has no 'mel' and 'track'")
+            raise DataError(f"{path} has no 'mel' and 'track'")
         mel, names = archive["mel"], archive["track"]
     if mel.dtype != np.uint8 or mel.shape != (len(names), N_MELS, SECTION_FRAMES):
-        raise ValueError(
+        raise DataError(
             f"{path}: expected uint8 ({len(names)}, {N_MELS}, {SECTION_FRAMES}), got {mel.dtype} {mel.shape}"
         )
     kept = [i for i, name in enumerate(names) if name not in FAULTY]

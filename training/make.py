@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.classifier import Classifier, model_file, temper
 from training import evaluate
-from training.gtzan import Gtzan, load, to_db
+from training.gtzan import DataError, Gtzan, load, to_db
 from training.splits import Part, Split, SplitName, make_split
 
 VERSION: Final = "1"
@@ -69,7 +69,7 @@ def make_model(
 
     Raises:
         FileNotFoundError: the data or the lists are missing, or `all` is asked for before its evidence is there.
-        ValueError: the data is unusable.
+        DataError: the data is unusable.
     """
     from training import export, fit
 
@@ -155,7 +155,7 @@ def measure_model(
 
     Raises:
         FileNotFoundError: the data or the lists are missing.
-        ValueError: the split has no such side.
+        DataError: the split has no such side.
     """
     data = load(path)
     classifier = None if model == BASELINE else Classifier(model_file(model))
@@ -163,7 +163,7 @@ def measure_model(
     split = make_split(split_name or SplitName(card["split"]), data, card["seed"] if seed is None else seed, lists)
     part: Part = getattr(split, side)
     if not len(part):
-        raise ValueError(f"the split {split.name} has no {side} side")
+        raise DataError(f"the split {split.name} has no {side} side")
     if classifier is None:
         probabilities = _baseline(data, split, part)
         temperature = 1.0

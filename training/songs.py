@@ -9,6 +9,7 @@ from rich.table import Table
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.pipeline import Models, Wish, hear_mel
+from training.gtzan import DataError
 from training.listen import hear
 
 
@@ -20,7 +21,7 @@ def listed_songs(songs: Path) -> list[tuple[Path, str]]:
 
     Raises:
         FileNotFoundError: there are none.
-        ValueError: a genre is none of `GENRES`.
+        DataError: a genre is none of `GENRES`.
     """
     if songs.is_dir():
         found = [(path, genre) for genre in GENRES for path in sorted((songs / genre).glob("*")) if path.is_file()]
@@ -30,7 +31,7 @@ def listed_songs(songs: Path) -> list[tuple[Path, str]]:
         found = [(songs.parent / row[0], row[1].strip().lower()) for row in rows]
     unknown = {genre for _, genre in found} - set(GENRES)
     if unknown:
-        raise ValueError(f"{songs}: no such genre: {', '.join(sorted(unknown))}")
+        raise DataError(f"{songs}: no such genre: {', '.join(sorted(unknown))}")
     if not found:
         raise FileNotFoundError(f"{songs} holds no folder named like a genre with songs in it")
     return found
@@ -59,7 +60,7 @@ def compare(songs: Path, models: Sequence[str]) -> Table:
 
     Raises:
         FileNotFoundError: there are no songs.
-        ValueError: a genre is none of `GENRES`.
+        DataError: a genre is none of `GENRES`.
     """
     table = Table("song", "real genre", *models, title="Songs")
     loaded, right = Models(), [0] * len(models)

@@ -30,8 +30,10 @@ from web.languages import accepted_locale
 from web.settings import WebSettings, check_exposure
 from web.uploads import Uploads
 
-# Read when Gradio is imported, which build_app does: it reports nothing home and asks nothing there.
+# Read when Gradio is imported, which build_app does: it reports nothing home, asks nothing there,
+# and keeps no long list of past requests.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -30,6 +30,9 @@ LOOK_S: Final = 0.05
 OTHER_EVENTS: Final = 16
 """Events at work at a time beside the songs: cancelling, and the closing of tabs."""
 
+KEPT_TABS: Final = 1_000
+"""Tabs, the latest ones, that Gradio's queue may go on knowing without work for them."""
+
 
 def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Blocks:
     """Lay the page out.
@@ -41,6 +44,7 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
     """
 
     async def hear(event: gr.EventData, request: gr.Request) -> AsyncIterator[tuple[str, str, str]]:
+        forget_closed_tabs(page)
         given = event._data if isinstance(event._data, dict) else {}
         ask, turn = read_ask(given, request, locale), given.get("turn")
         async for scene in hearing.scenes(ask):
@@ -77,6 +81,14 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
     page._queue.sleep_when_free = LOOK_S  # noqa: SLF001
     page._queue.progress_update_sleep_when_free = 100 * LOOK_S  # noqa: SLF001
     return page
+
+
+def forget_closed_tabs(page: gr.Blocks) -> None:
+    """Drop what Gradio's queue keeps of every tab that ever asked: the name of its session, with nothing under it."""
+    waiting = page._queue.pending_event_ids_session  # noqa: SLF001
+    for session in list(waiting)[:-KEPT_TABS]:
+        if not waiting[session]:
+            del waiting[session]
 
 
 def read_ask(given: dict[str, Any], request: gr.Request, locale: str) -> Ask:

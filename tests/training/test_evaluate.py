@@ -5,6 +5,7 @@ import pytest
 
 from core.constants import GENRES
 from training.evaluate import calibration, fit_temperature, largest_confusions, measure, vote
+from training.gtzan import DataError
 
 
 def sure(genres: list[int], probability: float = 0.91) -> np.ndarray:
@@ -66,7 +67,7 @@ def test_songs_on_several_sides_have_no_vote() -> None:
 
 
 def test_nothing_cannot_be_measured() -> None:
-    with pytest.raises(ValueError, match="no segments"):
+    with pytest.raises(DataError, match="no segments"):
         measure(np.zeros((0, 10)), np.zeros(0, int), np.zeros(0, int))
 
 

@@ -10,6 +10,7 @@ from core.spectrogram import log_mel
 from tests.support.audio import make_song, write_wav
 from tests.support.data import DATA, GTZAN_TRACKS, needs_gtzan, tenth
 from training import gtzan
+from training.gtzan import DataError
 from training.listen import hear
 from training.splits import STRETCH_RATES
 
@@ -55,11 +56,14 @@ def test_what_is_no_collection_is_refused(tmp_path: Path) -> None:
         gtzan.load(tmp_path / "nothing.npz")
     with pytest.raises(FileNotFoundError, match="no track"):
         gtzan.load(tmp_path)
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(DataError, match="neither"):
+        gtzan.load(tmp_path / "text.npz")
     np.savez(tmp_path / "other.npz", data=np.zeros(3))
-    with pytest.raises(ValueError, match="'mel' and 'track'"):
+    with pytest.raises(DataError, match="'mel' and 'track'"):
         gtzan.load(tmp_path / "other.npz")
     np.savez(tmp_path / "narrow.npz", mel=np.zeros((1, 64, 723), np.uint8), track=np.array(["pop.00000"]))
-    with pytest.raises(ValueError, match="128"):
+    with pytest.raises(DataError, match="128"):
         gtzan.load(tmp_path / "narrow.npz")
 
 

@@ -9,6 +9,7 @@ from genregenie import build_app
 from tests.support.audio import make_song, write_wav
 from training import export, networks
 from training.distort import DISTORTIONS, distort
+from training.gtzan import DataError
 from training.listen import hear
 from training.robust import measure_robustness
 from training.songs import listed_songs
@@ -43,7 +44,7 @@ def test_songs_are_found_in_folders_and_in_a_list(tmp_path: Path) -> None:
     assert listed_songs(tmp_path) == expected
     assert listed_songs(tmp_path / "list.csv") == expected
     (tmp_path / "list.csv").write_text("jazz/one.wav,polka\n")
-    with pytest.raises(ValueError, match="polka"):
+    with pytest.raises(DataError, match="polka"):
         listed_songs(tmp_path / "list.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError):

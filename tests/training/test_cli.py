@@ -1,0 +1,33 @@
+"""The commands, as far as they end before anything is trained."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from genregenie import build_app
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "plain", "--data", "nothing.npz"], "does not exist"),
+        (["train", "plain", "--data", "text.npz"], "neither a folder nor"),
+        (["train", "genie", "--data", "."], "holds no track"),
+        (["evaluate", "svm", "--data", "text.npz"], "neither a folder nor"),
+        (["evaluate", "svm", "--songs", "songs.csv"], "polka"),
+        (["robustness", "genie", "--data", "."], "filtered"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "songs.csv").write_text("file,genre\na.mp3,polka\n")
+    done = runner.invoke(build_app(arguments), arguments, env={"COLUMNS": "500"})
+    assert done.exit_code == 1
+    (line,) = done.output.strip().splitlines()
+    assert says in line
