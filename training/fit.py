@@ -49,15 +49,18 @@ class Recipe:
     averaging: float = 0.995
 
 
-RECIPES: Final[dict[str, Recipe]] = {
-    "plain": Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),
-    "augmented": Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
-    "genie": Recipe(
-        networks.genie_network, epochs=24, patience=None, batch_size=64, strength=Strength(), learning_rate=2e-3
-    ),
-}
+_GENIE: Final = Recipe(
+    networks.genie_network, epochs=48, patience=None, batch_size=32, strength=Strength(), learning_rate=2e-3
+)
 
-FINISH: Final = replace(RECIPES["genie"], epochs=3, batch_size=32, learning_rate=5e-4)
+RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
+    "plain": (Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),),
+    "augmented": (Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),),
+    "genie": (_GENIE, replace(_GENIE, strength=Strength(dynamics=1.3, style=0.5))),
+}
+"""A network for each recipe; where there are several, their answers are averaged (`networks.averaged`)."""
+
+FINISH: Final = tuple(replace(recipe, epochs=3, learning_rate=5e-4) for recipe in RECIPES["genie"])
 """How the shipped genie goes on from the held-out one's weights, with all tracks that are no known faults."""
 
 
@@ -117,6 +120,35 @@ def fit(
         model.load_weights(best.path)
     model.save_weights(folder / FINAL)
     return model
+
+
+def fit_all(
+    recipes: Sequence[Recipe], data: Gtzan, split: Split, folder: Path, start: Path | None = None
+) -> tuple[keras.Model, list[dict[str, float]]]:
+    """Train the network of each recipe, one after the other, with a seed of its own.
+
+    Args:
+        recipes: of the networks.
+        data: the tracks.
+        split: as for `fit`.
+        folder: as for `fit`; several networks have a folder each in it (`member_folders`).
+        start: folder of an earlier `fit_all` of such networks, from whose last weights these go on.
+
+    Returns:
+        Their average, and what `read_history` gives for each, with the number of the network as `network`.
+    """
+    members, history = [], []
+    places = member_folders(recipes, folder)
+    starts = [None] * len(recipes) if start is None else [place / FINAL for place in member_folders(recipes, start)]
+    for number, (recipe, place, first) in enumerate(zip(recipes, places, starts, strict=True)):
+        members.append(fit(recipe, data, replace(split, seed=split.seed + number), place, start=first))
+        history += [{"network": float(number), **row} for row in read_history(place / HISTORY)]
+    return networks.averaged(members), history
+
+
+def member_folders(recipes: Sequence[Recipe], folder: Path) -> list[Path]:
+    """Where each network of a run keeps its checkpoints."""
+    return [folder] if len(recipes) == 1 else [folder / f"network-{number}" for number in range(len(recipes))]
 
 
 def scope() -> AbstractContextManager[Any]:

@@ -76,18 +76,16 @@ def make_model(
     data = load(path)
     split = make_split(split_name, data, seed, lists)
     name = place(kind, split_name, seed)
-    recipe, start = fit.RECIPES[kind], None
+    recipes, start = fit.RECIPES[kind], None
     if split_name is SplitName.ALL:
-        recipe, start = fit.FINISH, runs / HELD_OUT_RUN / fit.FINAL
-        if kind != "genie" or not start.is_file():
+        recipes, start = fit.FINISH, runs / HELD_OUT_RUN
+        if kind != "genie" or not all((place / fit.FINAL).is_file() for place in fit.member_folders(recipes, start)):
             raise FileNotFoundError("only genie is made of all tracks, and `train genie --split filtered` comes first")
-    recipe = replace(recipe, epochs=epochs or recipe.epochs)
-    folder = runs / f"{kind}-{split_name}-{seed}"
-    model = fit.fit(recipe, data, split, folder, start=start)
+    recipes = tuple(replace(recipe, epochs=epochs or recipe.epochs) for recipe in recipes)
+    model, history = fit.fit_all(recipes, data, split, runs / f"{kind}-{split_name}-{seed}", start)
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    history = fit.read_history(folder / fit.HISTORY)
     (out / "figures" / f"{kind}-{split_name}-{seed}-history.json").write_text(json.dumps(history, indent=1) + "\n")
-    described = {**describe(data), "segments": len(split.train), "epochs": recipe.epochs}
+    described = {**describe(data), "segments": len(split.train), "epochs": recipes[0].epochs}
     card = export.Card(name.rpartition("/")[2], VERSION, described, str(split_name), seed, {})
     if split_name is SplitName.ALL:
         content = export.convert(model, "int8")

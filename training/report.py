@@ -265,15 +265,20 @@ def draw_reliability(found: dict[str, Any], path: Path) -> None:
 
 
 def draw_history(history: list[dict[str, float]], name: str, path: Path) -> None:
-    """Draw accuracy and loss over the epochs, of the training segments as augmented and of validation."""
+    """Draw accuracy and loss over the epochs, of the training segments as augmented and of validation.
+
+    Several networks of one model have a line each.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     for axes, key in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for column, label in ((key, "training"), (f"val_{key}", "validation")):
-            points = [(row["epoch"] + 1, row[column]) for row in history if column in row]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=label)
+        for column, label, colour in ((key, "training", "C0"), (f"val_{key}", "validation", "C1")):
+            for network in sorted({row.get("network", 0) for row in history}):
+                rows = [row for row in history if row.get("network", 0) == network and column in row]
+                points = [(row["epoch"] + 1, row[column]) for row in rows]
+                if points:
+                    axes.plot(*zip(*points, strict=True), color=colour, label=None if network else label)
         axes.set(xlabel="epoch", ylabel=key, title=name)
         axes.legend(fontsize=8)
     figure.savefig(path, dpi=80)

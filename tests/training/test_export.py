@@ -8,8 +8,13 @@ import pytest
 from core.classifier import Classifier
 from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
 from training import export, networks
+from training.fit import RECIPES
 
-NETWORKS = {"study": networks.study_cnn, "genie": networks.genie_network, "music": networks.music_network}
+NETWORKS = {
+    "study": networks.study_cnn,
+    "genie": lambda: networks.averaged([lived_in(networks.genie_network()) for _ in RECIPES["genie"]]),
+    "music": networks.music_network,
+}
 
 
 def lived_in(model: keras.Model) -> keras.Model:
@@ -59,14 +64,14 @@ def test_a_network_is_small_enough_to_be_shipped(name: str) -> None:
 
 
 def test_the_level_of_a_recording_does_not_change_what_genie_says(segments: np.ndarray) -> None:
-    model = lived_in(networks.genie_network((8, 16)))
+    model = lived_in(networks.genie_network(4, (8, 16)))
     quieter = np.maximum(segments[3:] * 0.5 - 30, -80)
     loud = segments[3:] * 0.5
     np.testing.assert_allclose(model.predict(quieter, verbose=0), model.predict(loud, verbose=0), atol=1e-3)
 
 
 def test_serving_takes_the_card_and_its_temperature(tmp_path: Path, segments: np.ndarray) -> None:
-    model = lived_in(networks.genie_network((8, 16)))
+    model = lived_in(networks.genie_network(4, (8, 16)))
     content = export.convert(model, "int8")
     card = export.Card("small", "1", {"name": "made"}, "track", 0, {"track": {}}, temperature=2.0)
     classifier = Classifier(export.write(tmp_path, card, content))
@@ -80,7 +85,7 @@ def test_serving_takes_the_card_and_its_temperature(tmp_path: Path, segments: np
 
 
 def test_int8_is_taken_only_where_it_costs_little(segments: np.ndarray) -> None:
-    model = lived_in(networks.genie_network((8, 16)))
+    model = lived_in(networks.genie_network(4, (8, 16)))
     card = export.Card("small", "1", {}, "track", 0, {})
     whole = model.predict(segments, batch_size=64, verbose=0)
     _, precision = export.smallest(model, card, segments, lambda answers: 0.7)

@@ -14,7 +14,7 @@ from training.splits import Part, Split, SplitName, make_split, part_of
 
 
 def small() -> keras.Model:
-    return networks.genie_network((4, 8))
+    return networks.genie_network(4, (8, 8))
 
 
 RECIPE = fit.Recipe(small, epochs=2, patience=None, batch_size=32, learning_rate=3e-3)
@@ -80,7 +80,13 @@ def test_a_short_training_tells_classical_music_from_metal(tmp_path: Path) -> No
     whole = make_split(SplitName.FILTERED, data)
     sides = {side: _two_genres(data, getattr(whole, side)) for side in ("train", "valid", "test")}
     recipe = fit.Recipe(
-        lambda: networks.genie_network((8, 16, 32)), 8, None, 32, strength=Strength(), learning_rate=5e-3, averaging=0.9
+        lambda: networks.genie_network(4, (16, 16, 32)),
+        8,
+        None,
+        32,
+        strength=Strength(),
+        learning_rate=5e-3,
+        averaging=0.9,
     )
     model = fit.fit(recipe, data, replace(whole, **sides), tmp_path, verbose=0)
     test = sides["test"]
@@ -111,3 +117,21 @@ def test_batches_are_decibels_below_the_loudest_bin(made_gtzan: Gtzan, split: Sp
     assert db.numpy().min() >= -80
     assert -5 < db.numpy().max() <= 1e-4
     assert set(genres.numpy().argmax(axis=1).tolist()) == {1, 6}
+
+
+def test_several_networks_are_trained_apart_and_answer_with_their_mean(
+    made_gtzan: Gtzan, split: Split, tmp_path: Path
+) -> None:
+    recipes = (replace(RECIPE, epochs=1), replace(RECIPE, epochs=1, strength=Strength()))
+    both, history = fit.fit_all(recipes, made_gtzan, split, tmp_path)
+    assert [(row["network"], row["epoch"]) for row in history] == [(0, 0), (1, 0)]
+    db = to_db(split.test.segments(made_gtzan))
+    apart = []
+    for folder in fit.member_folders(recipes, tmp_path):
+        member = small()
+        member.load_weights(folder / fit.FINAL)
+        apart.append(member.predict(db, verbose=0))
+    assert np.abs(apart[0] - apart[1]).max() > 0.01
+    np.testing.assert_allclose(both.predict(db, verbose=0), (apart[0] + apart[1]) / 2, atol=1e-5)
+    further, _ = fit.fit_all(recipes, made_gtzan, split, tmp_path / "further", start=tmp_path)
+    assert np.abs(further.predict(db, verbose=0) - both.predict(db, verbose=0)).max() > 1e-4
