@@ -148,7 +148,10 @@ class Augmenter:
         return mean + factor * (db - mean)
 
     def _restyle(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Mix each band's mean and spread with another crop's (Freq-MixStyle, Kim et al. 2022, arXiv:2206.12513)."""
+        """Mix each band's mean and spread with another crop's: MixStyle (Zhou et al. 2021, arXiv:2104.02008), by band.
+
+        The recording, not the music, shows most in the bands (Kim et al. 2022, arXiv:2206.12513).
+        """
         if not self._strength.style:
             return db
         n = tf.shape(db)[0]
