@@ -105,8 +105,23 @@ def part_of(tracks: Sequence[int] | NDArray[np.int64], rates: Sequence[float] = 
 
 
 def with_stretched(part: Part) -> Part:
-    """Add the stretched copies of the tracks of a part (a training part: nothing else may be augmented)."""
-    return part_of(part.tracks, (1.0, *STRETCH_RATES))
+    """Add stretched copies of a part's segments (a training part: nothing else may be augmented).
+
+    A copy belongs to the segment in whose time its middle lies, so that where only some segments of a track are
+    learned from, the others stay unheard. A part that holds stretched segments already (`stretched`) stays as it is.
+    """
+    if (part.rate != 1).any():
+        return part
+    own = set(zip(part.track.tolist(), part.segment.tolist(), strict=True))
+    copies = part_of(part.tracks, STRETCH_RATES)
+    middles = np.floor((copies.segment + 0.5) * copies.rate).astype(np.int64)
+    of_own = [pair in own for pair in zip(copies.track.tolist(), middles.tolist(), strict=True)]
+    chosen = copies[np.flatnonzero(of_own)]
+    return Part(
+        np.concatenate([part.track, chosen.track]),
+        np.concatenate([part.segment, chosen.segment]),
+        np.concatenate([part.rate, chosen.rate]),
+    )
 
 
 def make_split(name: SplitName, data: Gtzan, seed: int = 0, lists: Path | None = None) -> Split:

@@ -107,3 +107,20 @@ def test_no_artist_is_on_two_sides_of_the_filtered_split() -> None:
     assert not named[0] & named[2], sorted(named[0] & named[2])
     assert not named[0] & named[1]
     assert not named[1] & named[2]
+
+
+def test_stretched_copies_are_made_of_what_is_learned_from_only(made_gtzan: Gtzan) -> None:
+    split = make_split(SplitName.SEGMENT, made_gtzan, 1)
+    learned = with_stretched(split.train)
+    assert keys(split.train) < keys(learned)
+    own, heard_later = keys(split.train), keys(split.valid) | keys(split.test)
+    for track, segment, rate in keys(learned) - own:
+        source = (track, int((segment + 0.5) * rate), 1.0)
+        assert source in own
+        assert source not in heard_later
+    assert 2.5 < len(learned) / len(split.train) < 3
+
+
+def test_a_part_with_stretched_segments_gets_no_more(made_gtzan: Gtzan) -> None:
+    part = make_split(SplitName.STRETCHED, made_gtzan, 1).train
+    assert keys(with_stretched(part)) == keys(part)
