@@ -92,8 +92,7 @@ def evaluate(
         if songs is not None:
             from training.songs import compare
 
-            table = compare(songs, models)
-            console.print(table)
+            _show_songs(console, compare(songs, models, out))
             return
         if data is None:
             raise typer.BadParameter("--data or --songs is needed")
@@ -106,6 +105,19 @@ def evaluate(
     else:
         for figures in found:
             _show(console, figures)
+
+
+def _show_songs(console: Console, rows: list[dict[str, Any]]) -> None:
+    models = list(rows[0]["told"])
+    table = Table("song", "real genre", *models, title="Songs")
+    for row in rows:
+        told = [row["told"][model] for model in models]
+        cells = [f"[{'green' if answer == row['genre'] else 'red'}]{answer}[/]" for answer in told]
+        table.add_row(row["song"], row["genre"], *cells)
+    table.add_section()
+    right = [sum(row["told"][model] == row["genre"] for row in rows) for model in models]
+    table.add_row("told right", f"of {len(rows)}", *map(str, right))
+    console.print(table)
 
 
 def _show(console: Console, found: dict[str, Any]) -> None:

@@ -63,6 +63,7 @@ def write_report(models: Path) -> Path:
         *(_by_seeds(measured)),
         _confusion_answer(measured),
         *(_card_section(path, measured, figures) for path in _cards(models)),
+        _songs(figures),
         _robustness(figures),
     ]
     page = models / "README.md"
@@ -209,6 +210,30 @@ def _measurement(found: dict[str, Any], folder: Path) -> list[str]:
             f"{shown(calibration['ideal'], 3)}.\n\n![Reliability]({folder.name}/{_stem(found)}-reliability.png)"
         )
     return parts
+
+
+def _songs(figures: Path) -> str:
+    """Tabulate real genres beside the models' answers, as the study did for songs from elsewhere."""
+    parts = []
+    for path in sorted(figures.glob("songs-*.json")):
+        found = json.loads(path.read_text())
+        models = list(found[0]["told"])
+        rows = [
+            (
+                row["song"],
+                row["genre"],
+                *(f"**{told}**" if told == row["genre"] else told for told in row["told"].values()),
+            )
+            for row in found
+        ]
+        right = [str(sum(row["told"][model] == row["genre"] for row in found)) for model in models]
+        rows.append(("told right", f"of {len(found)}", *right))
+        parts.append(f"### {path.stem.removeprefix('songs-')}\n\n" + table(("song", "real genre", *models), rows))
+    if not parts:
+        return ""
+    return "## Song by song\n\nFiles of audio, heard as members' songs are; right answers are bold.\n\n" + "\n\n".join(
+        parts
+    )
 
 
 def _robustness(figures: Path) -> str:

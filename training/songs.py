@@ -1,10 +1,12 @@
 """Models side by side on songs: the study's table of external songs."""
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from rich.table import Table
+from rich.progress import track as progress_bar
 
 from core.constants import GENRES
 from core.errors import GenreGenieError
@@ -51,25 +53,26 @@ def answers(path: Path, models: Sequence[str], loaded: Models) -> Iterator[str]:
             yield f"({error.code})"
 
 
-def compare(songs: Path, models: Sequence[str]) -> Table:
-    """Tabulate the real genre of each song beside each model's answer.
+def compare(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any]]:
+    """Ask models about songs whose genre is known, and write `songs-NAME.json`, named after the songs' folder or list.
 
     Args:
         songs: as for `listed_songs`.
         models: names under `models/`, or files.
+        out: folder of the figures.
+
+    Returns:
+        A row a song: `song`, `genre`, and `told`, each model's answer by its name.
 
     Raises:
         FileNotFoundError: there are no songs.
         DataError: a genre is none of `GENRES`.
     """
-    table = Table("song", "real genre", *models, title="Songs")
-    loaded, right = Models(), [0] * len(models)
-    found = listed_songs(songs)
-    for path, genre in found:
-        told = list(answers(path, models, loaded))
-        right = [count + (answer == genre) for count, answer in zip(right, told, strict=True)]
-        cells = [f"[green]{answer}[/]" if answer == genre else f"[red]{answer}[/]" for answer in told]
-        table.add_row(path.name, genre, *cells)
-    table.add_section()
-    table.add_row("told right", f"of {len(found)}", *(str(count) for count in right))
-    return table
+    loaded, rows = Models(), []
+    names = [Path(model).stem for model in models]
+    for path, genre in progress_bar(listed_songs(songs), "songs", transient=True):
+        told = dict(zip(names, answers(path, models, loaded), strict=True))
+        rows.append({"song": path.stem, "genre": genre, "told": told})
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"songs-{songs.absolute().stem}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return rows

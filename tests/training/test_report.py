@@ -24,6 +24,11 @@ def models(tmp_path: Path) -> Path:
         (tmp_path / "figures" / f"plain-{split}-{seed}-test.json").write_text(json.dumps(found))
     rows = [{"distortion": "mp3-32", "about": "", "songs": 45, "right": 30, "same": 41, "refused": 0}]
     (tmp_path / "figures" / "robustness-genie.json").write_text(json.dumps({"model": "genie", "rows": rows}))
+    songs = [
+        {"song": "one", "genre": "jazz", "told": {"plain": "jazz", "genie": "blues"}},
+        {"song": "two", "genre": "rock", "told": {"plain": "rock", "genie": "rock"}},
+    ]
+    (tmp_path / "figures" / "songs-mine.json").write_text(json.dumps(songs))
     card = {
         "name": "plain",
         "version": "1",
@@ -45,6 +50,8 @@ def test_the_page_holds_every_figure_and_its_pictures(models: Path) -> None:
     assert "## plain" in page
     assert page.count("0.75 / 1.00") == 2
     assert "41 of 45" in page
+    assert "| one | jazz | **jazz** | blues |" in page
+    assert "| told right | of 2 | 2 | 1 |" in page
     assert "disco/pop is number" in page
     for picture in ("plain-track-0-test.png", "plain-track-0-test-reliability.png", "plain-filtered-0-test.png"):
         assert f"figures/{picture}" in page

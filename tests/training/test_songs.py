@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import keras
@@ -56,15 +57,22 @@ def test_the_table_of_songs_has_each_models_answer_or_error(tmp_path: Path, mode
         (tmp_path / genre).mkdir()
         write_wav(tmp_path / genre / f"{genre}.wav", make_song(10, seed=len(genre)))
     (tmp_path / "rock" / "broken.mp3").write_bytes(b"not music")
-    arguments = ["evaluate", str(model), str(model), "--songs", str(tmp_path)]
+    second = tmp_path / "second.tflite"
+    second.write_bytes(model.read_bytes())
+    second.with_suffix(".json").write_bytes(model.with_suffix(".json").read_bytes())
+    out = tmp_path / "figures"
+    arguments = ["evaluate", str(model), str(second), "--songs", str(tmp_path), "--out", str(out)]
     result = CliRunner().invoke(build_app(arguments), arguments, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    (row,) = (line for line in result.output.splitlines() if "jazz.wav" in line)
+    (row,) = (line for line in result.output.splitlines() if "│ jazz " in line)
     answers = [cell.strip() for cell in row.split("│")[3:5]]
     assert answers[0] == answers[1]
     assert answers[0] in GENRES
     assert "(not-audio)" in result.output
     assert "of 3" in result.output
+    rows = json.loads((out / f"songs-{tmp_path.stem}.json").read_text())
+    assert [(row["song"], row["genre"]) for row in rows] == [("jazz", "jazz"), ("broken", "rock"), ("rock", "rock")]
+    assert rows[0]["told"] == {"small": answers[0], "second": answers[0]}
 
 
 def test_robustness_counts_right_and_unchanged_answers(tmp_path: Path, model: Path) -> None:
