@@ -56,11 +56,11 @@ _GENIE: Final = Recipe(
 RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
     "plain": (Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),),
     "augmented": (Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),),
-    "genie": (_GENIE, replace(_GENIE, strength=Strength(dynamics=1.3, style=0.5))),
+    "genie": (_GENIE, replace(_GENIE, strength=Strength(dynamics=1.5, style=0.8))),
 }
 """A network for each recipe; where there are several, their answers are averaged (`networks.averaged`)."""
 
-FINISH: Final = tuple(replace(recipe, epochs=3, learning_rate=5e-4) for recipe in RECIPES["genie"])
+FINISH: Final = tuple(replace(recipe, epochs=8, learning_rate=1e-3) for recipe in RECIPES["genie"])
 """How the shipped genie goes on from the held-out one's weights, with all tracks that are no known faults."""
 
 
