@@ -151,13 +151,14 @@ def robustness(
     data: Annotated[Path, typer.Option("--data", help="A GTZAN folder of audio files.")],
     lists: ListsOption = None,
     out: OutOption = MODELS / "figures",
+    archive: Annotated[Path | None, typer.Option(help="mel.npz, to compare the same tracks' answers with.")] = None,
 ) -> None:
     """Measure a model on held-out audio before and after ten distortions of what people post."""
     from training.robust import measure_robustness
 
     console = Console()
     try:
-        rows = measure_robustness(model, data, lists, out)
+        rows = measure_robustness(model, data, lists, out, archive)
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None

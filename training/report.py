@@ -241,10 +241,17 @@ def _robustness(figures: Path) -> str:
     for path in sorted(figures.glob("robustness-*.json")):
         found = json.loads(path.read_text())
         rows = [
-            (row["distortion"], f"{row['right']} of {row['songs']}", f"{row['same']} of {row['songs']}")
+            (
+                row["distortion"],
+                row["about"],
+                f"{row['right']} of {row['songs']}",
+                f"{row['same']} of {row['songs']}",
+            )
             for row in found["rows"]
         ]
-        parts.append(f"### {found['model']}\n\n" + table(("distortion", "told right", "answer as undistorted"), rows))
+        parts.append(
+            f"### {found['model']}\n\n" + table(("distortion", "", "told right", "answer as undistorted"), rows)
+        )
     if not parts:
         return ""
     return "## What people post\n\nHeld-out audio tracks, each through ten distortions by ffmpeg.\n\n" + "\n\n".join(

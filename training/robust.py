@@ -7,17 +7,23 @@ from typing import Any, Final
 
 from rich.progress import track as progress_bar
 
+from core.classifier import Classifier
 from core.constants import GENRES
 from core.pipeline import Models
 from training.distort import DISTORTIONS, Distortion, distort
-from training.gtzan import audio_files
+from training.evaluate import vote
+from training.gtzan import Gtzan, audio_files, load, to_db
 from training.songs import answers
-from training.splits import listed_names
+from training.splits import listed_names, part_of
 
 UNDISTORTED: Final = "none"
+ARCHIVE: Final = "archive"
+ABOUT: Final = {UNDISTORTED: "as it is", ARCHIVE: "no distortion: the same track's spectrogram from the archive"}
 
 
-def measure_robustness(model: str, folder: Path, lists: Path | None, out: Path) -> list[dict[str, Any]]:
+def measure_robustness(
+    model: str, folder: Path, lists: Path | None, out: Path, archive: Path | None = None
+) -> list[dict[str, Any]]:
     """Answer for the audio tracks of the filtered validation and test lists, each as it is and distorted.
 
     Args:
@@ -25,12 +31,15 @@ def measure_robustness(model: str, folder: Path, lists: Path | None, out: Path) 
         folder: GTZAN's audio.
         lists: folder of the filtered lists.
         out: folder in which `robustness-MODEL.json` is written.
+        archive: `mel.npz`, to compare what the model learned from with what serving makes of the same tracks.
 
     Returns:
-        A row for no distortion and each of them: `distortion`, `about`, `songs`, `right`, `same` (as undistorted).
+        A row for no distortion, each of them, and the archive: `distortion`, `about`, `songs`, `right`, `same` (as
+        undistorted).
 
     Raises:
-        FileNotFoundError: there is no such audio, or no list.
+        FileNotFoundError: there is no such audio, list or archive.
+        DataError: the archive is not one.
     """
     names = [*listed_names(folder, lists, "valid"), *listed_names(folder, lists, "test")]
     files = {name: path for name, path in audio_files(folder).items() if name in set(names)}
@@ -42,6 +51,8 @@ def measure_robustness(model: str, folder: Path, lists: Path | None, out: Path) 
             name: _answer(path, distortion, model, loaded)
             for name, path in progress_bar(files.items(), label, transient=True)
         }
+    if archive is not None:
+        told[ARCHIVE] = _archive_answers(load(archive), list(files), loaded.genre(model))
     rows = [_row(label, told) for label in told]
     out.mkdir(parents=True, exist_ok=True)
     name = loaded.genre(model).card.name
@@ -56,11 +67,20 @@ def _answer(path: Path, distortion: Distortion | None, model: str, loaded: Model
         return next(answers(distort(path, distortion, Path(folder)), [model], loaded))
 
 
+def _archive_answers(data: Gtzan, names: list[str], classifier: Classifier) -> dict[str, str]:
+    told = {}
+    for name in names:
+        part = part_of([data.index[name]])
+        probabilities = classifier.probabilities(to_db(part.segments(data)))
+        told[name] = GENRES[int(vote(probabilities, part.labels(data), part.track).genre[0])]
+    return told
+
+
 def _row(label: str, told: dict[str, dict[str, str]]) -> dict[str, Any]:
     given, clean = told[label], told[UNDISTORTED]
     return {
         "distortion": label,
-        "about": DISTORTIONS[label].about if label in DISTORTIONS else "as it is",
+        "about": DISTORTIONS[label].about if label in DISTORTIONS else ABOUT[label],
         "songs": len(given),
         "right": sum(answer == name.partition(".")[0] for name, answer in given.items()),
         "same": sum(answer == clean[name] for name, answer in given.items()),

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -10,7 +11,7 @@ from genregenie import build_app
 from tests.support.audio import make_song, write_wav
 from training import export, networks
 from training.distort import DISTORTIONS, distort
-from training.gtzan import DataError
+from training.gtzan import DataError, track_mel
 from training.listen import hear
 from training.robust import measure_robustness
 from training.songs import listed_songs
@@ -81,8 +82,12 @@ def test_robustness_counts_right_and_unchanged_answers(tmp_path: Path, model: Pa
     write_wav(tmp_path / "audio" / "pop" / "pop.00004.wav", make_song(30))
     for side, names in (("valid", ["pop/pop.00003.wav"]), ("test", []), ("train", ["pop/pop.00004.wav"])):
         (tmp_path / f"{side}_filtered.txt").write_text("\n".join(names))
-    rows = measure_robustness(str(model), tmp_path / "audio", tmp_path, tmp_path / "figures")
-    assert [row["distortion"] for row in rows] == ["none", *DISTORTIONS]
+    mel = track_mel(tmp_path / "audio" / "pop" / "pop.00003.wav")
+    np.savez(tmp_path / "mel.npz", mel=np.stack([mel]), track=np.array(["pop.00003"]))
+    places = (tmp_path / "audio", tmp_path, tmp_path / "figures", tmp_path / "mel.npz")
+    rows = measure_robustness(str(model), *places)
+    assert [row["distortion"] for row in rows] == ["none", *DISTORTIONS, "archive"]
+    assert rows[-1]["same"] == 1
     assert {row["songs"] for row in rows} == {1}
     assert rows[0]["same"] == 1
     assert [row for row in rows if row["distortion"] == "one-side"][0]["same"] == 1
