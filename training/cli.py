@@ -109,7 +109,9 @@ def evaluate(
 
 def _show_songs(console: Console, rows: list[dict[str, Any]]) -> None:
     models = list(rows[0]["told"])
-    table = Table("song", "real genre", *models, title="Songs")
+    table = Table(title="Songs")
+    for name in ("song", "real genre", *models):
+        table.add_column(name, overflow="fold")
     for row in rows:
         told = [row["told"][model] for model in models]
         cells = [f"[{'green' if answer == row['genre'] else 'red'}]{answer}[/]" for answer in told]
