@@ -184,10 +184,27 @@ def _card_section(path: Path, measured: list[dict[str, Any]], figures: Path) -> 
     if card.get("notes"):
         parts.append(card["notes"])
     if "threshold" in card:
-        parts.append("```json\n" + json.dumps(card["metrics"], indent=1) + "\n```")
+        parts += [part for split, sides in card["metrics"].items() for part in _refusals(split, sides)]
     for found in own:
         parts += _measurement(found, figures)
     return "\n\n".join(parts)
+
+
+def _refusals(split: str, sides: Mapping[str, Any]) -> list[str]:
+    """Tabulate what the model that tells music from other sound refuses: of each class, and by what carried it."""
+    parts = []
+    for key, title in (("by_class", "class"), ("by_codec", "class and codec")):
+        names = sorted({name for figures in sides.values() for name in figures[key]})
+        counts = [[figures[key].get(name) for figures in sides.values()] for name in names]
+        rows = [
+            (name, *(f"{count['refused']} of {count['recordings']}" if count else "–" for count in row))
+            for name, row in zip(names, counts, strict=True)
+        ]
+        if key == "by_class":
+            for label, share in (("**all music**", "music_refused"), ("**all other sound**", "other_refused")):
+                rows.append((label, *(f"{figures[share]:.1%}" for figures in sides.values())))
+        parts.append(table((title, *(f"refused, {side}" for side in sides)), rows))
+    return [f"### On {split}", parts[0], f"<details><summary>By codec</summary>\n\n{parts[1]}\n\n</details>"]
 
 
 def _measurement(found: dict[str, Any], folder: Path) -> list[str]:

@@ -41,6 +41,15 @@ def models(tmp_path: Path) -> Path:
         "metrics": {},
     }
     (tmp_path / "plain.json").write_text(json.dumps(card))
+    counted = {
+        "music_refused": 0.01,
+        "other_refused": 0.975,
+        "by_class": {"gtzan": {"recordings": 100, "refused": 1}, "rain": {"recordings": 40, "refused": 39}},
+        "by_codec": {"rain/mp3-32": {"recordings": 4, "refused": 3}},
+    }
+    refusing = card | {"name": "music", "threshold": 0.7, "metrics": {"filtered": {"valid": counted, "test": counted}}}
+    (tmp_path / "music.json").write_text(json.dumps(refusing))
+    (tmp_path / "music.tflite").write_bytes(b"")
     (tmp_path / "plain.tflite").write_bytes(b"")
     return tmp_path
 
@@ -50,6 +59,9 @@ def test_the_page_holds_every_figure_and_its_pictures(models: Path) -> None:
     assert "## plain" in page
     assert page.count("0.75 / 1.00") == 2
     assert "41 of 45" in page
+    assert "| rain | 39 of 40 | 39 of 40 |" in page
+    assert "| **all other sound** | 97.5% | 97.5% |" in page
+    assert "| rain/mp3-32 | 3 of 4 | 3 of 4 |" in page
     assert "| one | jazz | **jazz** | blues |" in page
     assert "| told right | of 2 | 2 | 1 |" in page
     assert "disco/pop is number" in page
