@@ -173,7 +173,7 @@ async def test_leaving_the_scenes_ends_the_work(house: House, hour: Path, caplog
     await scenes.aclose()
     await eventually(lambda: not ffmpegs() and house.files.reserved == 0)
     assert hearing.under_way == 0
-    assert [record.getMessage().rsplit(" ", 1)[-1] for record in caplog.records] == ["cancelled"]
+    assert [record.fields["outcome"] for record in caplog.records] == ["cancelled"]
 
 
 async def test_a_link_without_a_way_out_is_answered(house: House) -> None:
