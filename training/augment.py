@@ -156,13 +156,10 @@ class Augmenter:
             return db
         n = tf.shape(db)[0]
         seeds = tf.unstack(tf.random.split(seed, 4))
-        alpha = tf.fill((n,), _STYLE_ALPHA)
-        first = tf.random.stateless_gamma((n,), seeds[0], alpha)
-        second = tf.random.stateless_gamma((n,), seeds[1], alpha)
-        share = first / tf.maximum(first + second, 1e-12)
+        share = _beta(n, _STYLE_ALPHA, seeds[0], seeds[1])
         chosen = tf.random.stateless_uniform((n,), seeds[2]) < self._strength.style
         share = tf.where(chosen, share, 1.0)[:, tf.newaxis, tf.newaxis]
-        partner = tf.argsort(tf.random.stateless_uniform((n,), seeds[3]))
+        partner = _shuffled(n, seeds[3])
         mean, variance = tf.nn.moments(db, 2, keepdims=True)
         spread = tf.sqrt(variance + 1.0)
         new_mean = share * mean + (1 - share) * tf.gather(mean, partner)
@@ -196,16 +193,24 @@ class Augmenter:
             return db, targets
         n = tf.shape(db)[0]
         seeds = tf.unstack(tf.random.split(seed, 3))
-        alpha = tf.fill((n,), self._strength.mixup)
-        first = tf.random.stateless_gamma((n,), seeds[0], alpha)
-        second = tf.random.stateless_gamma((n,), seeds[1], alpha)
-        share = first / tf.maximum(first + second, 1e-12)
-        partner = tf.argsort(tf.random.stateless_uniform((n,), seeds[2]))
+        share = _beta(n, self._strength.mixup, seeds[0], seeds[1])
+        partner = _shuffled(n, seeds[2])
         wide, flat = share[:, tf.newaxis, tf.newaxis], share[:, tf.newaxis]
         return (
             wide * db + (1 - wide) * tf.gather(db, partner),
             flat * targets + (1 - flat) * tf.gather(targets, partner),
         )
+
+
+def _beta(n: tf.Tensor, alpha: float, first_seed: tf.Tensor, second_seed: tf.Tensor) -> tf.Tensor:
+    """Shares from a symmetric Beta distribution, `(n,)`: one gamma's part of the sum of two."""
+    first, second = (tf.random.stateless_gamma((n,), seed, tf.fill((n,), alpha)) for seed in (first_seed, second_seed))
+    return first / tf.maximum(first + second, 1e-12)
+
+
+def _shuffled(n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Put the numbers below `n` in random order: another crop of the batch for each."""
+    return tf.argsort(tf.random.stateless_uniform((n,), seed))
 
 
 def _stripe(positions: tf.Tensor, size: int, widest: int, draw_width: tf.Tensor, draw_start: tf.Tensor) -> tf.Tensor:

@@ -108,17 +108,18 @@ def evaluate(
 
 
 def _show_songs(console: Console, rows: list[dict[str, Any]]) -> None:
-    models = list(rows[0]["told"])
+    from training.songs import told_right
+
+    right = told_right(rows)
     table = Table(title="Songs")
-    for name in ("song", "real genre", *models):
+    for name in ("song", "real genre", *right):
         table.add_column(name, overflow="fold")
     for row in rows:
-        told = [row["told"][model] for model in models]
+        told = row["told"].values()
         cells = [f"[{'green' if answer == row['genre'] else 'red'}]{answer}[/]" for answer in told]
         table.add_row(row["song"], row["genre"], *cells)
     table.add_section()
-    right = [sum(row["told"][model] == row["genre"] for row in rows) for model in models]
-    table.add_row("told right", f"of {len(rows)}", *map(str, right))
+    table.add_row("told right", f"of {len(rows)}", *map(str, right.values()))
     console.print(table)
 
 

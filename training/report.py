@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from core.constants import GENRES
 from training.evaluate import largest_confusions
+from training.songs import told_right
 
 SPLITS: Final = {
     "track": "60/20/20 by track: artists and repeated recordings are on both sides",
@@ -234,7 +235,7 @@ def _songs(figures: Path) -> str:
     parts = []
     for path in sorted(figures.glob("songs-*.json")):
         found = json.loads(path.read_text())
-        models = list(found[0]["told"])
+        right = told_right(found)
         rows = [
             (
                 row["song"],
@@ -243,9 +244,8 @@ def _songs(figures: Path) -> str:
             )
             for row in found
         ]
-        right = [str(sum(row["told"][model] == row["genre"] for row in found)) for model in models]
-        rows.append(("told right", f"of {len(found)}", *right))
-        parts.append(f"### {path.stem.removeprefix('songs-')}\n\n" + table(("song", "real genre", *models), rows))
+        rows.append(("told right", f"of {len(found)}", *map(str, right.values())))
+        parts.append(f"### {path.stem.removeprefix('songs-')}\n\n" + table(("song", "real genre", *right), rows))
     if not parts:
         return ""
     return "## Song by song\n\nFiles of audio, heard as members' songs are; right answers are bold.\n\n" + "\n\n".join(

@@ -18,7 +18,11 @@ from training.splits import listed_names, part_of
 
 UNDISTORTED: Final = "none"
 ARCHIVE: Final = "archive"
-ABOUT: Final = {UNDISTORTED: "as it is", ARCHIVE: "no distortion: the same track's spectrogram from the archive"}
+ABOUT: Final = {
+    UNDISTORTED: "as it is",
+    ARCHIVE: "no distortion: the same track's spectrogram from the archive",
+    **{label: distortion.about for label, distortion in DISTORTIONS.items()},
+}
 
 
 def measure_robustness(
@@ -68,19 +72,16 @@ def _answer(path: Path, distortion: Distortion | None, model: str, loaded: Model
 
 
 def _archive_answers(data: Gtzan, names: list[str], classifier: Classifier) -> dict[str, str]:
-    told = {}
-    for name in names:
-        part = part_of([data.index[name]])
-        probabilities = classifier.probabilities(to_db(part.segments(data)))
-        told[name] = GENRES[int(vote(probabilities, part.labels(data), part.track).genre[0])]
-    return told
+    part = part_of([data.index[name] for name in names])
+    votes = vote(classifier.probabilities(to_db(part.segments(data))), part.labels(data), part.track)
+    return {data.names[track]: GENRES[genre] for track, genre in zip(part.tracks, votes.genre, strict=True)}
 
 
 def _row(label: str, told: dict[str, dict[str, str]]) -> dict[str, Any]:
     given, clean = told[label], told[UNDISTORTED]
     return {
         "distortion": label,
-        "about": DISTORTIONS[label].about if label in DISTORTIONS else ABOUT[label],
+        "about": ABOUT[label],
         "songs": len(given),
         "right": sum(answer == name.partition(".")[0] for name, answer in given.items()),
         "same": sum(answer == clean[name] for name, answer in given.items()),

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,16 @@ def compare(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any
         DataError: a genre is none of `GENRES`.
     """
     loaded, rows = Models(), []
-    names = [Path(model).stem for model in models]
+    stems = [Path(model).stem for model in models]
+    names = stems if len(set(stems)) == len(stems) else models
     for path, genre in progress_bar(listed_songs(songs), "songs", transient=True):
         told = dict(zip(names, answers(path, models, loaded), strict=True))
         rows.append({"song": path.stem, "genre": genre, "told": told})
     out.mkdir(parents=True, exist_ok=True)
     (out / f"songs-{songs.absolute().stem}.json").write_text(json.dumps(rows, indent=1) + "\n")
     return rows
+
+
+def told_right(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many of the songs that `compare` tells of each model got right, by its name."""
+    return {model: sum(row["told"][model] == row["genre"] for row in rows) for model in rows[0]["told"]}

@@ -14,7 +14,7 @@ from training.distort import DISTORTIONS, distort
 from training.gtzan import DataError, track_mel
 from training.listen import hear
 from training.robust import measure_robustness
-from training.songs import listed_songs
+from training.songs import compare, listed_songs
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,17 @@ def test_the_table_of_songs_has_each_models_answer_or_error(tmp_path: Path, mode
     rows = json.loads((out / f"songs-{tmp_path.stem}.json").read_text())
     assert [(row["song"], row["genre"]) for row in rows] == [("jazz", "jazz"), ("broken", "rock"), ("rock", "rock")]
     assert rows[0]["told"] == {"small": answers[0], "second": answers[0]}
+
+
+def test_models_of_one_name_are_told_apart(tmp_path: Path, model: Path) -> None:
+    write_wav(tmp_path / "one.wav", make_song(4))
+    (tmp_path / "list.csv").write_text("one.wav,jazz\n")
+    (tmp_path / "other").mkdir()
+    for file in (model, model.with_suffix(".json")):
+        (tmp_path / "other" / file.name).write_bytes(file.read_bytes())
+    models = [str(model), str(tmp_path / "other" / model.name)]
+    (row,) = compare(tmp_path / "list.csv", models, tmp_path)
+    assert list(row["told"]) == models
 
 
 def test_robustness_counts_right_and_unchanged_answers(tmp_path: Path, model: Path) -> None:
