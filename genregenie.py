@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 COMMANDS: Final = {
-    "classify": ("core.cli", "Hear songs: files, folders or links."),
+    "classify": ("core.cli.classify", "Hear songs: files, folders or links."),
     "doctor": ("bot.cli", "Say what is there, what is missing, and the remedy."),
     "bot": ("bot.cli", "Run the Discord bot."),
     "invite": ("bot.cli", "Print the link that invites the bot to a server."),

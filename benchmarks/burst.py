@@ -17,10 +17,10 @@ import typer
 
 from benchmarks.measure import Figure, Spread, machine, proportional_mb, publish, table, write_between
 from benchmarks.songs import ROOT
-from tests.bot.answers import genre_of, is_final
-from tests.bot.conftest import furnished
-from tests.bot.process import BotProcess
-from tests.bot.songs import new_song
+from tests.bot.end_to_end.answers import genre_of, is_final
+from tests.bot.end_to_end.conftest import furnished
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord
 
 README: Final = ROOT / "README.md"

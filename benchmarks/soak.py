@@ -24,8 +24,8 @@ import typer
 from benchmarks.measure import anonymous_mb, machine, proportional_mb, write_between
 from benchmarks.songs import ROOT, make_song
 from benchmarks.traffic import HUGE_MINUTES, OnDiscord, OnTheCommandLine, OnThePage, Tally
-from tests.bot.conftest import furnished
-from tests.bot.process import BotProcess
+from tests.bot.end_to_end.conftest import furnished
+from tests.bot.end_to_end.process import BotProcess
 from tests.discord_server import Discord
 from tests.support.processes import living_children
 from tests.web.page import PageProcess

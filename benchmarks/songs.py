@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from core.ffmpeg import ffmpeg_path
+from core.audio.ffmpeg import ffmpeg_path
 from tests.support.data import GTZAN_TRACKS, ROOT
 
 DEMO: Final = ROOT / "examples" / "demo.ogg"

@@ -20,11 +20,11 @@ import typer
 
 from benchmarks.measure import Figure, Spread, machine, publish, resident_mb, table, timed, tree_peak_mb, write_between
 from benchmarks.songs import ROOT, make_clips, make_song, origin
-from core.classifier import shipped_models
-from core.identify import Heard, Identifier, PathSource, Request
+from core.inference.classifier import shipped_models
+from core.service.identify import Identifier, IdentifyResult, PathSource, Request
 from core.settings import Settings, load_settings
 from core.verdict import Elapsed
-from core.workers import WorkerPool
+from core.workers.pool import WorkerPool
 
 README: Final = ROOT / "README.md"
 MARKERS: Final = "benchmarks"
@@ -184,13 +184,15 @@ async def _worker_memory(path: Path, settings: Settings) -> tuple[float, float, 
     async with WorkerPool(settings, size=1) as pool:
         await pool.ready()
         # The only child of this process that is ready for work; its ffmpeg is its own child.
-        worker = next(child for child in psutil.Process().children() if "core.worker" in child.cmdline())
+        worker = next(child for child in psutil.Process().children() if "core.workers.worker" in child.cmdline())
         identifier = Identifier(settings, pool=pool)
         heard, peak = await _watched(identifier.identify(Request(PathSource(path))), worker)
         return peak, resident_mb(worker), heard.verdict.model.name
 
 
-async def _watched(hearing: Coroutine[Any, Any, Heard], process: psutil.Process) -> tuple[Heard, float]:
+async def _watched(
+    hearing: Coroutine[Any, Any, IdentifyResult], process: psutil.Process
+) -> tuple[IdentifyResult, float]:
     """Await a hearing and give the peak of a process's memory meanwhile."""
     task = asyncio.create_task(hearing)
     peak = 0.0

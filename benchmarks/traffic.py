@@ -15,10 +15,10 @@ import aiohttp
 
 from core.constants import GENRES
 from core.errors import ErrorCode
-from core.i18n import translate
-from tests.bot.answers import genre_of, is_final, sentence
-from tests.bot.conftest import House
-from tests.bot.songs import DEMO, new_song
+from core.i18n.catalog import translate
+from tests.bot.end_to_end.answers import genre_of, is_final, sentence
+from tests.bot.end_to_end.conftest import House
+from tests.bot.end_to_end.songs import DEMO, new_song
 from tests.discord_server import Discord, File, Message
 from tests.support.data import ROOT
 

@@ -13,7 +13,7 @@ from bot.settings import BotSettings
 from core.settings import load_settings
 
 if TYPE_CHECKING:
-    from bot.store import Correction
+    from bot.storage.store import Correction
 
 corrections = typer.Typer(no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def bot() -> None:
 
     Exit status: 0 when it was told to stop, 2 when it cannot start as it is set up.
     """
-    from bot.serve import serve
+    from bot.app import serve
 
     asyncio.run(serve(load_settings(BotSettings)))
 
@@ -33,7 +33,7 @@ def doctor() -> None:
 
     Exit status: 0 when all that is needed is there, 1 when something is missing, 2 when settings do not fit.
     """
-    from bot.checks import doctor_lines
+    from bot.doctor import doctor_lines
     from core.doctor import print_checks
 
     raise typer.Exit(asyncio.run(print_checks(lambda: doctor_lines(load_settings(BotSettings)))))
@@ -41,7 +41,7 @@ def doctor() -> None:
 
 def invite() -> None:
     """Print the link that invites the bot to a server, with just the permissions that it needs."""
-    from bot.checks import invite_link
+    from bot.doctor import invite_link
 
     typer.echo(asyncio.run(invite_link(load_settings(BotSettings))))
 
@@ -56,7 +56,7 @@ def backup(
 
     Exit status: 0 when the copy is complete and sound, 2 when it could not be made.
     """
-    from bot.backup import back_up, put_back
+    from bot.storage.backup import back_up, put_back
 
     settings = load_settings(BotSettings)
     typer.echo(put_back(settings, file) if restore else back_up(settings, file))
@@ -86,7 +86,7 @@ def export(
 
 
 async def _corrections_of(settings: BotSettings) -> list["Correction"]:
-    from bot.store import Store
+    from bot.storage.store import Store
 
     store = Store(settings)
     try:

@@ -16,18 +16,18 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.buttons import DYNAMIC_ITEMS
 from bot.cogs.admin import Admin
 from bot.cogs.autoscan import Autoscan
 from bot.cogs.identify import Identify
-from bot.delivery import NETWORK_ERRORS, NO_MENTIONS
-from bot.desk import Desk
-from bot.health import Metrics
-from bot.phrases import PhraseTranslator
+from bot.jobs.service import JobService
+from bot.monitoring import Metrics
 from bot.settings import BotSettings
-from bot.store import StoreError
+from bot.storage.store import StoreError
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
+from bot.ui.translator import PhraseTranslator
+from bot.ui.views import DYNAMIC_ITEMS
 from core.errors import ConfigurationError
-from core.i18n import translate
+from core.i18n.catalog import translate
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +79,14 @@ class GenreGenie(commands.AutoShardedBot):
 
     Args:
         settings: Discord's addresses, shards, the test server.
-        desk: where requests go.
+        jobs: where requests go.
         metrics: counters.
         message_content: whether the intent may be asked for.
     """
 
-    def __init__(self, settings: BotSettings, desk: Desk, metrics: Metrics, *, message_content: bool = True) -> None:
+    def __init__(
+        self, settings: BotSettings, jobs: JobService, metrics: Metrics, *, message_content: bool = True
+    ) -> None:
         Route.BASE = settings.api_url
         self._gateway = yarl.URL(settings.gateway_url) if settings.gateway_url else None
         if self._gateway is not None:
@@ -105,7 +107,7 @@ class GenreGenie(commands.AutoShardedBot):
             max_messages=None,
         )
         self.settings = settings
-        self.desk = desk
+        self.jobs = jobs
         self.metrics = metrics
         self.reads_messages = message_content
         self._background: set[asyncio.Task[None]] = set()
@@ -129,7 +131,7 @@ class GenreGenie(commands.AutoShardedBot):
         for task in self._background:
             task.cancel()
         # discord.py closes a client that meets an event it cannot read; answers under way still need its session.
-        await self.desk.settle(SETTLE_S)
+        await self.jobs.settle(SETTLE_S)
         await super().close()
 
     @property
@@ -170,20 +172,20 @@ class GenreGenie(commands.AutoShardedBot):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """End a grace time that may have begun."""
-        await self._try(self.desk.store.guild_present([guild.id]))
+        await self._try(self.jobs.store.guild_present([guild.id]))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Begin the grace time."""
-        await self._try(self.desk.store.guild_left(guild.id))
+        await self._try(self.jobs.store.guild_left(guild.id))
 
     async def _compare_guilds(self) -> None:
         try:
-            known = await self.desk.store.known_guilds()
+            known = await self.jobs.store.known_guilds()
             present = {guild.id for guild in self.guilds}
-            await self.desk.store.guild_present(list(present))
+            await self.jobs.store.guild_present(list(present))
             for guild_id in known - present:
                 if self._is_ours(guild_id):
-                    await self.desk.store.guild_left(guild_id)
+                    await self.jobs.store.guild_left(guild_id)
         except StoreError:
             log.warning("The servers' data could not be compared")
 
@@ -224,10 +226,10 @@ class GenreGenie(commands.AutoShardedBot):
         ]
         described = json.dumps([self.application_id, guild.id if guild else None, payload], sort_keys=True)
         digest = hashlib.sha256(described.encode()).hexdigest()
-        if await self.desk.store.remembered(LAST_SYNC) == digest:
+        if await self.jobs.store.remembered(LAST_SYNC) == digest:
             return
         await self.tree.sync(guild=guild)
-        await self.desk.store.remember(LAST_SYNC, digest)
+        await self.jobs.store.remember(LAST_SYNC, digest)
         log.info("Commands synced")
 
 

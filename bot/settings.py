@@ -4,9 +4,9 @@ from functools import cached_property
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from core.admission import Limits
 from core.errors import ConfigurationError
-from core.i18n import translate
+from core.i18n.catalog import translate
+from core.service.admission import AdmissionLimits
 from core.settings import MIB, Settings
 
 DISCORD_API = "https://discord.com/api/v10"
@@ -74,9 +74,9 @@ class BotSettings(Settings):
         return list(range(int(first), int(last or first) + 1))
 
     @cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> AdmissionLimits:
         """The host's limits, as admission takes them."""
-        return Limits(self.max_jobs, self.max_jobs_per_server, self.max_jobs_per_member, self.cooldown_s)
+        return AdmissionLimits(self.max_jobs, self.max_jobs_per_server, self.max_jobs_per_member, self.cooldown_s)
 
     @cached_property
     def store_bytes(self) -> int:

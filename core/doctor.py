@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core import jail
-from core.classifier import model_file, music_file, read_card, shipped_models
+from core.audio.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.errors import ConfigurationError
-from core.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
+from core.inference.classifier import model_file, music_file, read_card, shipped_models
+from core.sandbox.policy import protections
 from core.settings import MIB, Settings, load_settings
-from core.workers import WorkerPool
+from core.workers.pool import WorkerPool
 
 WORKER_MB: Final = 130
 """Resident memory of a warm worker."""
@@ -74,7 +74,7 @@ async def all_checks() -> AsyncIterator[Check]:
     yield await _workers(settings)
     yield _memory(settings)
     yield _data_directory(settings)
-    for what, on, how in jail.report():
+    for what, on, how in protections():
         yield Check(True, f"protection: {what}: {'on' if on else 'not here'}{f' ({how})' if how else ''}")
     for check in _links():
         yield check
@@ -151,7 +151,7 @@ def _data_directory(settings: Settings) -> Check:
 
 
 def _links() -> list[Check]:
-    from core.fetch.link import javascript_runtime, ytdlp_version
+    from core.fetch.ytdlp import javascript_runtime, ytdlp_version
 
     found = ytdlp_version()
     runtime = javascript_runtime()

@@ -1,6 +1,6 @@
 """Everything that can go wrong, each with a stable code and a sentence for the user.
 
-The sentences themselves are in `core/locales/`, one file a language, under `error.<code>`.
+The sentences themselves are in `core/i18n/locales/`, one file a language, under `error.<code>`.
 """
 
 from enum import StrEnum
@@ -50,7 +50,7 @@ class GenreGenieError(Exception):
 
     def __str__(self) -> str:
         """Return the English sentence."""
-        from core.i18n import error_sentence
+        from core.i18n.catalog import error_sentence
 
         return error_sentence(self)
 

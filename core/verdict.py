@@ -76,7 +76,7 @@ class Verdict:
         probabilities: mean of the segments' after the card's temperature, in the order of `GENRES`.
         section: the part heard; all of the song where the whole was asked for.
         segments: the voters, in time order.
-        note: key of a sentence in `core/locales/` about the source (`note.playlist-first`), or None.
+        note: key of a sentence in `core/i18n/locales/` about the source (`note.playlist-first`), or None.
     """
 
     source: str

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ffmpeg import ffmpeg_path
+from core.audio.ffmpeg import ffmpeg_path
 
 RATE = 44_100
 BEAT = 60 / 118

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from bot.settings import BotSettings
-from core.ffmpeg import FFMPEG_VARIABLE
+from core.audio.ffmpeg import FFMPEG_VARIABLE
 from core.settings import Settings
 from web.settings import WebSettings
 

@@ -7,8 +7,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from core.constants import GENRES
-from training.gtzan import Gtzan, to_db
-from training.splits import Part
+from training.data.gtzan import Gtzan, to_db
+from training.data.splits import Subset
 
 
 def statistics(mel: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -43,7 +43,7 @@ class Baseline:
         return shares
 
 
-def fit_baseline(data: Gtzan, part: Part, seed: int = 0) -> Baseline:
+def fit_baseline(data: Gtzan, part: Subset, seed: int = 0) -> Baseline:
     """Fit it to the segments of a part."""
     machine = make_pipeline(StandardScaler(), SVC(C=10.0, random_state=seed))
     machine.fit(statistics(part.segments(data)), part.labels(data))

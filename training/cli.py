@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.gtzan import DataError
-from training.splits import SplitName
+from training.data.gtzan import DataError
+from training.data.splits import SplitName
 
 MODELS = Path("models")
 RUNS = Path("runs")
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 DataOption = Annotated[
     Path, typer.Option("--data", help="A GTZAN folder (genres, genres_original; WAV, AU or FLAC) or mel.npz.")
 ]
-SplitOption = Annotated[SplitName, typer.Option("--split", help="How tracks are divided; see training/splits.py.")]
+SplitOption = Annotated[SplitName, typer.Option("--split", help="How tracks are divided; see training/data/splits.py.")]
 ListsOption = Annotated[
     Path | None, typer.Option("--lists", help="Folder with the filtered lists, where it is not beside the data.")
 ]
@@ -51,16 +51,16 @@ def train(
     ] = True,
 ) -> None:
     """Train a model, from GTZAN to a LiteRT file with its card. An interrupted training goes on where it stopped."""
-    from training import make
+    from training import experiment
 
     console = Console()
     try:
         if kind is Kind.MUSIC:
             if not_music is None:
                 raise typer.BadParameter("`train music` needs --not-music")
-            written = make.make_music(data, not_music, seed, out, RUNS, lists)
+            written = experiment.make_music(data, not_music, seed, out, RUNS, lists)
         else:
-            written = make.make_model(kind.value, data, split, seed, out, RUNS, lists, epochs, test)
+            written = experiment.make_model(kind.value, data, split, seed, out, RUNS, lists, epochs, test)
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
@@ -85,18 +85,18 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure models on a split of GTZAN, or compare their answers on songs of your own."""
-    from training import make
+    from training import experiment
 
     console = Console()
     try:
         if songs is not None:
-            from training.songs import compare
+            from training.evaluation.songs import compare
 
             _show_songs(console, compare(songs, models, out))
             return
         if data is None:
             raise typer.BadParameter("--data or --songs is needed")
-        found = [make.measure_model(model, data, split, seed, side, lists, out) for model in models]
+        found = [experiment.measure_model(model, data, split, seed, side, lists, out) for model in models]
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def _show_songs(console: Console, rows: list[dict[str, Any]]) -> None:
-    from training.songs import told_right
+    from training.evaluation.songs import told_right
 
     right = told_right(rows)
     table = Table(title="Songs")
@@ -157,7 +157,7 @@ def robustness(
     archive: Annotated[Path | None, typer.Option(help="mel.npz, to compare the same tracks' answers with.")] = None,
 ) -> None:
     """Measure a model on held-out audio before and after ten distortions of what people post."""
-    from training.robust import measure_robustness
+    from training.evaluation.robustness import measure_robustness
 
     console = Console()
     try:

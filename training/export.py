@@ -14,7 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from core import classifier, constants
+from core import constants
+from core.inference import classifier
 
 
 def convert(model: keras.Model, precision: str) -> bytes:
@@ -54,7 +55,7 @@ class Card:
         data: what it learned from.
         split: how that was divided.
         seed: of the split and of the training.
-        metrics: by name of the split and its side, figures as `evaluate.Figures.to_json` gives them.
+        metrics: by name of the split and its side, figures as `metrics.Figures.to_json` gives them.
         temperature: by which serving divides the logits.
         threshold: probability of music under which a recording is refused; only for the model that tells music.
         notes: what else a reader must know.

@@ -1,14 +1,14 @@
 """Make the mel filterbank that serving ships: `python -m training.filterbank`.
 
-librosa's Slaney filters (Slaney, Auditory Toolbox, 1998), made once and read by `core.spectrogram`, so that serving
-needs neither librosa nor a second writing of them.
+librosa's Slaney filters (Slaney, Auditory Toolbox, 1998), made once and read by `core.audio.spectrogram`, so that
+serving needs neither librosa nor a second writing of them.
 """
 
 import numpy as np
 from librosa.filters import mel
 
+from core.audio.spectrogram import FILTERBANK_FILE, FloatArray
 from core.constants import FMAX, FMIN, N_FFT, N_MELS, SAMPLE_RATE
-from core.spectrogram import FILTERBANK_FILE, FloatArray
 
 
 def mel_filterbank() -> FloatArray:

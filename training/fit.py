@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from core.constants import DB_FLOOR, GENRES
 from training import networks
-from training.augment import Augmenter, Strength
-from training.gtzan import Gtzan
-from training.splits import Part, Split, with_stretched
+from training.data.augment import AugmentConfig, Augmenter
+from training.data.gtzan import Gtzan
+from training.data.splits import Split, Subset, with_stretched
 
 MONITORED: Final = "val_accuracy"
 HISTORY: Final = "history.csv"
@@ -24,7 +24,7 @@ FINAL: Final = "final.weights.h5"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """How a network is trained.
 
     Attributes:
@@ -44,23 +44,25 @@ class Recipe:
     patience: int | None
     batch_size: int
     stretched: bool = False
-    strength: Strength | None = None
+    strength: AugmentConfig | None = None
     learning_rate: float = 1e-3
     averaging: float = 0.995
 
 
-_GENIE: Final = Recipe(
-    networks.genie_network, epochs=48, patience=None, batch_size=32, strength=Strength(), learning_rate=2e-3
+_GENIE: Final = TrainConfig(
+    networks.genie_network, epochs=48, patience=None, batch_size=32, strength=AugmentConfig(), learning_rate=2e-3
 )
 
-RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
-    "plain": (Recipe(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),),
-    "augmented": (Recipe(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),),
-    "genie": (_GENIE, replace(_GENIE, strength=Strength(dynamics=1.5, style=0.8))),
+RECIPES: Final[dict[str, tuple[TrainConfig, ...]]] = {
+    "plain": (TrainConfig(networks.study_cnn, epochs=8, patience=3, batch_size=32, learning_rate=2e-4),),
+    "augmented": (
+        TrainConfig(networks.study_cnn, epochs=3, patience=2, batch_size=32, stretched=True, learning_rate=2e-4),
+    ),
+    "genie": (_GENIE, replace(_GENIE, strength=AugmentConfig(dynamics=1.5, style=0.8))),
 }
 """A network for each recipe; where there are several, their answers are averaged (`networks.averaged`)."""
 
-FINISH: Final = tuple(replace(recipe, epochs=8, learning_rate=1e-3) for recipe in RECIPES["genie"])
+FINETUNE: Final = tuple(replace(recipe, epochs=8, learning_rate=1e-3) for recipe in RECIPES["genie"])
 """How the shipped genie goes on from the held-out one's weights, with all tracks that are no known faults."""
 
 
@@ -74,7 +76,7 @@ def strategy() -> tf.distribute.Strategy:
 
 
 def fit(
-    recipe: Recipe,
+    recipe: TrainConfig,
     data: Gtzan,
     split: Split,
     folder: Path,
@@ -123,7 +125,7 @@ def fit(
 
 
 def fit_all(
-    recipes: Sequence[Recipe], data: Gtzan, split: Split, folder: Path, start: Path | None = None
+    recipes: Sequence[TrainConfig], data: Gtzan, split: Split, folder: Path, start: Path | None = None
 ) -> tuple[keras.Model, list[dict[str, float]]]:
     """Train the network of each recipe, one after the other, with a seed of its own.
 
@@ -146,7 +148,7 @@ def fit_all(
     return networks.averaged(members), history
 
 
-def member_folders(recipes: Sequence[Recipe], folder: Path) -> list[Path]:
+def member_folders(recipes: Sequence[TrainConfig], folder: Path) -> list[Path]:
     """Where each network of a run keeps its checkpoints."""
     return [folder] if len(recipes) == 1 else [folder / f"network-{number}" for number in range(len(recipes))]
 
@@ -157,7 +159,7 @@ def scope() -> AbstractContextManager[Any]:
     return context
 
 
-def training_batches(recipe: Recipe, data: Gtzan, split: Split) -> tf.data.Dataset:
+def training_batches(recipe: TrainConfig, data: Gtzan, split: Split) -> tf.data.Dataset:
     """Batches of dB and one-hot genres, in another order each epoch."""
     part = with_stretched(split.train) if recipe.stretched else split.train
     if recipe.strength is None:
@@ -173,7 +175,7 @@ def training_batches(recipe: Recipe, data: Gtzan, split: Split) -> tf.data.Datas
     return tf.data.Dataset.zip(batches, seeds).map(lambda batch, seed: augmenter(batch[0], batch[1], seed)).prefetch(4)
 
 
-def _segment_batches(part: Part, data: Gtzan, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+def _segment_batches(part: Subset, data: Gtzan, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
     genres = np.eye(len(GENRES), dtype=np.float32)[part.labels(data)]
     segments = tf.data.Dataset.from_tensor_slices((part.segments(data), genres))
     if shuffle_seed is not None:
@@ -187,7 +189,7 @@ def _dequantised(mel: tf.Tensor) -> tf.Tensor:
     return tf.cast(mel, tf.float32) * (-DB_FLOOR / 255) + DB_FLOOR
 
 
-def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+def _compile(model: keras.Model, recipe: TrainConfig, steps: int) -> None:
     if recipe.strength is None:
         optimizer = keras.optimizers.Adam(recipe.learning_rate)
         loss = keras.losses.CategoricalCrossentropy()

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.constants import GENRES
-from training.evaluate import largest_confusions
-from training.songs import told_right
+from training.evaluation.metrics import largest_confusions
+from training.evaluation.songs import told_right
 
 SPLITS: Final = {
     "track": "60/20/20 by track: artists and repeated recordings are on both sides",

@@ -18,14 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
-from core.admission import Admission
-from core.classifier import model_file, shipped_models
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.i18n import error_sentence, locales
-from core.identify import Identifier, open_fetching
-from core.workers import WorkerPool
-from web.door import Door, visitor_of
-from web.hearing import Hearing
+from core.i18n.catalog import error_sentence, locales
+from core.inference.classifier import model_file, shipped_models
+from core.service.admission import Admission
+from core.service.identify import Identifier, open_fetching
+from core.workers.pool import WorkerPool
+from web.access import AccessMiddleware, visitor_of
+from web.jobs import PageJobs
 from web.languages import accepted_locale
 from web.settings import WebSettings, check_exposure
 from web.uploads import Uploads
@@ -53,7 +53,7 @@ STATUS: Final = {ErrorCode.TOO_LARGE: 413, ErrorCode.BUSY: 503, ErrorCode.TIMEOU
 class Service:
     """What stands behind the page while it is open."""
 
-    hearing: Hearing
+    hearing: PageJobs
     uploads: Uploads
     pool: WorkerPool
     admission: Admission
@@ -71,20 +71,20 @@ def compared_models(settings: WebSettings) -> list[str | None]:
 
 @contextlib.asynccontextmanager
 async def open_service(settings: WebSettings, models: Sequence[str | None]) -> AsyncIterator[Service]:
-    """Open workers (which warm up meanwhile), egress and temporary files.
+    """Open workers (which warm up meanwhile), proxy and temporary files.
 
     Raises:
         ConfigurationError: the page cannot start as it is set up.
     """
     async with contextlib.AsyncExitStack() as stack:
-        egress, files = await open_fetching(stack, settings)
+        proxy, files = await open_fetching(stack, settings)
         uploads = Uploads(files, settings)
         stack.callback(uploads.close)
         pool = await stack.enter_async_context(WorkerPool(settings))
         admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
-        identifier = Identifier(settings, pool=pool, egress=egress, files=files)
+        identifier = Identifier(settings, pool=pool, proxy=proxy, files=files)
         yield Service(
-            Hearing(identifier, admission=admission, uploads=uploads, models=models), uploads, pool, admission
+            PageJobs(identifier, admission=admission, uploads=uploads, models=models), uploads, pool, admission
         )
 
 
@@ -128,7 +128,7 @@ def build_app(service: Service, settings: WebSettings) -> ASGIApp:
             theme=THEME,
             head=head(locale),
         )
-    return Door(app, settings)
+    return AccessMiddleware(app, settings)
 
 
 def _song(uploads: Uploads, locale: str) -> Callable[[Request], Awaitable[Response]]:

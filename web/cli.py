@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from core.logs import set_up_logs
+from core.logging_setup import set_up_logs
 from core.settings import load_settings
 from web.settings import WebSettings, check_exposure
 

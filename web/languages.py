@@ -1,6 +1,6 @@
 """Which of our languages a browser asks for."""
 
-from core.i18n import DEFAULT_LOCALE, locales
+from core.i18n.catalog import DEFAULT_LOCALE, locales
 
 MAX_ASKED = 20
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import gradio as gr
 
-from core.i18n import translate
-from web.door import visitor_of
-from web.hearing import Ask, Hearing
+from core.i18n.catalog import translate
+from web.access import visitor_of
+from web.jobs import PageJobs, PageRequest
 from web.settings import WebSettings
 from web.view import ask_html, details_html, player_html, status_html, verdict_html
 
@@ -34,7 +34,7 @@ KEPT_TABS: Final = 1_000
 """Tabs, the latest ones, that Gradio's queue may go on knowing without work for them."""
 
 
-def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Blocks:
+def build_page(hearing: PageJobs, settings: WebSettings, locale: str) -> gr.Blocks:
     """Lay the page out.
 
     Args:
@@ -47,11 +47,11 @@ def build_page(hearing: Hearing, settings: WebSettings, locale: str) -> gr.Block
         forget_closed_tabs(page)
         given = event._data if isinstance(event._data, dict) else {}
         ask, turn = read_ask(given, request, locale), given.get("turn")
-        async for scene in hearing.scenes(ask):
+        async for state in hearing.states(ask):
             yield (
-                status_html(scene, locale, turn if isinstance(turn, int) else 0),
-                verdict_html(scene, locale, ask.link),
-                details_html(scene, locale, playable=ask.link is None),
+                status_html(state, locale, turn if isinstance(turn, int) else 0),
+                verdict_html(state, locale, ask.link),
+                details_html(state, locale, playable=ask.link is None),
             )
 
     async def cancel(request: gr.Request) -> None:
@@ -91,10 +91,10 @@ def forget_closed_tabs(page: gr.Blocks) -> None:
             del waiting[session]
 
 
-def read_ask(given: dict[str, Any], request: gr.Request, locale: str) -> Ask:
+def read_ask(given: dict[str, Any], request: gr.Request, locale: str) -> PageRequest:
     """Read what a browser asks; what does not fit asks for nothing, which has an answer of its own."""
     upload, link = given.get("song"), given.get("link")
-    return Ask(
+    return PageRequest(
         session=str(request.session_hash),
         visitor=visitor_of(request.client.host if request.client else ""),
         upload=upload if isinstance(upload, str) else None,

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from core.admission import Limits
 from core.errors import ConfigurationError
+from core.service.admission import AdmissionLimits
 from core.settings import Settings
 
 MIN_PASSWORD: Final = 8
@@ -50,10 +50,10 @@ class WebSettings(Settings):
         return f"{parts.scheme}://{parts.netloc}".lower()
 
     @cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> AdmissionLimits:
         """For admission: each address is a group of its own, so that turns go round between visitors."""
         most = self.web_max_jobs_per_visitor
-        return Limits(self.web_max_jobs, most, most, self.web_cooldown_s)
+        return AdmissionLimits(self.web_max_jobs, most, most, self.web_cooldown_s)
 
 
 def is_loopback(host: str) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.outcome import clean_text, too_large
-from core.fetch.tmp import TemporaryFiles
+from core.fetch.result import clean_text, too_large
+from core.fetch.tempfiles import TemporaryFiles
 from web.settings import WebSettings
 
 SENDING_TIMEOUT_S: Final = 900.0

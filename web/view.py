@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from core.chart import mel_number
 from core.constants import FMAX, GENRES
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n import error_sentence, locales, translate
-from core.pipeline import Step
-from core.present import GENRE_COLOURS, clock
+from core.i18n.catalog import error_sentence, locales, translate
+from core.i18n.formatting import GENRE_COLOURS, clock
+from core.inference.chart import mel_number
+from core.inference.pipeline import Step
 from core.verdict import Segment, Verdict
-from web.hearing import Scene
+from web.jobs import ViewState
 from web.settings import WebSettings
 
 MODEL_KEYS: Final = ("genie", "plain", "augmented")
@@ -82,43 +82,43 @@ def player_html(locale: str) -> str:
     return render("player.html", locale)
 
 
-def status_html(scene: Scene | None, locale: str, turn: int = 0) -> str:
+def status_html(state: ViewState | None, locale: str, turn: int = 0) -> str:
     """Render one line that says how far it is, or what went wrong; an empty one before anything is asked.
 
     Args:
-        scene: what there is, or None.
+        state: what there is, or None.
         locale: language.
         turn: number of the request in its tab, so that the same answer twice is still two.
     """
-    state, text, share = _status(scene, locale)
-    return render("status.html", locale, state=state, text=text, share=share, turn=turn)
+    name, text, share = _status(state, locale)
+    return render("status.html", locale, state=name, text=text, share=share, turn=turn)
 
 
-def _status(scene: Scene | None, locale: str) -> tuple[str, str, float | None]:
-    if scene is None:
+def _status(state: ViewState | None, locale: str) -> tuple[str, str, float | None]:
+    if state is None:
         return "idle", "", None
-    if scene.error is not None:
-        return "failed", error_sentence(scene.error, locale), None
-    if scene.step is Step.DONE:
+    if state.error is not None:
+        return "failed", error_sentence(state.error, locale), None
+    if state.step is Step.DONE:
         return "done", "", None
-    if scene.place:
-        return "working", translate("web.queued", locale, place=scene.place), None
-    if scene.verdicts:
-        return "working", translate("web.comparing", locale, n=scene.comparing), None
-    return "working", translate(f"web.step.{scene.step.value}", locale), scene.share
+    if state.place:
+        return "working", translate("web.queued", locale, place=state.place), None
+    if state.verdicts:
+        return "working", translate("web.comparing", locale, n=state.comparing), None
+    return "working", translate(f"web.step.{state.step.value}", locale), state.share
 
 
-def verdict_html(scene: Scene, locale: str, link: str | None = None) -> str:
+def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
     """Render the answer's headline; nothing while there is none.
 
     Args:
-        scene: what there is.
+        state: what there is.
         locale: language.
         link: that the song came from, so that it can be played there.
     """
-    if not scene.verdicts:
+    if not state.verdicts:
         return ""
-    verdict = scene.verdicts[0]
+    verdict = state.verdicts[0]
     return render(
         "verdict.html",
         locale,
@@ -130,18 +130,18 @@ def verdict_html(scene: Scene, locale: str, link: str | None = None) -> str:
     )
 
 
-def details_html(scene: Scene, locale: str, *, playable: bool = True) -> str:
+def details_html(state: ViewState, locale: str, *, playable: bool = True) -> str:
     """Render the time line, the spectrogram, the ten probabilities and the models; nothing while there are none.
 
     Args:
-        scene: what there is.
+        state: what there is.
         locale: language.
         playable: whether the visitor's browser has the song, so that its segments can be played.
     """
-    if not scene.verdicts:
+    if not state.verdicts:
         return ""
-    verdict = scene.verdicts[0]
-    picture = base64.b64encode(scene.picture).decode() if scene.picture is not None else None
+    verdict = state.verdicts[0]
+    picture = base64.b64encode(state.picture).decode() if state.picture is not None else None
     return render(
         "details.html",
         locale,
@@ -151,9 +151,9 @@ def details_html(scene: Scene, locale: str, *, playable: bool = True) -> str:
         ticks=ticks(verdict),
         hertz=[(f"{hz / 1000:g}k" if hz >= 1_000 else str(hz), mel_height(hz)) for hz in HERTZ],
         picture=picture,
-        models=[model_view(other, locale) for other in scene.verdicts],
-        table=table(scene.verdicts),
-        comparing=scene.comparing,
+        models=[model_view(other, locale) for other in state.verdicts],
+        table=table(state.verdicts),
+        comparing=state.comparing,
     )
 
 

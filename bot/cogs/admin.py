@@ -7,12 +7,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.delivery import NO_MENTIONS
-from bot.permissions import FOR_DROPPED_AUDIO, in_channel, missing, notice
-from bot.phrases import phrase
-from bot.replies import genre_name
-from bot.store import Stats, StoreError
-from core.i18n import best_locale, locales, translate
+from bot.storage.store import Stats, StoreError
+from bot.ui.delivery import NO_MENTIONS
+from bot.ui.embeds import genre_name
+from bot.ui.permissions import FOR_DROPPED_AUDIO, in_channel, missing, notice
+from bot.ui.translator import phrase
+from core.i18n.catalog import best_locale, locales, translate
 
 if TYPE_CHECKING:
     from bot.client import GenreGenie
@@ -38,7 +38,7 @@ class Admin(commands.Cog):
 
     def __init__(self, bot: "GenreGenie") -> None:
         self.bot = bot
-        self.store = bot.desk.store
+        self.store = bot.jobs.store
 
     async def cog_app_command_error(
         self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import discord
 from discord.ext import commands
 
-from bot.ask import Abilities, Ask
-from bot.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
-from bot.permissions import abilities, in_channel, missing, notice
-from bot.sources import dropped_items
+from bot.jobs.request import JobRequest, ReplyCapabilities
+from bot.jobs.sources import dropped_items
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
+from bot.ui.permissions import capabilities, in_channel, missing, notice
 
 if TYPE_CHECKING:
     from bot.client import GenreGenie
@@ -27,7 +27,7 @@ class Autoscan(commands.Cog):
 
     def __init__(self, bot: "GenreGenie") -> None:
         self.bot = bot
-        self.desk = bot.desk
+        self.jobs = bot.jobs
         self._answering: dict[int, asyncio.Task[None]] = {}
 
     @commands.Cog.listener()
@@ -37,28 +37,30 @@ class Autoscan(commands.Cog):
             return
         channel = message.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
-        if not self.desk.store.listens(channel.id, parent):
+        if not self.jobs.store.listens(channel.id, parent):
             return
-        locale = self.desk.public_locale(message.guild.id, message.guild.preferred_locale.value)
+        locale = self.jobs.public_locale(message.guild.id, message.guild.preferred_locale.value)
         items = dropped_items(message, locale)
         if not items or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return
         permissions = in_channel(channel)
         silent = missing(permissions, ("view_channel", "send_messages"))
         if silent:
-            await self._tell_author(message, self.desk.once(channel.id, Abilities(notice=notice(silent, locale))))
+            await self._tell_author(
+                message, self.jobs.once(channel.id, ReplyCapabilities(notice=notice(silent, locale)))
+            )
             return
-        ask = Ask(
+        ask = JobRequest(
             "dropped",
             message.author.id,
             message.guild.id,
             False,
             locale,
             items,
-            abilities=self.desk.once(channel.id, abilities(permissions, locale)),
+            capabilities=self.jobs.once(channel.id, capabilities(permissions, locale)),
         )
         reacts = permissions.add_reactions and permissions.read_message_history
-        task = self.desk.start(self._answer(message, ask, reacts=reacts, quotes=permissions.read_message_history))
+        task = self.jobs.start(self._answer(message, ask, reacts=reacts, quotes=permissions.read_message_history))
         self._answering[message.id] = task
         task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
@@ -69,21 +71,21 @@ class Autoscan(commands.Cog):
         if task is not None:
             task.cancel()
 
-    async def _answer(self, message: discord.Message, ask: Ask, *, reacts: bool, quotes: bool) -> None:
+    async def _answer(self, message: discord.Message, ask: JobRequest, *, reacts: bool, quotes: bool) -> None:
         reaction = asyncio.create_task(_react(message)) if reacts else None
         try:
             under = message if quotes else None
-            await self.desk.answer(ask, ChannelDelivery(message.channel, nonce=message.id, under=under))
+            await self.jobs.answer(ask, ChannelDelivery(message.channel, nonce=message.id, under=under))
         finally:
             if reaction is not None and await reaction and self.bot.user is not None:
                 with contextlib.suppress(*FAILURES):
                     await message.remove_reaction(LISTENING, self.bot.user)
 
-    async def _tell_author(self, message: discord.Message, abilities: Abilities) -> None:
+    async def _tell_author(self, message: discord.Message, capabilities: ReplyCapabilities) -> None:
         """Say what is lacking to the one who can do something with it: in the channel, nobody would see it."""
-        if abilities.notice:
+        if capabilities.notice:
             with contextlib.suppress(*FAILURES):
-                await message.author.send(abilities.notice, allowed_mentions=NO_MENTIONS)
+                await message.author.send(capabilities.notice, allowed_mentions=NO_MENTIONS)
 
 
 async def _react(message: discord.Message) -> bool:

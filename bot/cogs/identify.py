@@ -6,11 +6,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.ask import Ask, Item
-from bot.delivery import NO_MENTIONS, InteractionDelivery
-from bot.phrases import phrase
-from bot.sources import attachment_item, has_links, link_item, message_items
-from core.i18n import translate
+from bot.jobs.request import JobRequest, Song
+from bot.jobs.sources import attachment_item, has_links, link_item, message_items
+from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
+from bot.ui.translator import phrase
+from core.i18n.catalog import translate
 
 if TYPE_CHECKING:
     from bot.client import GenreGenie
@@ -23,7 +23,7 @@ class Identify(commands.Cog):
 
     def __init__(self, bot: "GenreGenie") -> None:
         self.bot = bot
-        self.desk = bot.desk
+        self.jobs = bot.jobs
         self._menu = app_commands.ContextMenu(name=phrase("identify.name"), callback=self.identify)
         self._menu.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=True)
         self._menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
@@ -85,13 +85,13 @@ class Identify(commands.Cog):
         self,
         interaction: Interaction,
         kind: str,
-        items: tuple[Item, ...],
+        items: tuple[Song, ...],
         locale: str,
         *,
         private: bool = False,
         whole: bool = False,
     ) -> None:
-        ask = Ask(
+        ask = JobRequest(
             kind,
             interaction.user.id,
             interaction.guild_id,
@@ -99,19 +99,19 @@ class Identify(commands.Cog):
             locale,
             items,
             whole=whole,
-            abilities=self.desk.abilities(interaction, locale),
+            capabilities=self.jobs.capabilities(interaction, locale),
         )
-        self.desk.start(self.desk.answer(ask, InteractionDelivery(interaction, private=private)))
+        self.jobs.start(self.jobs.answer(ask, InteractionDelivery(interaction, private=private)))
 
     def _locale(self, interaction: Interaction, private: bool) -> str:
         own = interaction.locale.value
         if private or interaction.guild_id is None:
             return own
         preferred = (interaction.guild_locale or interaction.locale).value
-        return self.desk.public_locale(interaction.guild_id, preferred)
+        return self.jobs.public_locale(interaction.guild_id, preferred)
 
     def _links(self, interaction: Interaction) -> bool:
-        return self.desk.store.guild(interaction.guild_id).links
+        return self.jobs.store.guild(interaction.guild_id).links
 
 
 async def _refuse(interaction: Interaction, text: str) -> None:

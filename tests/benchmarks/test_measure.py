@@ -8,8 +8,8 @@ from prometheus_client import generate_latest
 
 from benchmarks.burst import bucket_percentile, percentile
 from benchmarks.measure import Figure, Spread, table, timed, tree_peak_mb, write_between
-from bot.health import Metrics
-from tests.bot.process import SAMPLE
+from bot.monitoring import Metrics
+from tests.bot.end_to_end.process import SAMPLE
 from tests.support.data import ROOT
 
 HOLDS_60_MB = (sys.executable, "-c", "import time; held = bytearray(60_000_000); time.sleep(0.5)")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import burst, soak, speed
-from core.classifier import model_file
 from core.errors import ConfigurationError
+from core.inference.classifier import model_file
 
 pytestmark = pytest.mark.slow
 

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import songs
+from core.audio.decode import DecodeLimits, FfmpegDecoder
 from core.constants import SAMPLE_RATE
-from core.decode import DecodeLimits, Decoding
 from tests.support.data import needs_gtzan
 
 
 def seconds(path: Path) -> float:
     limits = DecodeLimits(max_bytes=10**8, max_seconds=3600, timeout_s=60)
-    return sum(block.size for block in Decoding(path, limits)) / SAMPLE_RATE
+    return sum(block.size for block in FfmpegDecoder(path, limits)) / SAMPLE_RATE
 
 
 def test_without_gtzan_clips_are_made_of_the_demo_song_and_differ(

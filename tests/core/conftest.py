@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.settings import Settings
-from core.workers import WorkerPool
+from core.workers.pool import WorkerPool
 from tests.support.audio import encode
 
 OpenPool = Callable[..., AbstractAsyncContextManager[WorkerPool]]

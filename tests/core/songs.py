@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from core.audio.decode import DecodeLimits, FfmpegDecoder
+from core.audio.spectrogram import FloatArray, LogMel, log_mel
 from core.constants import (
     HOP_LENGTH,
     N_MELS,
@@ -18,8 +20,6 @@ from core.constants import (
     frame_to_seconds,
     seconds_to_frame,
 )
-from core.decode import DecodeLimits, Decoding
-from core.spectrogram import FloatArray, LogMel, log_mel
 from tests.support.data import GTZAN_TRACKS, SOUNDS, SPEECH
 
 SILENCE_DB: Final = 10 * np.log10(POWER_MIN)
@@ -36,7 +36,7 @@ def _at_level(samples: FloatArray, dbfs: float) -> FloatArray:
 @functools.lru_cache(200)
 def mel_of(path: Path) -> Mel:
     """A recording at -18 dBFS."""
-    samples = np.concatenate(list(Decoding(path, DecodeLimits(2**30, 600, 60))))
+    samples = np.concatenate(list(FfmpegDecoder(path, DecodeLimits(2**30, 600, 60))))
     return log_mel([_at_level(samples, -18)]).db
 
 

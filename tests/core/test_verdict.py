@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.constants import GENRES
 from core.verdict import Segment, ranking, tally
-from core.wire import verdict_from_dict
+from core.workers.protocol import verdict_from_dict
 from tests.support.verdicts import make_verdict
 
 

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from tests.fetch.media import ffmpeg
+from tests.core.fetch.media import ffmpeg
 
 MIB: Final = 1024 * 1024
 FLAC_BLOCK: Final = 65_535

@@ -10,16 +10,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.classifier import model_file
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.fetch.child import used_bytes
-from core.fetch.egress import Egress
-from core.fetch.tmp import TemporaryFiles
-from core.identify import Identifier, LinkSource, PathSource, Request
+from core.fetch.proxy import FetchProxy
+from core.fetch.tempfiles import TemporaryFiles
+from core.inference.classifier import model_file
+from core.sandbox.supervisor import used_bytes
+from core.service.identify import Identifier, LinkSource, PathSource, Request
 from core.settings import Settings
 from core.verdict import Verdict
-from core.workers import WorkerPool
-from tests.fetch.servers import Server, running_server
+from core.workers.pool import WorkerPool
+from tests.core.fetch.servers import Server, running_server
 
 MIB = 1024 * 1024
 
@@ -112,9 +112,9 @@ def settings(server: Server, tmp_path: Path) -> Settings:
 async def listener(settings: Settings, leaves_nothing: Path) -> AsyncIterator[Listener]:
     """Everything that answers a request; nothing of it may be left."""
     with TemporaryFiles(settings.data_dir / "tmp", quota=1024 * MIB, min_free=0) as files:
-        async with Egress(allowed_hosts=settings.allowed_hosts) as egress, WorkerPool(settings, size=2) as pool:
+        async with FetchProxy(allowed_hosts=settings.allowed_hosts) as proxy, WorkerPool(settings, size=2) as pool:
             await pool.ready()
-            yield Listener(Identifier(settings, pool=pool, egress=egress, files=files), settings.data_dir)
+            yield Listener(Identifier(settings, pool=pool, proxy=proxy, files=files), settings.data_dir)
             assert pool.restarts == 0
             assert files.reserved == 0
         left = [path for path in (settings.data_dir / "tmp").rglob("*") if path.name != "lock" and path.is_file()]

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.egress import Egress
-from core.fetch.link import fetch_link
+from core.fetch.proxy import FetchProxy
+from core.fetch.ytdlp import fetch_link
 from core.settings import Settings
-from tests.fetch.addresses import ADDRESSES, DISGUISES
-from tests.fetch.conftest import no_names
-from tests.fetch.servers import Server
+from tests.core.fetch.addresses import ADDRESSES, DISGUISES
+from tests.core.fetch.conftest import no_names
+from tests.core.fetch.servers import Server
 from tests.hostile.conftest import Listener
 
 M3U8 = "application/vnd.apple.mpegurl"
@@ -49,12 +49,12 @@ NOTHING = ("blocked-address", "unsupported-link", "unavailable", "no-audio-track
 
 async def follow(server: Server, settings: Settings, tmp_path: Path, way: str, urls: list[str]) -> None:
     """Follow each address on one way: no file comes of it but the text that names it."""
-    async with Egress(allowed_hosts=settings.allowed_hosts, resolver=no_names) as egress:
+    async with FetchProxy(allowed_hosts=settings.allowed_hosts, resolver=no_names) as proxy:
         for number, url in enumerate(urls):
             directory = tmp_path / f"job-{number}"
             directory.mkdir()
             link = plant(server, way, url)
-            code, content = await outcome(link, directory, egress, settings)
+            code, content = await outcome(link, directory, proxy, settings)
             if content is None:
                 assert code in NOTHING, url
             elif way == "m3u8":
@@ -66,11 +66,11 @@ async def follow(server: Server, settings: Settings, tmp_path: Path, way: str, u
 
 
 async def outcome(
-    link: str, directory: Path, egress: Egress, settings: Settings
+    link: str, directory: Path, proxy: FetchProxy, settings: Settings
 ) -> tuple[ErrorCode | None, bytes | None]:
     """Code of the error that fetching ends in, or what was fetched."""
     try:
-        fetched = await fetch_link(link, directory, egress=egress, settings=settings)
+        fetched = await fetch_link(link, directory, proxy=proxy, settings=settings)
     except GenreGenieError as error:
         return error.code, None
     return None, fetched.path.read_bytes()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fetch.media import tones
-from tests.fetch.servers import Server
+from tests.core.fetch.media import tones
+from tests.core.fetch.servers import Server
 from tests.hostile import bombs as make
 from tests.hostile.conftest import MIB, Listener, Outcome
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ErrorCode
-from tests.fetch.media import ffmpeg
+from tests.core.fetch.media import ffmpeg
 from tests.hostile.bombs import mutate
 from tests.hostile.conftest import Listener
 from tests.support.audio import make_song, write_wav

@@ -9,14 +9,14 @@ import psutil
 import pytest
 
 from core.errors import GenreGenieError
-from core.fetch.egress import Egress
-from core.fetch.tmp import TemporaryFiles
-from core.i18n import error_sentence, locales
-from core.identify import AttachmentSource, Identifier, LinkSource, PathSource, Request, Source
+from core.fetch.proxy import FetchProxy
+from core.fetch.tempfiles import TemporaryFiles
+from core.i18n.catalog import error_sentence, locales
+from core.service.identify import AttachmentSource, Identifier, LinkSource, PathSource, Request, Source
 from core.settings import Settings
-from core.workers import WorkerPool
-from tests.fetch.conftest import no_names
-from tests.fetch.servers import Exchange, Server
+from core.workers.pool import WorkerPool
+from tests.core.fetch.conftest import no_names
+from tests.core.fetch.servers import Exchange, Server
 
 PLANTED = {
     "DISCORD_TOKEN": "planted-token",
@@ -90,13 +90,13 @@ async def test_nothing_that_was_planted_comes_out(
 
     async with contextlib.AsyncExitStack() as stack:
         files = stack.enter_context(TemporaryFiles(settings.data_dir / "tmp", quota=2**30, min_free=0))
-        egress = await stack.enter_async_context(Egress(allowed_hosts=settings.allowed_hosts, resolver=no_names))
+        proxy = await stack.enter_async_context(FetchProxy(allowed_hosts=settings.allowed_hosts, resolver=no_names))
         pool = await stack.enter_async_context(WorkerPool(settings, size=1))
         await pool.ready()
-        identifier = Identifier(settings, pool=pool, egress=egress, files=files)
+        identifier = Identifier(settings, pool=pool, proxy=proxy, files=files)
         watching = asyncio.create_task(watch_children(visible))
-        issue = egress.url_with_secret
-        monkeypatch.setattr(egress, "url_with_secret", lambda permit: secrets.add(permit.secret) or issue(permit))
+        issue = proxy.url_with_secret
+        monkeypatch.setattr(proxy, "url_with_secret", lambda lease: secrets.add(lease.secret) or issue(lease))
         for source in sources:
             with pytest.raises(GenreGenieError) as caught:
                 await identifier.identify(Request(source))

@@ -59,7 +59,7 @@ def test_the_settings_that_it_makes_are_settings() -> None:
 
 
 def test_there_is_time_to_finish_what_runs() -> None:
-    from bot.serve import CLOSE_S, FINISH_S
+    from bot.app import CLOSE_S, FINISH_S
 
     for service in SERVICES.values():
         assert float(service["stop_grace_period"].removesuffix("s")) > FINISH_S + CLOSE_S + 5

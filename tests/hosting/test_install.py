@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from core.classifier import model_file
 from core.errors import ConfigurationError
-from tests.bot.answers import genre_of, is_final
-from tests.bot.conftest import furnished
-from tests.bot.process import BotProcess
-from tests.bot.songs import new_song
+from core.inference.classifier import model_file
+from tests.bot.end_to_end.answers import genre_of, is_final
+from tests.bot.end_to_end.conftest import furnished
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord
 from tests.hosting.dockerfile import Stage, copied, lineage, read_stages
 from tests.support.data import ROOT
@@ -117,7 +117,7 @@ async def test_the_bot_answers_on_discord_and_its_health_check_passes(
     name, root = image
     if name != "bot":
         pytest.skip("the page's image holds no bot")
-    monkeypatch.setattr("tests.bot.process.ROOT", root / "app")
+    monkeypatch.setattr("tests.bot.end_to_end.process.ROOT", root / "app")
     monkeypatch.setattr(sys, "executable", f"{root}/opt/venv/bin/python")
     async with Discord() as discord, BotProcess(discord, tmp_path) as bot:
         house = furnished(discord)

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from bot.health import Metrics, StateCollector
+from bot.monitoring import Metrics, StateCollector
 from bot.settings import BotSettings
-from core.admission import Admission
-from core.fetch.egress import Egress
-from core.workers import WorkerPool
+from core.fetch.proxy import FetchProxy
+from core.service.admission import Admission
+from core.workers.pool import WorkerPool
 from tests.support.data import ROOT
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
@@ -30,9 +30,9 @@ def shown() -> dict[str, set[str]]:
     """Samples that `/metrics` may show, each with its labels."""
     settings = BotSettings(_env_file=None)  # type: ignore[call-arg]
     metrics = Metrics()
-    egress = Egress()
-    egress.refusals["private"] += 1
-    metrics.registry.register(StateCollector(Admission(settings.limits, slots=1), WorkerPool(settings), egress))
+    proxy = FetchProxy()
+    proxy.refusals["private"] += 1
+    metrics.registry.register(StateCollector(Admission(settings.limits, slots=1), WorkerPool(settings), proxy))
     metrics.requests.labels("slash", "verdict").inc()
     metrics.steps.labels("decode").observe(1)
     text = generate_latest(metrics.registry).decode()

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from core.audio.ffmpeg import FFMPEG_VARIABLE, bundled_ffmpeg_path, ffmpeg_path
+from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
-from core.ffmpeg import FFMPEG_VARIABLE, bundled_ffmpeg_path, ffmpeg_path
-from core.spectrogram import FloatArray
 
 FFMPEGS: Final = ("system", "bundled")
 

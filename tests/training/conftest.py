@@ -11,7 +11,7 @@ import pytest
 
 from core.constants import GENRES, N_MELS, SAMPLE_RATE, SECTION_FRAMES
 from tests.support.audio import make_song, write_wav
-from training.gtzan import Gtzan
+from training.data.gtzan import Gtzan
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 import numpy as np
 
 from training.baseline import fit_baseline, statistics
-from training.gtzan import Gtzan
-from training.splits import SplitName, make_split
+from training.data.gtzan import Gtzan
+from training.data.splits import SplitName, make_split
 
 
 def test_statistics_are_of_each_band(made_gtzan: Gtzan) -> None:

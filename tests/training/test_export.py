@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from core.classifier import Classifier
 from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
+from core.inference.classifier import Classifier
 from training import export, networks
 from training.fit import RECIPES
 

@@ -7,24 +7,25 @@ import numpy as np
 import pytest
 
 from tests.support.data import DATA, needs_gtzan
-from training import fit, gtzan, networks
-from training.augment import Strength
-from training.gtzan import Gtzan, to_db
-from training.splits import Part, Split, SplitName, make_split, part_of
+from training import fit, networks
+from training.data import gtzan
+from training.data.augment import AugmentConfig
+from training.data.gtzan import Gtzan, to_db
+from training.data.splits import Split, SplitName, Subset, make_split, subset_of
 
 
 def small() -> keras.Model:
     return networks.genie_network(4, (8, 8))
 
 
-RECIPE = fit.Recipe(small, epochs=2, patience=None, batch_size=32, learning_rate=3e-3)
+RECIPE = fit.TrainConfig(small, epochs=2, patience=None, batch_size=32, learning_rate=3e-3)
 
 
 @pytest.fixture
 def split(made_gtzan: Gtzan) -> Split:
     """Two genres with three tracks to learn from and one to be chosen on."""
     chosen = {"train": [10, 11, 12, 60, 61, 62], "valid": [13, 63], "test": [14, 64]}
-    sides: dict[str, Part] = {side: part_of(tracks) for side, tracks in chosen.items()}
+    sides: dict[str, Subset] = {side: subset_of(tracks) for side, tracks in chosen.items()}
     return replace(make_split(SplitName.TRACK, made_gtzan, 5), **sides)
 
 
@@ -49,9 +50,9 @@ def test_training_goes_on_where_it_was_interrupted(made_gtzan: Gtzan, split: Spl
     assert epochs(tmp_path) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("strength", [None, Strength()])
+@pytest.mark.parametrize("strength", [None, AugmentConfig()])
 def test_a_finished_training_is_not_repeated(
-    made_gtzan: Gtzan, split: Split, tmp_path: Path, strength: Strength | None
+    made_gtzan: Gtzan, split: Split, tmp_path: Path, strength: AugmentConfig | None
 ) -> None:
     recipe = replace(RECIPE, epochs=1, strength=strength, averaging=0.5)
     first = fit.fit(recipe, made_gtzan, split, tmp_path, verbose=0)
@@ -79,12 +80,12 @@ def test_a_short_training_tells_classical_music_from_metal(tmp_path: Path) -> No
     data = gtzan.load(DATA / "gtzan" / "mel.npz")
     whole = make_split(SplitName.FILTERED, data)
     sides = {side: _two_genres(data, getattr(whole, side)) for side in ("train", "valid", "test")}
-    recipe = fit.Recipe(
+    recipe = fit.TrainConfig(
         lambda: networks.genie_network(4, (16, 16, 32)),
         8,
         None,
         32,
-        strength=Strength(),
+        strength=AugmentConfig(),
         learning_rate=5e-3,
         averaging=0.9,
     )
@@ -94,8 +95,8 @@ def test_a_short_training_tells_classical_music_from_metal(tmp_path: Path) -> No
     assert (answers.argmax(axis=1) == test.labels(data)).mean() > 0.85
 
 
-def _two_genres(data: Gtzan, part: Part) -> Part:
-    return part_of([track for track in part.tracks if data.labels[track] in (1, 6)])
+def _two_genres(data: Gtzan, part: Subset) -> Subset:
+    return subset_of([track for track in part.tracks if data.labels[track] in (1, 6)])
 
 
 def test_a_history_without_validation_is_read(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_batches_are_decibels_below_the_loudest_bin(made_gtzan: Gtzan, split: Sp
 def test_several_networks_are_trained_apart_and_answer_with_their_mean(
     made_gtzan: Gtzan, split: Split, tmp_path: Path
 ) -> None:
-    recipes = (replace(RECIPE, epochs=1), replace(RECIPE, epochs=1, strength=Strength()))
+    recipes = (replace(RECIPE, epochs=1), replace(RECIPE, epochs=1, strength=AugmentConfig()))
     both, history = fit.fit_all(recipes, made_gtzan, split, tmp_path)
     assert [(row["network"], row["epoch"]) for row in history] == [(0, 0), (1, 0)]
     db = to_db(split.test.segments(made_gtzan))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.constants import GENRES
-from training.evaluate import measure
+from training.evaluation.metrics import measure
 from training.report import shown, write_report
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from core.classifier import model_file
 from core.errors import ConfigurationError
+from core.inference.classifier import model_file
 from tests.web.page import PageProcess
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from core.audio.decode import DecodeLimits
 from core.constants import GENRES
-from core.decode import DecodeLimits
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n import error_sentence, translate
-from core.pipeline import Models, Wish, hear_file
+from core.i18n.catalog import error_sentence, translate
+from core.inference.pipeline import ClassifyOptions, Models, classify_file
 from core.verdict import Verdict
 from tests.support.data import GTZAN_TRACKS, needs_gtzan
 from tests.support.processes import wait_until
@@ -90,7 +90,7 @@ def heard(tab: Page) -> str:
 
 
 def verdict_of(song: Path, model: str | None) -> Verdict:
-    return hear_file(song, song.name, Wish(model), models=Models(), limits=LIMITS).verdict
+    return classify_file(song, song.name, ClassifyOptions(model), models=Models(), limits=LIMITS).verdict
 
 
 def drop(tab: Page, song: Path) -> None:

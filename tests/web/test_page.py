@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n import error_sentence
+from core.i18n.catalog import error_sentence
 from tests.support.processes import wait_until
 from tests.web.page import PageProcess
 
@@ -33,7 +33,7 @@ def event_number(client: httpx.Client, name: str, locale: str = "en") -> int:
 
 
 def asked(client: httpx.Client, what: Any, locale: str = "en") -> str:
-    """Ask as the page's script does and give all that is answered, as text."""
+    """PageRequest as the page's script does and give all that is answered, as text."""
     session = secrets.token_hex(6)
     body = {
         "data": [],

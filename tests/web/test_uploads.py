@@ -8,7 +8,7 @@ import pytest
 
 import web.uploads
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.tmp import TemporaryFiles
+from core.fetch.tempfiles import TemporaryFiles
 from tests.support.processes import eventually
 from web.settings import WebSettings
 from web.uploads import Uploads

@@ -7,11 +7,11 @@ import pytest
 
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n import LOCALES_DIR, error_sentence, locales
-from core.pipeline import Step
+from core.i18n.catalog import LOCALES_DIR, error_sentence, locales
+from core.inference.pipeline import Step
 from core.verdict import Section, Segment, Verdict
 from tests.support.verdicts import make_verdict
-from web.hearing import Scene
+from web.jobs import ViewState
 from web.settings import WebSettings
 from web.view import ask_html, blocks, details_html, mel_height, percent, status_html, table, ticks, verdict_html
 
@@ -77,7 +77,7 @@ def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> 
 
 
 def test_models_stand_side_by_side() -> None:
-    html = details_html(Scene(verdicts=(TEN, heard_as([62.0], ["jazz"], "augmented")), picture=b"png"), "en")
+    html = details_html(ViewState(verdicts=(TEN, heard_as([62.0], ["jazz"], "augmented")), picture=b"png"), "en")
     assert re.findall(r'class="gg-model">(\w+)<', html) == ["plain", "augmented"]
     assert "7 rock, 3 metal" in html
     assert "1 jazz" in html
@@ -89,38 +89,38 @@ def test_every_scene_can_be_said_in_every_language(locale: str) -> None:
     assert "GenreGenie" in ask_html(settings, locale)
     for step in Step:
         if step is not Step.DONE:
-            assert 'data-state="working"' in status_html(Scene(step=step, share=0.5), locale)
-    assert "3" in status_html(Scene(place=3), locale)
-    assert 'data-state="done"' in status_html(Scene(step=Step.DONE, verdicts=(TEN,)), locale)
-    assert "rock" in verdict_html(Scene(verdicts=(TEN,)), locale)
+            assert 'data-state="working"' in status_html(ViewState(step=step, share=0.5), locale)
+    assert "3" in status_html(ViewState(place=3), locale)
+    assert 'data-state="done"' in status_html(ViewState(step=Step.DONE, verdicts=(TEN,)), locale)
+    assert "rock" in verdict_html(ViewState(verdicts=(TEN,)), locale)
 
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 def test_an_error_is_the_core_s_sentence_and_no_verdict(code: ErrorCode) -> None:
-    scene = Scene(error=GenreGenieError(code))
-    html = status_html(scene, "es")
+    state = ViewState(error=GenreGenieError(code))
+    html = status_html(state, "es")
     assert error_sentence(GenreGenieError(code), "es") in html
     assert 'data-state="failed"' in html
-    assert verdict_html(scene, "es") == details_html(scene, "es") == ""
+    assert verdict_html(state, "es") == details_html(state, "es") == ""
 
 
 def test_what_strangers_wrote_is_escaped() -> None:
     hostile = '<script>alert(1)</script>"onerror=x'
     verdict = replace(TEN, source=hostile, title=None, uploader=hostile)
-    html = verdict_html(Scene(verdicts=(verdict,)), "en", link='https://example.org/"><script>')
+    html = verdict_html(ViewState(verdicts=(verdict,)), "en", link='https://example.org/"><script>')
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
 
 
 def test_a_link_is_offered_only_where_it_leads_to_the_web() -> None:
-    scene = Scene(verdicts=(TEN,))
-    assert 'href="https://example.org/song"' in verdict_html(scene, "en", "https://example.org/song")
-    assert "href" not in verdict_html(scene, "en", "javascript:alert(1)")
+    state = ViewState(verdicts=(TEN,))
+    assert 'href="https://example.org/song"' in verdict_html(state, "en", "https://example.org/song")
+    assert "href" not in verdict_html(state, "en", "javascript:alert(1)")
 
 
 def test_segments_that_cannot_be_played_are_no_buttons() -> None:
-    assert details_html(Scene(verdicts=(TEN,)), "en").count("<button") == 10
-    still = details_html(Scene(verdicts=(TEN,)), "en", playable=False)
+    assert details_html(ViewState(verdicts=(TEN,)), "en").count("<button") == 10
+    still = details_html(ViewState(verdicts=(TEN,)), "en", playable=False)
     assert "<button" not in still
     assert still.count('role="img" aria-label="1:02 to 1:05: rock, 70%."') == 1
 

@@ -1,0 +1,130 @@
+"""From start to end: workers warm up while the gateway connects, and a signal ends it within twenty seconds."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+from bot.settings import BotSettings
+from core.logging_setup import set_up_logs
+from core.service.admission import Admission
+from core.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from bot.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+FINISH_S: Final = 9.0
+"""How long running requests may go on after a signal; telling the rest and closing take less than ten more."""
+
+CLOSE_S: Final = 3.0
+FETCH_AHEAD: Final = 2
+"""Songs that are fetched while all workers listen to others."""
+
+
+async def serve(settings: BotSettings) -> None:
+    """Run the bot until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: it cannot start as it is set up.
+    """
+    token = settings.required_token()
+    gc.disable()
+    set_up_logs(settings, settings.token)
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with AsyncExitStack() as stack:
+        pool = WorkerPool(settings)
+        await pool.start()
+        stack.push_async_callback(pool.close, 0)
+        # Its imports take a second: the loop stays free for the workers' start meanwhile.
+        await asyncio.to_thread(_import_client)
+        # What has been imported stays: a collection that went through all of it would hold the loop up for 0.2 s.
+        gc.freeze()
+        gc.enable()
+        await _serve(settings, token, pool, stop, stack)
+
+
+def _import_client() -> None:
+    import bot.client
+    import bot.storage.store  # noqa: F401
+
+
+async def _serve(
+    settings: BotSettings, token: str, pool: WorkerPool, stop: asyncio.Event, stack: AsyncExitStack
+) -> None:
+    from bot.client import GenreGenie, stay_connected
+    from bot.jobs.service import JobService
+    from bot.monitoring import HealthServer, Metrics, StateCollector
+    from bot.storage.store import Store
+    from core.service.identify import Identifier, open_fetching
+
+    store = Store(settings)
+    stack.push_async_callback(store.close)
+    await store.open()
+    proxy, files = await open_fetching(stack, settings)
+    admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
+    metrics = Metrics()
+    metrics.registry.register(StateCollector(admission, pool, proxy))
+    identifier = Identifier(settings, pool=pool, proxy=proxy, files=files, cache=store)
+    jobs = JobService(settings, store=store, identifier=identifier, admission=admission, metrics=metrics)
+    bots: list[GenreGenie] = []
+
+    def make_bot(message_content: bool) -> GenreGenie:
+        bots[:] = [GenreGenie(settings, jobs, metrics, message_content=message_content)]
+        return bots[0]
+
+    async def readiness() -> Mapping[str, bool]:
+        return {
+            "gateway": bool(bots) and bots[0].connected,
+            "workers": pool.ready_count > 0,
+            "database": await store.reachable(),
+        }
+
+    health = HealthServer(settings, metrics, readiness)
+    await health.start()
+    stack.push_async_callback(health.close)
+    background = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_retain(store))]
+    stack.callback(lambda: [task.cancel() for task in background])
+    warm = asyncio.create_task(pool.ready())
+    # A bot that could hear nothing had better not look alive.
+    warm.add_done_callback(lambda _: stop.set() if _failed(warm) else None)
+    bot = await stay_connected(make_bot, token, stop)
+    log.info("Stopping")
+    await jobs.close(FINISH_S)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(bot.close(), CLOSE_S)
+    if failure := _failed(warm):
+        raise failure
+
+
+def _failed(task: asyncio.Task[None]) -> BaseException | None:
+    """Give what a task has failed of, if it has."""
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
+async def _retain(store: "Store") -> None:
+    """Apply the retention times now and every hour."""
+    from bot.storage.store import StoreError
+
+    while True:
+        try:
+            await store.apply_retention()
+        except StoreError:
+            log.warning("Old data was not deleted")
+        await asyncio.sleep(3_600)
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if sys.platform == "win32":
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        else:
+            loop.add_signal_handler(number, stop.set)

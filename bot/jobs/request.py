@@ -1,0 +1,57 @@
+"""What somebody asks of the bot, and what the bot may do where it was asked."""
+
+from dataclasses import dataclass, field
+
+from core.service.identify import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Song:
+    """One song of a request, under the asker's own name for it."""
+
+    source: Source
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCapabilities:
+    """What a channel lets the bot do.
+
+    Attributes:
+        embeds: send embeds.
+        files: send files.
+        notice: sentence about what is lacking, to stand under the answer.
+    """
+
+    embeds: bool = True
+    files: bool = True
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One request, of one or more songs.
+
+    Attributes:
+        kind: `slash`, `menu`, `dropped`, `part` or `whole`.
+        private: whether only the asker may see the answer.
+        locale: language of the answer.
+        whole: hear all of each song.
+        start: hear the thirty seconds from this second on.
+        capabilities: of the bot, where the answer goes.
+    """
+
+    kind: str
+    user_id: int
+    guild_id: int | None
+    private: bool
+    locale: str
+    items: tuple[Song, ...]
+    whole: bool = False
+    start: float | None = None
+    capabilities: ReplyCapabilities = field(default_factory=ReplyCapabilities)
+
+    @property
+    def group(self) -> int:
+        """Whose share of the queue it takes: the server's; a direct conversation is a group of its own."""
+        return self.guild_id or -self.user_id

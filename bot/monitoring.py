@@ -1,0 +1,177 @@
+"""`/healthz`, `/readyz` and `/metrics`, and the numbers behind them."""
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bot.settings import BotSettings
+from core.errors import ConfigurationError
+from core.fetch.proxy import FetchProxy
+from core.i18n.catalog import translate
+from core.service.admission import Admission
+from core.service.identify import IdentifyResult
+from core.workers.pool import WorkerPool
+
+log = logging.getLogger(__name__)
+
+LAG_PERIOD_S: Final = 0.1
+CLOSE_S: Final = 1.0
+SECONDS_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
+LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3)
+STEPS: Final = ("fetch", "decode", "features", "classify")
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """What is counted of the bot, for Prometheus; every name begins with `genregenie_`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("genregenie_requests", "Songs asked about", ("kind", "outcome"), registry=self.registry)
+        self.cached = Counter(
+            "genregenie_cached_answers", "Songs whose answer was known already", registry=self.registry
+        )
+        self.corrections = Counter("genregenie_corrections", "Corrections by members", registry=self.registry)
+        self.seconds = Histogram(
+            "genregenie_request_seconds",
+            "From a song's admission to its answer, its time in the queue included",
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.steps = Histogram(
+            "genregenie_step_seconds",
+            "Seconds that a step of hearing took",
+            ("step",),
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.acknowledged = Histogram(
+            "genregenie_acknowledge_seconds",
+            "From an interaction's arrival to Discord's taking of its acknowledgement",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self.lag = Histogram(
+            "genregenie_event_loop_lag_seconds",
+            "How late the event loop is",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+
+    def heard(self, kind: str, outcome: str, seconds: float, heard: IdentifyResult | None) -> None:
+        """Count a song."""
+        self.requests.labels(kind, outcome).inc()
+        self.seconds.observe(seconds)
+        if heard is None:
+            return
+        if heard.cached:
+            self.cached.inc()
+            return
+        for step in STEPS:
+            self.steps.labels(step).observe(getattr(heard.verdict.elapsed, step))
+
+    async def watch_loop(self) -> None:
+        """Measure the event loop's lag, for ever."""
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(LAG_PERIOD_S)
+            self.lag.observe(max(0.0, time.perf_counter() - began - LAG_PERIOD_S))
+
+
+class StateCollector(Collector):
+    """Reads the state of queue, workers and proxy when it is asked for."""
+
+    def __init__(self, admission: Admission, pool: WorkerPool, proxy: FetchProxy) -> None:
+        self._admission = admission
+        self._pool = pool
+        self._proxy = proxy
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the metrics of this moment."""
+        gauges = (
+            ("genregenie_queue_length", "Songs that wait for their turn", self._admission.waiting),
+            ("genregenie_running", "Songs whose turn has come", self._admission.running),
+            ("genregenie_workers_ready", "Workers that are warm", self._pool.ready_count),
+            ("genregenie_workers_busy", "Workers at work", self._pool.busy_count),
+        )
+        for name, text, value in gauges:
+            yield GaugeMetricFamily(name, text, value=value)
+        yield CounterMetricFamily("genregenie_worker_restarts", "Workers that were replaced", value=self._pool.restarts)
+        refusals = CounterMetricFamily(
+            "genregenie_egress_refusals", "Connections that were not let out", labels=("reason",)
+        )
+        for reason, count in self._proxy.refusals.items():
+            refusals.add_metric([reason], count)
+        yield refusals
+
+
+class HealthServer:
+    """The three pages, on loopback unless told otherwise.
+
+    Args:
+        settings: host and port.
+        metrics: what `/metrics` shows.
+        readiness: each part's name and whether it is ready.
+    """
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        metrics: Metrics,
+        readiness: Callable[[], Awaitable[Mapping[str, bool]]],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._readiness = readiness
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen. A default port that is taken costs these pages, not the bot.
+
+        Raises:
+            ConfigurationError: a host or port that was set cannot be listened on.
+        """
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics_page)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_S)
+        await runner.setup()
+        host, port = self._settings.http_host, self._settings.http_port
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            taken = error.errno == errno.EADDRINUSE
+            reason = translate("bot.start.http-taken") if taken else error.strerror or "OSError"
+            text = translate("bot.start.http", host=host, port=port, reason=reason)
+            if {"http_host", "http_port"} & self._settings.model_fields_set:
+                raise ConfigurationError(text) from None
+            log.warning("%s", text)
+            return
+        self._runner = runner
+        addresses = ", ".join(f"{address[0]}:{address[1]}" for address in runner.addresses)
+        log.info("Health and metrics on %s", addresses)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        parts = dict(await self._readiness())
+        return web.json_response(parts, status=200 if all(parts.values()) else 503)
+
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE})

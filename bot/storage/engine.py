@@ -1,0 +1,137 @@
+"""The database's engine and its schema: migrated at start, a newer one refused."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Connection, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from bot.settings import BotSettings
+from bot.storage.tables import SCHEMA
+from core.errors import ConfigurationError
+from core.i18n.catalog import translate
+
+BUSY_SECONDS: Final = 5.0
+"""How long a statement waits for another process's transaction."""
+
+DATABASE_FILE: Final = "genregenie.sqlite3"
+SQLITE_DRIVER: Final = "sqlite+aiosqlite"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def database_url(settings: BotSettings) -> URL:
+    """SQLAlchemy URL of the database.
+
+    Raises:
+        ConfigurationError: the one that was set is none.
+    """
+    if settings.database_url is None:
+        return URL.create(SQLITE_DRIVER, database=str(settings.data_dir / DATABASE_FILE))
+    try:
+        url = make_url(settings.database_url)
+    except SQLAlchemyError as error:
+        raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
+    return url.set(drivername=SQLITE_DRIVER) if url.get_backend_name() == "sqlite" else url
+
+
+def sqlite_file(settings: BotSettings) -> Path | None:
+    """File of the database; None where it is not SQLite or has no file."""
+    url = database_url(settings)
+    if url.drivername != SQLITE_DRIVER or not url.database or url.database == ":memory:":
+        return None
+    return Path(url.database)
+
+
+def open_engine(settings: BotSettings) -> AsyncEngine:
+    """Engine for the settings' database; the directory of an SQLite file is made.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or the URL is not one of a database.
+    """
+    try:
+        path = sqlite_file(settings)
+        if path is None:
+            return create_async_engine(database_url(settings), pool_pre_ping=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _prepare_file(path)
+    except OSError as error:
+        raise ConfigurationError(translate("bot.start.database-write", reason=error.strerror or "OSError")) from None
+    except sqlite3.Error as error:
+        raise ConfigurationError(translate("bot.start.database-write", reason=cause(error))) from None
+    except (SQLAlchemyError, ImportError) as error:
+        raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
+    # Two connections: one statement that waits for the disk does not hold up all the others.
+    engine = create_async_engine(
+        database_url(settings), connect_args={"timeout": BUSY_SECONDS}, pool_size=2, max_overflow=0
+    )
+    event.listen(engine.sync_engine, "connect", _configure_connection)
+    return engine
+
+
+def _prepare_file(path: Path) -> None:
+    """Set what stays with an SQLite file, and meet here what is wrong with it, before the engine has threads."""
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        # Only a file without tables heeds the first; it lets deleted songs give their room back to the disk.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _configure_connection(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Bring the schema to this release's, and prove that the database can be written.
+
+    Raises:
+        ConfigurationError: the database cannot be opened or written, or a newer release made its schema.
+    """
+    try:
+        async with engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if await connection.run_sync(current_schema) != SCHEMA:
+                await connection.run_sync(_upgrade)
+            await connection.execute(text("DELETE FROM meta WHERE key = 'writable'"))
+            await connection.execute(text("INSERT INTO meta (key, value) VALUES ('writable', 'yes')"))
+            await connection.commit()
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise ConfigurationError(translate("bot.start.database-write", reason=cause(error))) from None
+
+
+def cause(error: Exception) -> str:
+    """Say in the database's own words what is wrong, without statements, values or paths."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0][:200]
+
+
+def current_schema(connection: Connection) -> str | None:
+    """Revision that the database has; None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: a database that is up to date, which is nearly every start, does without.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    current = current_schema(connection)
+    if current is not None:
+        try:
+            ScriptDirectory.from_config(config).get_revision(current)
+        except CommandError:
+            raise ConfigurationError(translate("bot.start.database-newer")) from None
+    command.upgrade(config, "head")

@@ -1,0 +1,109 @@
+"""The database's tables; `bot/storage/migrations/` makes them. Times are seconds since the epoch."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+SCHEMA: Final = "0001"
+"""The newest migration."""
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+guilds = Table(
+    "guilds",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("language", String(16)),
+    Column("links", Boolean, nullable=False),
+    Column("max_duration_s", Float),
+    Column("cooldown_s", Float),
+    Column("places", Integer),
+    Column("left_at", Float),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("guild_id", BigInteger, nullable=False),
+)
+
+songs = Table(
+    "songs",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("used_at", Float, nullable=False),
+    # Last, so that SQLite reads the others without it.
+    Column("mel", LargeBinary, nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("sha256", String(64), ForeignKey("songs.sha256", ondelete="CASCADE"), primary_key=True),
+    Column("model_sha256", String(64), primary_key=True),
+    Column("front_end", String(16), primary_key=True),
+    Column("part", String(32), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("picture", LargeBinary),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("guild_id", BigInteger),
+    Column("user_id", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("genre", String(16)),
+    Column("sha256", String(64)),
+    Column("name", Text),
+    Column("model", Text),
+    Column("part", String(32)),
+    Column("start", Float),
+    Column("end", Float),
+    Column("duration", Float),
+    # An id is never given twice: buttons under old replies carry them.
+    sqlite_autoincrement=True,
+)
+Index("requests_guild", requests.c.guild_id)
+Index("requests_asked", requests.c.asked_at)
+Index("requests_sha256", requests.c.sha256)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("guild_id", BigInteger),
+    Column("heard_as", String(16), nullable=False),
+    Column("said", String(16), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("corrected_at", Float, nullable=False),
+)

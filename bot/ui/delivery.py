@@ -1,0 +1,190 @@
+"""How an answer reaches Discord: by an interaction's token while it lives, else in the channel.
+
+discord.py waits and tries again by itself on 429 and 5xx, a few times; what is here goes on from there, and gives
+up what Discord refuses: the picture first, then the embed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import aiohttp
+import discord
+
+from bot.ui.embeds import Reply
+
+log = logging.getLogger(__name__)
+
+NO_MENTIONS: Final = discord.AllowedMentions.none()
+RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+UNKNOWN_CHANNEL: Final = 10003
+UNKNOWN_MESSAGE: Final = 10008
+UNKNOWN_WEBHOOK: Final = 10015
+UNKNOWN_INTERACTION: Final = 10062
+INVALID_TOKEN: Final = 50027
+TOKEN_IS_GONE: Final = (UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_TOKEN)
+
+Channel = discord.abc.Messageable
+NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError, discord.DiscordServerError)
+
+
+class _TokenGoneError(Exception):
+    """The interaction's token has expired."""
+
+
+class Delivery(Protocol):
+    """Where one request's progress and answer go."""
+
+    async def progress(self, text: str, view: discord.ui.View | None) -> None:
+        """Show how far it is; nothing is lost if that fails."""
+
+    async def final(self, reply: Reply) -> bool:
+        """Deliver the answer; False when there is nowhere left to deliver it."""
+
+
+class InteractionDelivery:
+    """Answers an interaction that was deferred.
+
+    Args:
+        interaction: deferred already.
+        private: whether only its user may see the answer.
+        follow_up: a message of its own instead of the deferred one's place: for buttons.
+    """
+
+    def __init__(self, interaction: discord.Interaction[Any], *, private: bool, follow_up: bool = False) -> None:
+        self._interaction = interaction
+        self._private = private
+        self._message: discord.WebhookMessage | None = None
+        self._shown_id: int | None = None
+        self._follow_up = follow_up
+
+    async def progress(self, text: str, view: discord.ui.View | None) -> None:
+        """Edit the message; a failure is passed over."""
+        with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
+            await self._put(Reply(text, view=view))
+
+    async def final(self, reply: Reply) -> bool:
+        """Edit the message; in the channel or, a private one, by direct message when the token is gone."""
+        try:
+            return await _deliver(reply, self._put_in_time)
+        except _TokenGoneError:
+            pass
+        return await self._elsewhere(reply)
+
+    async def _put_in_time(self, reply: Reply) -> None:
+        try:
+            await self._put(reply)
+        except discord.HTTPException as error:
+            # Discord says when its token is gone; this machine's clock may be wrong.
+            if error.code in TOKEN_IS_GONE or error.status == 401:
+                raise _TokenGoneError from None
+            raise
+
+    async def _put(self, reply: Reply) -> None:
+        if self._follow_up and self._message is None:
+            self._message = await self._interaction.followup.send(
+                content=reply.content or discord.utils.MISSING,
+                embeds=list(reply.embeds),
+                files=reply.files(),
+                view=reply.view or discord.utils.MISSING,
+                ephemeral=self._private,
+                allowed_mentions=NO_MENTIONS,
+                wait=True,
+            )
+            self._shown_id = self._message.id
+            return
+        edit: Callable[..., Awaitable[Any]] = (
+            self._message.edit if self._message else self._interaction.edit_original_response
+        )
+        shown = await edit(
+            content=reply.content,
+            embeds=list(reply.embeds),
+            attachments=reply.files(),
+            view=reply.view,
+            allowed_mentions=NO_MENTIONS,
+        )
+        self._shown_id = shown.id
+
+    async def _elsewhere(self, reply: Reply) -> bool:
+        if self._private:
+            try:
+                channel: Any = await self._interaction.user.create_dm()
+            except (discord.HTTPException, *NETWORK_ERRORS):
+                return False
+        else:
+            channel = self._interaction.channel
+            if channel is None:
+                return False
+        delivered = await ChannelDelivery(channel, nonce=self._interaction.id).final(reply)
+        if not self._private and self._shown_id is not None:
+            # What was shown of its progress can no longer be edited by the token, but the bot's own it is.
+            with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
+                await channel.get_partial_message(self._shown_id).delete()
+        return delivered
+
+
+class ChannelDelivery:
+    """Answers with a message in a channel, under the one that asked where there is one.
+
+    Args:
+        channel: to send to.
+        nonce: the same for every attempt, so that Discord takes only one of them.
+        under: the message that asked.
+    """
+
+    def __init__(self, channel: Channel, *, nonce: int, under: discord.Message | None = None) -> None:
+        self._channel = channel
+        self._nonce = nonce
+        self._under = under
+
+    async def progress(self, text: str, view: discord.ui.View | None) -> None:
+        """Show nothing: a channel is not filled with progress."""
+
+    async def final(self, reply: Reply) -> bool:
+        """Send the answer."""
+        return await _deliver(reply, self._send)
+
+    async def _send(self, reply: Reply) -> None:
+        options: dict[str, Any] = {}
+        if self._under is not None:
+            options["reference"] = self._under.to_reference(fail_if_not_exists=False)
+            options["mention_author"] = False
+        if reply.view is not None:
+            options["view"] = reply.view
+        await self._channel.send(
+            content=reply.content,
+            embeds=list(reply.embeds),
+            files=reply.files(),
+            nonce=self._nonce,
+            allowed_mentions=NO_MENTIONS,
+            **options,
+        )
+
+
+async def _deliver(reply: Reply, put: Callable[[Reply], Awaitable[None]]) -> bool:
+    """Try until it is there, with less where Discord wants less; False when it cannot be."""
+    forms = iter((reply.without_pictures(), reply.as_text()) if reply.embeds else ())
+    for seconds in (*RETRY_SECONDS, None):
+        while True:
+            try:
+                await put(reply)
+                return True
+            except NETWORK_ERRORS as error:
+                log.warning("Discord did not take an answer: %s", type(error).__name__)
+                break
+            except discord.HTTPException as error:
+                if error.status == 429:
+                    break
+                if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
+                    return False
+                smaller = next(forms, None)
+                if smaller is None:
+                    log.warning("Discord refused an answer: status %s, code %s", error.status, error.code)
+                    return False
+                reply = smaller
+        if seconds is not None:
+            await asyncio.sleep(seconds)
+    return False

@@ -1,0 +1,1 @@
+"""A file → samples → log-mel → the main section."""

@@ -1,0 +1,257 @@
+"""Samples → log-mel: what librosa's `melspectrogram` and `power_to_db` give, streamed and without librosa."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.constants import (
+    DB_FLOOR,
+    HOP_LENGTH,
+    N_FFT,
+    N_MELS,
+    POWER_MIN,
+    SAMPLE_RATE,
+    SECTION_FRAMES,
+    SECTION_SEGMENTS,
+    SEGMENT_FRAMES,
+    SEGMENT_SAMPLES,
+    SEGMENT_TOLERANCE_SECONDS,
+    SILENCE_DBFS,
+    segment_frame,
+)
+
+FloatArray = NDArray[np.float32]
+
+FILTERBANK_FILE: Final = Path(__file__).with_name("mel_filterbank.npz")
+
+STORED_RANGE_DB: Final = 120.0
+"""dB below the loudest bin that a stored spectrogram spans: 80 for a section that is 40 quieter than the loudest."""
+
+_BLOCK_FRAMES: Final = 64
+"""Frames that are transformed at a time: half a megabyte of windowed samples, which stays in a core's own cache."""
+
+
+@cache
+def _filterbank() -> FloatArray:
+    with np.load(FILTERBANK_FILE) as archive:
+        filters: FloatArray = archive["filters"]
+    return filters
+
+
+@cache
+def _window() -> FloatArray:
+    """Periodic Hann window, `(N_FFT,)`."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LogMel:
+    """A recording as the models hear it, before the dB are referred to a section's loudest bin.
+
+    Attributes:
+        db: `10 log10(power)`, float32 `(N_MELS, n_frames)`, frame `j` centred on sample `j * HOP_LENGTH`.
+        peaks: largest magnitude of the samples around each frame, float32 `(n_frames,)`, full scale 1.
+        samples: how many samples the recording had.
+    """
+
+    db: FloatArray
+    peaks: FloatArray
+    samples: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / SAMPLE_RATE
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames: `1 + samples // HOP_LENGTH`."""
+        return int(self.db.shape[1])
+
+    def silent(self, first: int = 0, last: int | None = None) -> bool:
+        """Whether nothing between two frames is louder than `SILENCE_DBFS`."""
+        heard = self.peaks[first:last]
+        return heard.size == 0 or float(heard.max()) <= 10 ** (SILENCE_DBFS / 20)
+
+    def segment_starts(self, first: int = 0, most: int | None = None) -> list[int]:
+        """First frames of the segments that follow frame `first`: those whose 72 frames and 3 s exist.
+
+        Args:
+            first: frame at which segment 0 starts.
+            most: how many segments to give at most; None gives all that fit.
+        """
+        tolerance = round(SEGMENT_TOLERANCE_SECONDS * SAMPLE_RATE)
+        starts: list[int] = []
+        while most is None or len(starts) < most:
+            start = first + segment_frame(len(starts))
+            end_sample = first * HOP_LENGTH + (len(starts) + 1) * SEGMENT_SAMPLES
+            if start + SEGMENT_FRAMES > self.n_frames or end_sample > self.samples + tolerance:
+                break
+            starts.append(start)
+        return starts
+
+    def section_db(self, first: int) -> FloatArray:
+        """Thirty seconds from frame `first` on, or what there is of them, in dB below their loudest bin.
+
+        Returns:
+            float32 `(N_MELS, at most SECTION_FRAMES)` from `DB_FLOOR` to 0.
+        """
+        section = self.db[:, first : first + SECTION_FRAMES]
+        referred: FloatArray = np.maximum(section - section.max(), np.float32(DB_FLOOR))
+        return referred
+
+
+def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:
+    """Cut segments out, each in dB below the loudest bin of its 30 s: the models' input.
+
+    Every ten segments from the first on are one section with one loudest bin, also when the whole song is heard.
+    (Rounding may put a tenth segment's last frame one beyond its section: it is cut from the song for that.)
+
+    Args:
+        mel: the recording.
+        starts: first frames, as from `LogMel.segment_starts`.
+
+    Returns:
+        float32 `(len(starts), N_MELS, SEGMENT_FRAMES)` from `DB_FLOOR` to 0.
+    """
+    cut = np.empty((len(starts), N_MELS, SEGMENT_FRAMES), np.float32)
+    for tens in range(0, len(starts), SECTION_SEGMENTS):
+        loudest = mel.db[:, starts[tens] : starts[tens] + SECTION_FRAMES].max()
+        for index in range(tens, min(tens + SECTION_SEGMENTS, len(starts))):
+            cut[index] = mel.db[:, starts[index] : starts[index] + SEGMENT_FRAMES] - loudest
+    return np.clip(cut, DB_FLOOR, 0, out=cut)
+
+
+class MelStream:
+    """Turns samples that arrive in blocks into log-mel frames, holding no more samples than a block needs.
+
+    Equal to `librosa.feature.melspectrogram(y, sr=22050, n_fft=2048, hop_length=914, n_mels=128, power=2.0)` of the
+    whole (`center=True`, zeros beyond the ends) in `librosa.power_to_db(ref=1.0, top_db=None)`.
+    """
+
+    def __init__(self) -> None:
+        self._pending = np.zeros(N_FFT // 2, np.float32)
+        self._blocks: list[FloatArray] = []
+        self._peaks: list[FloatArray] = []
+        self.samples = 0
+
+    def feed(self, block: FloatArray) -> None:
+        """Take the next samples, float32 `(n,)`, full scale 1."""
+        self.samples += block.size
+        self._pending = np.concatenate((self._pending, block))
+        enough = N_FFT + (_BLOCK_FRAMES - 1) * HOP_LENGTH
+        while self._pending.size >= enough:
+            self._transform(_BLOCK_FRAMES)
+
+    def finish(self) -> LogMel:
+        """Transform what is left, zeros beyond the end.
+
+        Returns:
+            The recording; with no frames at all when there were no samples.
+        """
+        if self.samples:
+            self._pending = np.concatenate((self._pending, np.zeros(N_FFT // 2, np.float32)))
+            done = sum(block.shape[1] for block in self._blocks)
+            self._transform(1 + self.samples // HOP_LENGTH - done)
+        else:
+            self._blocks.append(np.zeros((N_MELS, 0), np.float32))
+            self._peaks.append(np.zeros(0, np.float32))
+        db = np.concatenate(self._blocks, axis=1)
+        peaks = np.concatenate(self._peaks)
+        self._blocks.clear()
+        self._peaks.clear()
+        return LogMel(db, peaks, self.samples)
+
+    def _transform(self, n_frames: int) -> None:
+        if n_frames <= 0:
+            return
+        used = self._pending[: N_FFT + (n_frames - 1) * HOP_LENGTH]
+        frames = np.lib.stride_tricks.sliding_window_view(used, N_FFT)[::HOP_LENGTH]
+        spectrum = np.fft.rfft(frames * _window(), axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        mel = _filterbank() @ power.T
+        self._blocks.append(np.log10(np.maximum(mel, np.float32(POWER_MIN))) * np.float32(10))
+        # The hop around a frame's centre: together the hops cover every sample.
+        around = frames[:, (N_FFT - HOP_LENGTH) // 2 : (N_FFT + HOP_LENGTH) // 2]
+        self._peaks.append(np.abs(around).max(axis=1))
+        self._pending = self._pending[n_frames * HOP_LENGTH :]
+
+
+def log_mel(blocks: Iterable[FloatArray]) -> LogMel:
+    """Log-mel of samples that arrive in blocks, each float32 `(n,)`."""
+    stream = MelStream()
+    for block in blocks:
+        stream.feed(block)
+    return stream.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedMel:
+    """A whole song's log-mel in a byte a bin, to be heard again without its audio (0.2 MB a minute).
+
+    Attributes:
+        mel: uint8 `(N_MELS, n_frames)`: 255 is the loudest bin, 0 is `STORED_RANGE_DB` below it.
+        peaks: uint8 `(n_frames,)`: magnitude in half decibels below full scale, 255 the loudest.
+        reference: dB of the loudest bin.
+        samples: how many samples the recording had.
+    """
+
+    mel: NDArray[np.uint8]
+    peaks: NDArray[np.uint8]
+    reference: float
+    samples: int
+
+    @classmethod
+    def of(cls, recording: LogMel) -> "QuantizedMel":
+        """Quantise a recording: off by at most 0.24 dB."""
+        reference = float(recording.db.max()) if recording.db.size else 0.0
+        scaled = (recording.db - reference) * np.float32(255 / STORED_RANGE_DB) + np.float32(255.5)
+        peaks_db = 20 * np.log10(np.maximum(recording.peaks, np.float32(1e-7)))
+        return cls(
+            np.clip(scaled, 0, 255).astype(np.uint8),
+            np.clip(255.5 + 2 * peaks_db, 0, 255).astype(np.uint8),
+            reference,
+            recording.samples,
+        )
+
+    def log_mel(self) -> LogMel:
+        """Back to dB."""
+        db = self.mel.astype(np.float32)
+        db *= np.float32(STORED_RANGE_DB / 255)
+        db += np.float32(self.reference - STORED_RANGE_DB)
+        peaks = np.power(10, (self.peaks.astype(np.float32) - 255) / 40).astype(np.float32)
+        return LogMel(db, peaks, self.samples)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / SAMPLE_RATE
+
+    def to_bytes(self) -> bytes:
+        """Serialise: a header of two numbers, the peaks, the bins."""
+        header = np.array([self.samples, self.reference], "<f8").tobytes()
+        return header + self.peaks.tobytes() + self.mel.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "QuantizedMel":
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: the bytes are not of that form.
+        """
+        if len(data) < 16 or (len(data) - 16) % (N_MELS + 1):
+            raise ValueError("not a stored spectrogram")
+        samples, reference = np.frombuffer(data[:16], "<f8")
+        n_frames = (len(data) - 16) // (N_MELS + 1)
+        if not np.isfinite((samples, reference)).all() or samples < 0:
+            raise ValueError("not a stored spectrogram")
+        if n_frames != (1 + int(samples) // HOP_LENGTH if samples else 0):
+            raise ValueError("not a stored spectrogram")
+        peaks = np.frombuffer(data, np.uint8, n_frames, 16)
+        mel = np.frombuffer(data, np.uint8, n_frames * N_MELS, 16 + n_frames).reshape(N_MELS, n_frames)
+        return cls(mel, peaks, float(reference), int(samples))

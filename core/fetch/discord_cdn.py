@@ -1,0 +1,118 @@
+"""A Discord attachment → local file: from Discord's own hosts only, streamed, bounded in bytes and time."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from core.errors import ErrorCode, GenreGenieError
+from core.fetch.proxy import FetchProxy, ProxyLease
+from core.fetch.result import Fetched, clean_text, lease_error, refusal_error, too_large
+from core.fetch.url_policy import RefusedError, parse_url
+from core.settings import Settings
+
+CDN_HOSTS: Final = ("cdn.discordapp.com", "media.discordapp.net")
+
+ByteProgress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and, where it is known, how many there will be."""
+
+_CHUNK_BYTES: Final = 64 * 1024
+_SILENT_SECONDS: Final = 30.0
+_OVERHEAD_BYTES: Final = 1024 * 1024
+"""What TLS and headers may add to a file on its way."""
+
+
+async def fetch_attachment(
+    url: str,
+    directory: Path,
+    *,
+    proxy: FetchProxy,
+    settings: Settings,
+    filename: str | None = None,
+    size: int | None = None,
+    progress: ByteProgress | None = None,
+) -> Fetched:
+    """Download an attachment into a directory.
+
+    Args:
+        url: as Discord gives it.
+        directory: the job's own.
+        proxy: the way out.
+        settings: limits and allowed hosts.
+        filename: as the member called it; becomes the title.
+        size: bytes that Discord announces.
+        progress: told of every piece.
+
+    Raises:
+        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone,
+            broken off, or shorter than announced; `timeout`; `busy`: the disk is full.
+    """
+    _check_host(url, settings)
+    if size is not None and size > settings.max_file_bytes:
+        raise too_large(settings)
+    path = directory / "attachment"
+    async with proxy.lease(max_bytes=settings.max_file_bytes + _OVERHEAD_BYTES) as lease:
+        try:
+            async with asyncio.timeout(settings.job_timeout_s):
+                received = await _download(url, path, proxy, lease, settings, progress)
+        except TimeoutError:
+            raise GenreGenieError(ErrorCode.TIMEOUT) from None
+        except aiohttp.ClientError:
+            raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE) from None
+        except OSError:
+            raise GenreGenieError(ErrorCode.BUSY) from None  # the disk is full
+    if size is not None and received < size:
+        raise GenreGenieError(ErrorCode.UNAVAILABLE)
+    return Fetched(path, title=clean_text(filename))
+
+
+def _check_host(url: str, settings: Settings) -> None:
+    """Let through Discord's hosts over https, and those that the settings name.
+
+    Raises:
+        GenreGenieError: `blocked-address` or `unsupported-link`.
+    """
+    try:
+        target = parse_url(url, settings.allowed_hosts)
+    except RefusedError as error:
+        raise refusal_error(error.reason, settings) from None
+    on_cdn = url.lower().startswith("https:") and target.host in CDN_HOSTS and target.port == 443
+    if not on_cdn and not target.allowed:
+        raise GenreGenieError(ErrorCode.BLOCKED_ADDRESS)
+
+
+async def _download(
+    url: str, path: Path, proxy: FetchProxy, lease: ProxyLease, settings: Settings, progress: ByteProgress | None
+) -> int:
+    """Stream the body to disk as it comes, without unpacking it, and return its bytes."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=proxy.ssl_context, force_close=True),
+        timeout=aiohttp.ClientTimeout(total=None, sock_read=_SILENT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
+    )
+    async with (
+        session,
+        # The signature is over the address as it stands; a redirect would lead away from Discord's hosts.
+        session.get(URL(url, encoded=True), allow_redirects=False, proxy=proxy.url_with_secret(lease)) as response,
+    ):
+        if response.status != 200:
+            raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE)
+        announced = response.content_length
+        if announced is not None and announced > settings.max_file_bytes:
+            raise too_large(settings)
+        received = 0
+        file = await asyncio.to_thread(path.open, "wb")
+        with file:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                received += len(chunk)
+                if received > settings.max_file_bytes:
+                    raise too_large(settings)
+                file.write(chunk)
+                if progress is not None:
+                    progress(received, announced)
+        return received

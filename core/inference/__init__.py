@@ -1,0 +1,1 @@
+"""Log-mel → segments → a model → votes, and the picture of them."""

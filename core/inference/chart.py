@@ -1,0 +1,167 @@
+"""Verdict → picture: the votes on a time line, over the mel spectrogram that they were cast on."""
+
+import io
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from core.audio.spectrogram import FloatArray, LogMel
+from core.constants import DB_FLOOR, FMAX, N_MELS, SECTION_FRAMES, seconds_to_frame
+from core.i18n.catalog import translate
+from core.i18n.formatting import GENRE_COLOURS, clock
+from core.verdict import Section, Verdict
+
+WIDTH: Final = 1000
+HEIGHT: Final = 520
+_LEFT, _RIGHT = 64, 20
+_VOTES_TOP, _VOTES_BOTTOM = 76, 196
+_MEL_TOP, _MEL_BOTTOM = 204, 472
+_PLOT_WIDTH = WIDTH - _LEFT - _RIGHT
+
+_BACKGROUND: Final = (24, 25, 33)
+_TEXT: Final = (235, 236, 240)
+_FAINT: Final = (160, 164, 178)
+_EMPTY: Final = (44, 46, 58)
+
+# Dark to bright, as people know it from spectrograms: black, purple, red, orange, pale yellow.
+_RAMP: Final = ((0, 0, 6), (60, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
+
+_LABELLED_HZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
+_MOST_LABELLED: Final = 12
+"""With more segments than this there is no room for words in their bars."""
+
+
+def draw(verdict: Verdict, recording: LogMel, locale: str = "en") -> bytes:
+    """Draw the votes under the part of the song that was heard.
+
+    Args:
+        verdict: what was heard.
+        recording: the whole song.
+        locale: language of the labels.
+
+    Returns:
+        A PNG of `WIDTH` × `HEIGHT` pixels.
+    """
+    image = Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND)
+    pen = ImageDraw.Draw(image)
+    _draw_heading(pen, verdict, locale)
+    _draw_votes(pen, verdict, locale)
+    mel = _drawn(recording, verdict.section)
+    image.paste(mel.resize((_PLOT_WIDTH, _MEL_BOTTOM - _MEL_TOP), Image.Resampling.BILINEAR), (_LEFT, _MEL_TOP))
+    _draw_axes(pen, verdict)
+    return _png(image)
+
+
+def spectrogram(recording: LogMel, section: Section) -> bytes:
+    """Draw the spectrogram of a section alone, without axes.
+
+    Returns:
+        A PNG, one pixel for each frame and band (of a long section, the loudest of some frames each).
+    """
+    return _png(_drawn(recording, section))
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _draw_heading(pen: ImageDraw.ImageDraw, verdict: Verdict, locale: str) -> None:
+    genre = translate(f"genre.{verdict.genre}", locale)
+    pen.text((_LEFT, 40), genre, _TEXT, _font(40), anchor="lm")
+    width = pen.textlength(genre, _font(40))
+    pen.text((_LEFT + width + 18, 46), f"{verdict.confidence:.0%}", _FAINT, _font(24), anchor="lm")
+    counts = [(name, f"{translate(f'genre.{name}', locale)} {count}") for name, count in verdict.votes.items()]
+    room = WIDTH - _RIGHT - (_LEFT + width + 100)
+    size = next(s for s in range(20, 9, -1) if s == 10 or _row_length(pen, counts, s) <= room)
+    x = WIDTH - _RIGHT - _row_length(pen, counts, size)
+    for name, words in counts:
+        pen.text((x, 46), words, GENRE_COLOURS[name], _font(size), anchor="lm")
+        x += pen.textlength(words, _font(size)) + size
+
+
+def _row_length(pen: ImageDraw.ImageDraw, counts: list[tuple[str, str]], size: int) -> float:
+    return sum(pen.textlength(words, _font(size)) for _, words in counts) + size * (len(counts) - 1)
+
+
+def _x(verdict: Verdict, seconds: float) -> float:
+    section = verdict.section
+    return _LEFT + (seconds - section.start) / max(section.end - section.start, 1e-6) * _PLOT_WIDTH
+
+
+def _draw_votes(pen: ImageDraw.ImageDraw, verdict: Verdict, locale: str) -> None:
+    """Draw one column a segment, filled as high as its genre is probable."""
+    labelled = len(verdict.segments) <= _MOST_LABELLED
+    height = _VOTES_BOTTOM - _VOTES_TOP
+    for segment in verdict.segments:
+        left, right = _x(verdict, segment.start), min(_x(verdict, segment.end), WIDTH - _RIGHT)
+        gap = 2 if labelled else 0
+        box = (left + gap, _VOTES_TOP, max(right - gap, left + 1), _VOTES_BOTTOM)
+        pen.rectangle(box, _EMPTY)
+        level = _VOTES_BOTTOM - segment.probability * height
+        pen.rectangle((box[0], level, box[2], box[3]), GENRE_COLOURS[segment.genre])
+        if labelled:
+            middle, name = (left + right) / 2, translate(f"genre.{segment.genre}", locale)
+            for y, words, size in ((_VOTES_TOP + 18, name, 18), (_VOTES_TOP + 42, f"{segment.probability:.0%}", 17)):
+                while size > 9 and pen.textlength(words, _font(size)) > right - left - 6:
+                    size -= 1
+                pen.text((middle, y), words, _TEXT, _font(size), anchor="mm", stroke_width=2, stroke_fill=_BACKGROUND)
+
+
+def _reduced(recording: LogMel, first: int, last: int) -> FloatArray:
+    """Spectrogram of some frames as the models hear it, at most two columns a pixel: float32 `(N_MELS, n)` dB."""
+    pieces = []
+    for start in range(first, max(last, first + 1), SECTION_FRAMES):
+        pieces.append(recording.section_db(start)[:, : last - start])
+    db = np.concatenate(pieces, axis=1)
+    step = max(1, db.shape[1] // (2 * _PLOT_WIDTH))
+    kept = db.shape[1] // step * step
+    reduced: FloatArray = db[:, :kept].reshape(N_MELS, -1, step).max(axis=2)
+    return reduced
+
+
+def _drawn(recording: LogMel, section: Section) -> Image.Image:
+    return _coloured(_reduced(recording, seconds_to_frame(section.start), seconds_to_frame(section.end)))
+
+
+def _coloured(db: FloatArray) -> Image.Image:
+    """Colour a spectrogram, the lowest band at the bottom."""
+    level = np.clip(1 - db[::-1] / DB_FLOOR, 0, 1)
+    stops = np.linspace(0, 1, len(_RAMP))
+    channels = [np.interp(level, stops, [colour[i] for colour in _RAMP]) for i in range(3)]
+    pixels: NDArray[np.uint8] = np.stack(channels, axis=-1).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+
+def _draw_axes(pen: ImageDraw.ImageDraw, verdict: Verdict) -> None:
+    for hertz in _LABELLED_HZ:
+        y = _MEL_BOTTOM - mel_number(hertz) / mel_number(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
+        pen.line((_LEFT - 6, y, _LEFT - 1, y), _FAINT)
+        words = f"{hertz / 1000:g} k" if hertz >= 1000 else f"{hertz}"
+        pen.text((_LEFT - 10, y), words, _FAINT, _font(15), anchor="rm")
+    pen.text((_LEFT - 10, _MEL_TOP + 8), "Hz", _FAINT, _font(15), anchor="rm")
+    section = verdict.section
+    length = section.end - section.start
+    step = next(s for s in (3, 6, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200) if length / s <= 12)
+    ticks = int(length / step + 0.02) + 1
+    for tick in range(ticks):
+        seconds = section.start + tick * step
+        x = min(_x(verdict, seconds), WIDTH - _RIGHT - 1)
+        pen.line((x, _MEL_BOTTOM, x, _MEL_BOTTOM + 6), _FAINT)
+        pen.text((x, _MEL_BOTTOM + 20), clock(seconds), _FAINT, _font(16), anchor="mm")
+
+
+def mel_number(hertz: float) -> float:
+    """Slaney's mel scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
+    if hertz < 1_000:
+        return hertz * 3 / 200
+    return 15 + 27 * float(np.log(hertz / 1_000) / np.log(6.4))

@@ -1,0 +1,1 @@
+"""Child processes that can touch only what they are given."""

@@ -1,0 +1,81 @@
+"""Process groups: children that are killed with all that they started, and that end with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_kept_handles: list[Any] = []
+"""The Windows job object lives as long as this process."""
+
+
+def group_options() -> Mapping[str, Any]:
+    """Options for `Popen` and `create_subprocess_exec` that give the child a process group of its own."""
+    if os.name == "nt":
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"start_new_session": True}
+
+
+def kill_group(pid: int) -> None:
+    """Kill a child started with `group_options`, and whatever it started; one that is gone is fine."""
+    try:
+        if os.name == "nt":
+            os.kill(pid, signal.SIGTERM)
+        else:
+            os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def end_with_parent() -> None:
+    """Tie this process to its parent, and its children to it, as far as the platform can.
+
+    On Linux the kernel kills it when its parent dies. On Windows it enters a job object whose members are killed
+    when this process ends (https://learn.microsoft.com/windows/win32/procthread/job-objects).
+    """
+    if sys.platform.startswith("linux"):
+        from core.sandbox.launcher import die_with_parent
+
+        die_with_parent(os.getppid())
+    elif sys.platform == "win32":
+        _enter_job_object()
+
+
+def _enter_job_object() -> None:
+    import ctypes
+
+    class BasicLimits(ctypes.Structure):
+        _fields_ = [
+            ("per_process_user_time", ctypes.c_int64),
+            ("per_job_user_time", ctypes.c_int64),
+            ("limit_flags", ctypes.c_uint32),
+            ("minimum_working_set", ctypes.c_size_t),
+            ("maximum_working_set", ctypes.c_size_t),
+            ("active_process_limit", ctypes.c_uint32),
+            ("affinity", ctypes.c_size_t),
+            ("priority_class", ctypes.c_uint32),
+            ("scheduling_class", ctypes.c_uint32),
+        ]
+
+    class ExtendedLimits(ctypes.Structure):
+        _fields_ = [
+            ("basic", BasicLimits),
+            ("io_counters", ctypes.c_uint64 * 6),
+            ("process_memory", ctypes.c_size_t),
+            ("job_memory", ctypes.c_size_t),
+            ("peak_process_memory", ctypes.c_size_t),
+            ("peak_job_memory", ctypes.c_size_t),
+        ]
+
+    kill_on_job_close, extended_limit_information = 0x2000, 9
+    kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined, unused-ignore]
+    kernel32.CreateJobObjectW.restype = ctypes.c_void_p
+    kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+    job = ctypes.c_void_p(kernel32.CreateJobObjectW(None, None))
+    limits = ExtendedLimits()
+    limits.basic.limit_flags = kill_on_job_close
+    kernel32.SetInformationJobObject(job, extended_limit_information, ctypes.byref(limits), ctypes.sizeof(limits))
+    kernel32.AssignProcessToJobObject(job, ctypes.c_void_p(kernel32.GetCurrentProcess()))
+    _kept_handles.append(job)

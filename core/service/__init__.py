@@ -1,0 +1,1 @@
+"""Source → Verdict: what every face calls, and who may call it now."""

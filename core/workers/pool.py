@@ -1,0 +1,465 @@
+"""The pipeline on a pool of processes, awaited: progress, deadline, cancel, a fresh worker for a dead one.
+
+A worker is a new interpreter (spawned, never forked), so that it is the same on every platform and inherits nothing: no
+token in its environment, no open socket, and on Linux no right to write a file or to open a connection.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from dataclasses import asdict, dataclass, field
+from logging import getLogger
+from pathlib import Path
+from typing import Any, Final, Self
+
+from core.audio.decode import DecodeLimits
+from core.audio.ffmpeg import FFMPEG_VARIABLE, ffmpeg_path
+from core.audio.spectrogram import QuantizedMel
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step
+from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
+from core.sandbox.processes import group_options, kill_group
+from core.settings import Settings
+from core.workers import protocol
+
+log = getLogger(__name__)
+
+STOP_GRACE_S: Final = 0.5
+"""How long a worker may take to give a job up before it is killed."""
+
+START_TIMEOUT_S: Final = 60.0
+MAX_START_FAILURES: Final = 3
+WORKER_JAIL: Final = SandboxPolicy(read=(Path(os.sep),), limits=ResourceLimits(open_files=None))
+"""A worker reads files wherever they are; it writes none, and has no network."""
+
+MAX_QUEUE: Final = 1024
+"""Jobs that may wait for a worker; who asks is admitted before that, by `core.service.admission`."""
+
+
+class _WorkerLostError(Exception):
+    """The worker's process ended, or said something that it should not."""
+
+
+class _WorkerStoppedError(_WorkerLostError):
+    """We end the worker: it did not give its job up."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    message: dict[str, Any]
+    payloads: tuple[bytes, ...]
+    progress: ProgressCallback | None
+    timeout_s: float
+    answer: asyncio.Future[ClassifyResult]
+    deadline: float | None = None
+    attempts: int = field(default=0)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def tell(self, step: Step, share: float | None) -> None:
+        if self.progress is None or self.answer.done():
+            return
+        try:
+            self.progress(step, share)
+        except Exception:  # who asked is in trouble, not the worker, nor who asks next
+            log.exception("progress could not be told")
+            self.progress = None
+
+
+@dataclass(slots=True)
+class WorkerSlot:
+    """One place in the pool: the job at work in it, and how many of its workers in a row did not start."""
+
+    job: _Job | None = None
+    failed_starts: int = 0
+
+
+class WorkerPool:
+    """Processes that listen, behind an asyncio interface.
+
+    Args:
+        settings: limits; `workers` is the size of the pool unless `size` is given.
+        size: number of processes.
+        max_queue: jobs that may wait before `busy` is answered.
+
+    Attributes:
+        ready_count: workers that are warm.
+        busy_count: workers at work.
+        restarts: workers that were replaced.
+    """
+
+    def __init__(self, settings: Settings, *, size: int | None = None, max_queue: int = MAX_QUEUE) -> None:
+        self._settings = settings
+        self._size = size or settings.workers
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue(max_queue)
+        self._slots: list[asyncio.Task[None]] = []
+        self._first_ready: asyncio.Future[None] | None = None
+        self._closing = False
+        self._unusable: ConfigurationError | None = None
+        self._unanswered: set[asyncio.Future[ClassifyResult]] = set()
+        self.ready_count = 0
+        self.busy_count = 0
+        self.restarts = 0
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close at once."""
+        await self.close(0)
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+        return self._size
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait for a worker."""
+        return self._queue.qsize()
+
+    async def start(self) -> None:
+        """Start the workers; returns at once, while they warm up.
+
+        Raises:
+            ConfigurationError: there is no ffmpeg.
+        """
+        ffmpeg_path()
+        self._first_ready = asyncio.get_running_loop().create_future()
+        # Nobody has to ask for readiness: a failure that nobody awaits is in the log already.
+        self._first_ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
+        self._slots = [asyncio.create_task(self._slot(), name=f"worker-{i}") for i in range(self._size)]
+
+    async def ready(self) -> None:
+        """Wait until a worker is warm.
+
+        Raises:
+            ConfigurationError: none can be: the model is missing or unusable, or workers die at start.
+        """
+        if self._first_ready is None:
+            raise RuntimeError("the pool is not started")
+        await asyncio.shield(self._first_ready)
+
+    async def classify_file(
+        self,
+        path: Path,
+        name: str,
+        options: ClassifyOptions | None = None,
+        *,
+        max_seconds: float | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> ClassifyResult:
+        """Listen to a file, at most `max_seconds` long. Cancelling the caller ends the work and its ffmpeg.
+
+        Raises:
+            GenreGenieError: the file has no verdict, or `busy`, `timeout`, `internal`.
+            ConfigurationError: `options.model` cannot be used.
+        """
+        longest = self._settings.max_duration_s
+        limits = DecodeLimits(
+            self._settings.max_file_bytes, min(longest, max_seconds or longest), self._settings.job_timeout_s
+        )
+        message = {"path": str(path.absolute()), "limits": asdict(limits)}  # noqa: ASYNC240 - asks no disk
+        return await self._submit(message, (), name, options or ClassifyOptions(), progress)
+
+    async def classify_spectrogram(
+        self,
+        mel: QuantizedMel,
+        name: str,
+        options: ClassifyOptions | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> ClassifyResult:
+        """Listen to a song whose spectrogram was kept; raises as `hear` does."""
+        return await self._submit({}, (mel.to_bytes(),), name, options or ClassifyOptions(), progress)
+
+    async def close(self, grace_s: float = 0) -> None:
+        """Take no new work, give running and waiting work `grace_s` seconds, then end the workers."""
+        self._closing = True
+        if self._unanswered:
+            await asyncio.wait(self._unanswered, timeout=grace_s)
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        self._slots.clear()
+        self._fail_waiting(GenreGenieError(ErrorCode.CANCELLED))
+        if self._first_ready and not self._first_ready.done():
+            self._first_ready.set_exception(ConfigurationError("the workers were ended before one was ready"))
+
+    async def _submit(
+        self,
+        message: dict[str, Any],
+        payloads: tuple[bytes, ...],
+        name: str,
+        options: ClassifyOptions,
+        progress: ProgressCallback | None,
+    ) -> ClassifyResult:
+        if self._unusable is not None:
+            raise self._unusable
+        if self._closing:
+            raise GenreGenieError(ErrorCode.BUSY)
+        if not self._slots:
+            raise RuntimeError("the pool is not started")
+        job = _Job(
+            {"do": "hear", "name": name, "options": protocol.options_to_wire(options), **message},
+            payloads,
+            progress,
+            self._settings.job_timeout_s,
+            asyncio.get_running_loop().create_future(),
+        )
+        try:
+            self._queue.put_nowait(job)
+        except asyncio.QueueFull:
+            raise GenreGenieError(ErrorCode.BUSY) from None
+        self._unanswered.add(job.answer)
+        job.answer.add_done_callback(self._unanswered.discard)
+        job.tell(Step.QUEUED, None)
+        # Cancelling this await cancels the answer, and that tells the slot to stop the worker.
+        return await job.answer
+
+    async def _slot(self) -> None:
+        """Keep a worker in one place of the pool: a fresh one whenever it is lost."""
+        place = WorkerSlot()
+        try:
+            while True:
+                try:
+                    await self._run_worker(place)
+                except _WorkerStoppedError:
+                    pass
+                except _WorkerLostError as lost:
+                    log.warning("a worker was lost: %s", lost)
+                except ConfigurationError as error:
+                    if not self._was_ready:
+                        self._give_up(error)
+                        return
+                    log.error("a worker cannot start: %s", error)
+                except Exception:
+                    log.exception("a worker was lost")
+                self.restarts += 1
+                place.job = _retry_once(place.job)
+                if place.failed_starts >= MAX_START_FAILURES and self.ready_count == 0:
+                    if not self._was_ready:
+                        self._give_up(ConfigurationError("workers end at start; see the log"))
+                        return
+                    self._fail_waiting(GenreGenieError(ErrorCode.INTERNAL))
+                await asyncio.sleep(_pause(place.failed_starts))
+        finally:
+            if place.job is not None:
+                place.job.fail(self._unusable or GenreGenieError(ErrorCode.CANCELLED))
+
+    async def _run_worker(self, place: WorkerSlot) -> None:
+        """Start a worker and give it jobs until it is lost.
+
+        Raises:
+            _WorkerLostError: it is; `place` has the job that it had.
+            ConfigurationError: it has no model to use.
+        """
+        place.failed_starts += 1
+        process = await self._spawn()
+        try:
+            await self._handshake(process)
+            place.failed_starts = 0
+            self.ready_count += 1
+            try:
+                if self._first_ready and not self._first_ready.done():
+                    self._first_ready.set_result(None)
+                while True:
+                    place.job = place.job or await self._queue.get()
+                    await self._work(process, place.job)
+                    place.job = None
+            finally:
+                self.ready_count -= 1
+        finally:
+            await _end(process)
+
+    @property
+    def _was_ready(self) -> bool:
+        """Whether a worker was ever warm: what fails after that may pass."""
+        ready = self._first_ready
+        return ready is not None and ready.done() and not ready.cancelled() and ready.exception() is None
+
+    def _give_up(self, error: ConfigurationError) -> None:
+        log.error("workers cannot start: %s", error)
+        self._unusable = error
+        if self._first_ready and not self._first_ready.done():
+            self._first_ready.set_exception(error)
+        self._fail_waiting(error)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        while not self._queue.empty():
+            self._queue.get_nowait().fail(error)
+
+    async def _spawn(self) -> Process:
+        root = Path(__file__).parents[2]
+        environment = minimal_environment(
+            Path(tempfile.gettempdir()),
+            PYTHONPATH=str(root),
+            **{FFMPEG_VARIABLE: ffmpeg_path()},
+            # One core a worker: the pool is what uses several. Threads of BLAS would cost memory too.
+            OMP_NUM_THREADS="1",
+            OPENBLAS_NUM_THREADS="1",
+        )
+        arguments = [sys.executable, "-P", "-m", "core.workers.worker"]
+        if self._settings.model:
+            arguments.append(self._settings.model)
+        noisy = log.isEnabledFor(10)
+        try:
+            return await asyncio.create_subprocess_exec(
+                *sandboxed_command(arguments, WORKER_JAIL),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=None if noisy else asyncio.subprocess.DEVNULL,
+                env=environment,
+                limit=protocol.MAX_LINE,
+                **group_options(),
+            )
+        except OSError as error:  # no memory or no process left
+            raise _WorkerLostError(f"not started: {error.strerror}") from None
+
+    async def _handshake(self, process: Process) -> None:
+        try:
+            # Not `wait_for`: before Python 3.12 it can swallow the cancellation that closes the pool.
+            async with asyncio.timeout(START_TIMEOUT_S):
+                message, _ = await _receive(process)
+        except TimeoutError:
+            raise _WorkerLostError("not ready in time") from None
+        if message["event"] == "unusable":
+            raise ConfigurationError(message["reason"])
+
+    async def _work(self, process: Process, job: _Job) -> None:
+        """Have one job done: it has its answer when this returns.
+
+        Raises:
+            _WorkerLostError: the worker is gone or had to be killed; the job may have no answer.
+        """
+        if job.answer.done():
+            return
+        if job.deadline is None:
+            job.deadline = time.monotonic() + job.timeout_s
+        self.busy_count += 1
+        try:
+            try:
+                async with asyncio.timeout(max(0.0, job.deadline - time.monotonic())):
+                    await _send(process, protocol.encode(job.message, *job.payloads))
+            except TimeoutError:
+                job.fail(GenreGenieError(ErrorCode.TIMEOUT))
+                raise _WorkerStoppedError from None
+            await self._follow(process, job)
+        finally:
+            self.busy_count -= 1
+
+    async def _follow(self, process: Process, job: _Job) -> None:
+        """Pass a job's events on until its last one, its deadline or its cancellation."""
+        while True:
+            receiving = asyncio.ensure_future(_receive(process))
+            try:
+                # _work has set the deadline.
+                left = max(0.0, (job.deadline or 0.0) - time.monotonic())
+                await asyncio.wait((receiving, job.answer), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not receiving.done():
+                    code = ErrorCode.CANCELLED if job.answer.done() else ErrorCode.TIMEOUT
+                    job.fail(GenreGenieError(code))
+                    await self._stop(process, receiving, code)
+                    return
+                message, payloads = receiving.result()
+            finally:
+                receiving.cancel()
+            if self._settle(job, message, payloads):
+                return
+
+    async def _stop(
+        self,
+        process: Process,
+        receiving: "asyncio.Future[tuple[dict[str, Any], list[bytes]]]",
+        code: ErrorCode,
+    ) -> None:
+        """Have the worker give its job up; kill it if it does not."""
+        await _send(process, protocol.encode({"do": "stop", "code": code.value}))
+        try:
+            async with asyncio.timeout(STOP_GRACE_S):
+                message, _ = await receiving
+                while message["event"] == "progress":
+                    message, _ = await _receive(process)
+        except TimeoutError:
+            raise _WorkerStoppedError from None
+
+    def _settle(self, job: _Job, message: dict[str, Any], payloads: list[bytes]) -> bool:
+        """Take one event; True when it was the job's last."""
+        try:
+            match message["event"]:
+                case "progress":
+                    job.tell(Step(message["step"]), message["share"])
+                    return False
+                case "heard":
+                    hearing = protocol.result_from_wire(message, payloads)
+                    if not job.answer.done():
+                        job.answer.set_result(hearing)
+                case "error":
+                    job.fail(protocol.error_from_wire(message))
+                case "unusable-model":
+                    job.fail(ConfigurationError(message["reason"]))
+                case "failed":
+                    log.error("a worker failed on a file:\n%s", message["trace"])
+                    job.fail(GenreGenieError(ErrorCode.INTERNAL))
+                case other:
+                    raise _WorkerLostError(f"said {other!r}")
+        except (KeyError, ValueError, TypeError) as error:
+            raise _WorkerLostError(f"said something else than an answer: {error!r}") from None
+        return True
+
+
+def _retry_once(job: _Job | None) -> _Job | None:
+    """Try a job whose worker died once more; after that it is what kills workers."""
+    if job is None or job.answer.done():
+        return None
+    job.attempts += 1
+    if job.attempts > 1:
+        job.fail(GenreGenieError(ErrorCode.INTERNAL))
+        return None
+    return job
+
+
+def _pause(failed_starts: int) -> float:
+    """Seconds before the next worker: none after one that had been at work."""
+    return 0.0 if failed_starts <= 1 else min(30.0, 2.0**failed_starts / 4)
+
+
+async def _send(process: Process, data: bytes) -> None:
+    if process.stdin is None:  # pragma: no cover - it was started with a pipe
+        raise _WorkerLostError("no pipe")
+    try:
+        process.stdin.write(data)
+        await process.stdin.drain()
+    except (ConnectionError, OSError):
+        raise _WorkerLostError("gone") from None
+
+
+async def _receive(process: Process) -> tuple[dict[str, Any], list[bytes]]:
+    if process.stdout is None:  # pragma: no cover - it was started with a pipe
+        raise _WorkerLostError("no pipe")
+    try:
+        line = await process.stdout.readuntil(b"\n")
+        message, lengths = protocol.decode(line)
+        return message, [await process.stdout.readexactly(length) for length in lengths]
+    except (asyncio.IncompleteReadError, ConnectionError):
+        raise _WorkerLostError("gone") from None
+    except (asyncio.LimitOverrunError, ValueError, TypeError, RecursionError):
+        raise _WorkerLostError("said something that is no message") from None
+
+
+async def _end(process: Process) -> None:
+    """Kill a worker with its children and wait for it."""
+    if process.returncode is None:
+        kill_group(process.pid)
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(ProcessLookupError):
+        await process.wait()

@@ -1,0 +1,51 @@
+"""Waiting for what the bot says in the end, and reading it."""
+
+import re
+
+from core.constants import GENRES
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n.catalog import error_sentence, translate
+from tests.discord_server import Discord, Interaction, Message
+
+PNG = b"\x89PNG\r\n\x1a\n"
+VOTE = re.compile(r"^ *\d+:\d\d  .*%$", re.MULTILINE)
+
+
+def is_final(message: Message) -> bool:
+    """Whether this is the answer and no progress: nothing is left to cancel."""
+    return not message.loading and not any(c["custom_id"].startswith("gg:cancel") for c in message.controls)
+
+
+async def answer(interaction: Interaction) -> Message:
+    """Wait for the answer; the acknowledgement must have come in time."""
+    assert await interaction.acknowledged() < 3
+    return await interaction.reply(is_final)
+
+
+async def answer_under(discord: Discord, message: Message) -> Message:
+    """Wait for the answer to dropped audio."""
+    return await discord.answer_to(message, is_final)
+
+
+def genre_of(message: Message, locale: str = "en") -> str:
+    """Return the genre that the message's only embed names."""
+    [embed] = message.embeds
+    named = {translate(f"genre.{genre}", locale).casefold(): genre for genre in GENRES}
+    return named[embed["title"].casefold()]
+
+
+def votes_in(message: Message) -> list[str]:
+    """Return the lines of the votes."""
+    return VOTE.findall(message.embeds[0]["description"])
+
+
+def sentence(code: ErrorCode, locale: str = "en", **params: str | float) -> str:
+    return error_sentence(GenreGenieError(code, **params), locale)
+
+
+def picture_of(message: Message) -> bytes:
+    """Return the picture, which must be shown in the embed."""
+    file = message.file(".png")
+    assert message.embeds[0]["image"]["url"] == file.url
+    assert file.data.startswith(PNG)
+    return file.data

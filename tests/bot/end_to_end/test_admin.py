@@ -1,0 +1,147 @@
+"""`/genregenie`: what a server's admin sets and sees."""
+
+import sqlite3
+
+import pytest
+
+from bot.storage.engine import DATABASE_FILE
+from core.constants import GENRES
+from core.i18n.catalog import translate
+from tests.bot.end_to_end.answers import answer, genre_of
+from tests.bot.end_to_end.conftest import House, furnished
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import new_song
+from tests.discord_server import Discord, File, Message
+
+
+async def use(discord: Discord, house: House, command: str, **options: object) -> str:
+    reply = await answer(discord.slash(f"genregenie {command}", user=house.owner, channel=house.channel, **options))
+    assert reply.only_for is house.owner
+    return reply.content
+
+
+async def heard(discord: Discord, house: House, file: File | None = None) -> Message:
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=file or new_song(6))
+    return await answer(asked)
+
+
+async def test_only_those_who_manage_the_server_are_offered_the_commands(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    with pytest.raises(AssertionError, match="no permission"):
+        discord.slash("genregenie stats", user=house.ana, channel=house.channel)
+    with pytest.raises(AssertionError, match="not offered here"):
+        discord.slash("genregenie stats", user=house.ana, channel=discord.direct_messages(house.ana))
+
+
+async def test_the_channels_that_are_on_are_listed(discord: Discord, bot: BotProcess, house: House) -> None:
+    assert await use(discord, house, "channel list") == translate("bot.admin.no-channels", "en")
+    other = house.guild.channels[1]
+    used = discord.slash("genregenie channel on", user=house.owner, channel=house.channel)
+    await answer(used)
+    await answer(discord.slash("genregenie channel on", user=house.owner, channel=other))
+    assert f"<#{house.channel.id}>, <#{other.id}>" in await use(discord, house, "channel list")
+
+
+async def test_limits_are_set_shown_and_reset(discord: Discord, bot: BotProcess, house: House) -> None:
+    host = translate("bot.admin.limits", "en", longest="3", cooldown="0", places=64)
+    assert await use(discord, house, "limits") == host
+    own = translate("bot.admin.limits", "en", longest="1.5", cooldown="20", places=5)
+    assert await use(discord, house, "limits", longest=1.5, cooldown=20, places=5) == own
+    assert await use(discord, house, "limits") == own
+    assert await use(discord, house, "limits", reset=True) == host
+
+
+async def test_a_server_cannot_loosen_the_hosts_limits(discord: Discord, bot: BotProcess, house: House) -> None:
+    host = translate("bot.admin.limits", "en", longest="3", cooldown="0", places=64)
+    assert await use(discord, house, "limits", longest=300.0, places=10_000) == host
+
+
+async def test_the_language_of_public_answers_is_the_admins_choice(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    song = new_song(6)
+    told = await use(discord, house, "language", language="es")
+    assert told == translate("bot.admin.language", "en", language=translate("bot.language", "es"))
+    assert genre_of(await heard(discord, house, song), "es") in GENRES
+    await use(discord, house, "language", language="auto")
+    assert genre_of(await heard(discord, house, song)) in GENRES
+
+
+async def test_settings_outlive_a_restart(discord: Discord, bot: BotProcess, house: House) -> None:
+    await use(discord, house, "language", language="es")
+    await use(discord, house, "limits", cooldown=20)
+    await bot.restart()
+    assert translate("bot.admin.limits", "en", longest="3", cooldown="20", places=64) == await use(
+        discord, house, "limits"
+    )
+    assert genre_of(await heard(discord, house), "es") in GENRES
+
+
+async def test_stats_count_what_was_asked_answered_and_failed(discord: Discord, bot: BotProcess, house: House) -> None:
+    reply = await heard(discord, house)
+    await heard(discord, house, File("words.mp3", b"words " * 100))
+    told = await use(discord, house, "stats")
+    assert translate("bot.admin.stats", "en", days=30, asked=2, answered=1, failed=1, corrections=0) in told
+    assert "not-audio 1" in told
+    assert f"{translate(f'genre.{genre_of(reply)}', 'en').capitalize()} 1" in told
+    other = furnished(discord)
+    assert "0 asked" in await use(discord, other, "stats")
+
+
+async def test_privacy_says_what_is_stored_and_for_how_long(discord: Discord, bot: BotProcess, house: House) -> None:
+    told = await use(discord, house, "privacy show")
+    assert told == translate("bot.admin.privacy", "en", days=30, correction_days=365, grace_days=7, mb=512)
+
+
+async def test_forgetting_a_server_deletes_its_rows_and_its_buttons(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    await use(discord, house, "limits", cooldown=1)
+    reply = await heard(discord, house, new_song(40))
+    assert rows_about(bot, house.guild.id)
+    await use(discord, house, "privacy forget", what="server")
+    assert rows_about(bot, house.guild.id) == {}
+    gone = await discord.click(reply, translate("bot.button.whole", "en"), user=house.ana).reply()
+    assert gone.content == translate("bot.gone", "en")
+    assert "0 asked" in await use(discord, house, "stats")
+
+
+async def test_forgetting_a_member_leaves_the_others(discord: Discord, bot: BotProcess, house: House) -> None:
+    await heard(discord, house)
+    song = new_song(6)
+    await answer(discord.slash("genre", user=house.ben, channel=house.channel, file=song))
+    assert await use(discord, house, "privacy forget", what="member") == translate("bot.admin.which-member", "en")
+    await use(discord, house, "privacy forget", what="member", member=house.ana)
+    assert rows_about(bot, house.ana.id) == {}
+    assert rows_about(bot, house.ben.id)
+    assert "1 asked" in await use(discord, house, "stats")
+
+
+async def test_leaving_a_server_begins_its_grace_time_and_coming_back_ends_it(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    await use(discord, house, "language", language="es")
+    discord.remove_bot(house.guild)
+    await bot.until(lambda: left_at(bot, house.guild.id) is not None, "the grace time")
+    discord.invite_bot(house.guild)
+    await bot.until(lambda: left_at(bot, house.guild.id) is None, "the end of the grace time")
+    assert genre_of(await heard(discord, house), "es") in GENRES
+
+
+def rows_about(bot: BotProcess, identity: int) -> dict[str, int]:
+    """Return how many rows of each table mention an id."""
+    counts = {}
+    with sqlite3.connect(f"file:{bot.data / DATABASE_FILE}?mode=ro", uri=True) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            rows = connection.execute(f'SELECT * FROM "{table}"').fetchall()
+            if found := sum(identity in row for row in rows):
+                counts[table] = found
+    return counts
+
+
+def left_at(bot: BotProcess, guild_id: int) -> float | None:
+    with sqlite3.connect(f"file:{bot.data / DATABASE_FILE}?mode=ro", uri=True) as connection:
+        row = connection.execute("SELECT left_at FROM guilds WHERE guild_id = ?", (guild_id,)).fetchone()
+    return row[0] if row else None

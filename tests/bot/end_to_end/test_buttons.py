@@ -1,0 +1,174 @@
+"""What is under an answer, and Cancel under progress."""
+
+import re
+
+import pytest
+
+from bot.app import FETCH_AHEAD
+from core.constants import GENRES
+from core.i18n.catalog import translate
+from tests.bot.end_to_end.answers import answer, genre_of, is_final, picture_of, votes_in
+from tests.bot.end_to_end.conftest import House
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import new_song
+from tests.discord_server import Discord, Interaction, Message
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
+
+PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong", "cancel"))
+SLOTS = 1 + FETCH_AHEAD
+"""Requests that a bot with one worker has under way at the same time."""
+
+HEARD = re.compile(r"IdentifyResult: (\S+)–(\S+) of")
+
+
+def part_heard(message: Message) -> tuple[str, str]:
+    found = HEARD.search(message.text)
+    assert found, message.text
+    return found[1], found[2]
+
+
+async def heard_song(discord: Discord, house: House, seconds: float = 70, **options: object) -> Message:
+    return await answer(
+        discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(seconds), **options)
+    )
+
+
+async def test_another_part_hears_the_next_thirty_seconds_without_a_download(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    song = new_song(70)
+    first = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
+    upload = next(u for u in discord.world.cdn.uploads.values() if u.file is song)
+    upload.expire()
+    second = await answer(discord.click(first, PART, user=house.ana))
+    assert part_heard(second) != part_heard(first)
+    assert len(votes_in(second)) == 10
+    assert picture_of(second) != picture_of(first)
+    third = await answer(discord.click(second, PART, user=house.ana))
+    assert len({part_heard(message) for message in (first, second, third)}) == 3
+    assert upload.downloads == 1
+
+
+async def test_whole_song_hears_all_of_it(discord: Discord, bot: BotProcess, house: House) -> None:
+    first = await heard_song(discord, house)
+    whole = await answer(discord.click(first, WHOLE, user=house.ana))
+    assert part_heard(whole) == ("0:00", "1:10")
+    assert whole.buttons == [WRONG]
+
+
+async def test_what_came_of_a_private_answer_is_private(discord: Discord, bot: BotProcess, house: House) -> None:
+    first = await heard_song(discord, house, private=True)
+    assert (await answer(discord.click(first, WHOLE, user=house.ana))).only_for is house.ana
+    assert discord.messages_of_bot(house.channel) == []
+
+
+async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, bot: BotProcess, house: House) -> None:
+    reply = await heard_song(discord, house, 10)
+    for user, genre in ((house.ana, "Jazz"), (house.ana, "Blues"), (house.ben, "Metal")):
+        menu = await discord.click(reply, WRONG, user=user).reply()
+        assert menu.only_for is user
+        chosen = discord.select(menu, genre, user=user)
+        await chosen.acknowledged()
+        thanks = translate("bot.correction.thanks", "en", genre=genre)
+        await discord.until(lambda menu=menu, thanks=thanks: menu.content == thanks, what="the thanks")
+        assert menu.components == []
+    stats = await answer(discord.slash("genregenie stats", user=house.owner, channel=house.channel))
+    assert "1 asked, 1 answered, 0 failed, 2 corrections" in stats.content
+
+
+async def test_buttons_are_only_for_the_one_who_asked_and_moderators(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    reply = await heard_song(discord, house)
+    refused = await discord.click(reply, WHOLE, user=house.ben).reply()
+    assert (refused.content, refused.only_for) == (translate("bot.not-yours", "en"), house.ben)
+    allowed = await answer(discord.click(reply, WHOLE, user=house.owner))
+    assert genre_of(allowed) in GENRES
+
+
+async def test_every_button_works_after_a_restart(discord: Discord, bot: BotProcess, house: House) -> None:
+    public = await heard_song(discord, house)
+    private = await heard_song(discord, house, private=True)
+    dropped = discord.post_message(house.channel, house.ana, files=[new_song(6), new_song(6)])
+    several = await answer(discord.message_command("Identify genre", dropped, user=house.ana))
+    menu = await discord.click(public, WRONG, user=house.ana).reply()
+    await bot.restart()
+    for message in (public, private):
+        assert genre_of(await answer(discord.click(message, PART, user=house.ana))) in GENRES
+        assert genre_of(await answer(discord.click(message, WHOLE, user=house.ana))) in GENRES
+    await discord.select(menu, "rock", user=house.ana).acknowledged()
+    await discord.until(lambda: "Rock" in menu.content, what="the thanks")
+    label = several.controls[0]["options"][1]["label"]
+    picked = await discord.select(several, label, user=house.ana).reply()
+    assert WRONG in picked.buttons
+
+
+async def test_commands_are_not_sent_again_after_a_restart(discord: Discord, bot: BotProcess) -> None:
+    before = len(discord.commands.puts)
+    await bot.restart()
+    assert len(discord.commands.puts) == before
+
+
+async def running(discord: Discord, house: House, **options: object) -> tuple[Interaction, Message]:
+    """Return a request that is on its way, and its progress."""
+    slow = new_song(20, bytes_per_s=20_000)
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=slow, **options)
+    progress = await asked.reply(lambda message: CANCEL in message.buttons)
+    return asked, progress
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_cancel_ends_a_request_at_once(discord: Discord, bot: BotProcess, house: House, private: bool) -> None:
+    asked, progress = await running(discord, house, private=private)
+    pressed = discord.click(progress, CANCEL, user=house.ana)
+    assert await pressed.acknowledged() < 3
+    reply = await asked.reply(is_final)
+    assert reply.content == translate("error.cancelled", "en")
+    assert reply.components == []
+    assert (await bot.metrics())["genregenie_running"] == 0
+
+
+async def test_a_request_in_the_queue_shows_its_place_and_can_be_cancelled(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    working = [await running(discord, house) for _ in range(SLOTS)]
+    asked, progress = await running(discord, house)
+    assert progress.content == translate("bot.progress.queued", "en", place=1)
+    discord.click(progress, CANCEL, user=house.ana)
+    assert (await asked.reply(is_final)).content == translate("error.cancelled", "en")
+    for request, shown in working:
+        assert not is_final(shown)
+        discord.click(shown, CANCEL, user=house.ana)
+        await request.reply(is_final)
+
+
+async def test_another_member_cannot_cancel_and_a_moderator_can(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    asked, progress = await running(discord, house)
+    refused = await discord.click(progress, CANCEL, user=house.ben).reply()
+    assert refused.content == translate("bot.not-yours", "en")
+    assert not is_final(progress)
+    discord.click(progress, CANCEL, user=house.owner)
+    assert (await asked.reply(is_final)).content == translate("error.cancelled", "en")
+
+
+async def test_progress_is_shown_and_not_too_often(discord: Discord, bot: BotProcess, house: House) -> None:
+    slow = new_song(10, bytes_per_s=60_000)
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=slow)
+    reply = await answer(asked)
+    shown = [revision for revision in reply.revisions if not revision.loading][:-1]
+    assert shown[0].content.startswith(translate("bot.progress.fetching", "en"))
+    assert len(shown) >= 2
+    gaps = [later.at - earlier.at for earlier, later in zip(shown, shown[1:], strict=False)]
+    assert min(gaps) > 1
+
+
+async def test_a_button_whose_acknowledgement_meets_a_lost_answer_works_all_the_same(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    reply = await heard_song(discord, house)
+    discord.fail("interaction_callback", 502, carried_out=True)
+    whole = await answer(discord.click(reply, WHOLE, user=house.ana))
+    assert part_heard(whole) == ("0:00", "1:10")
+    discord.forgive(ALREADY_ACKNOWLEDGED)

@@ -1,0 +1,115 @@
+"""Audio dropped in a channel."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from core.constants import GENRES
+from core.i18n.catalog import translate
+from tests.bot.end_to_end.answers import answer, answer_under, genre_of, picture_of
+from tests.bot.end_to_end.conftest import House, furnished
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import new_song, voice_message
+from tests.discord_server import Discord, File
+
+EAR = "\N{EAR}"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def listening(discord: Discord, bot: BotProcess, house: House) -> AsyncIterator[House]:
+    """A house in whose first channel the bot listens."""
+    await switch(discord, house, "on")
+    yield house
+
+
+async def switch(discord: Discord, house: House, state: str) -> str:
+    used = discord.slash(f"genregenie channel {state}", user=house.owner, channel=house.channel)
+    reply = await answer(used)
+    assert reply.only_for is house.owner
+    return reply.content
+
+
+async def test_dropped_audio_is_answered_under_its_message(discord: Discord, listening: House) -> None:
+    posted = discord.post_message(listening.channel, listening.ana, "listen", files=[new_song()])
+    reply = await answer_under(discord, posted)
+    assert genre_of(reply) in GENRES
+    picture_of(reply)
+    await discord.until(lambda: posted.reactions_ever == [EAR] and not posted.reactions[EAR], what="the reaction goes")
+
+
+async def test_a_voice_message_is_answered(discord: Discord, listening: House) -> None:
+    posted = discord.post_message(listening.channel, listening.ana, files=[voice_message()], voice=True)
+    reply = await answer_under(discord, posted)
+    assert translate("bot.voice-message", "en") in reply.text
+
+
+async def test_many_files_in_one_message_are_one_reply(discord: Discord, listening: House) -> None:
+    files = [new_song(6), File("notes.txt", b"not audio"), new_song(6), new_song(6)]
+    posted = discord.post_message(listening.channel, listening.ana, files=files)
+    reply = await answer_under(discord, posted)
+    assert [embed["author"]["name"] for embed in reply.embeds] == [
+        f"{number}. {file.name}" for number, file in enumerate([files[0], files[2], files[3]], 1)
+    ]
+    assert len(reply.files) == 3
+    # Each song has its own buttons, behind the menu.
+    picked = await discord.select(reply, f"2. {files[2].name}", user=listening.ben).reply()
+    assert picked.only_for is listening.ben
+    assert picked.embeds[0]["author"]["name"] == files[2].name
+    assert translate("bot.button.wrong", "en") in picked.buttons
+
+
+async def test_nothing_is_answered_where_it_is_off_again_or_was_never_on(discord: Discord, listening: House) -> None:
+    await switch(discord, listening, "off")
+    elsewhere = listening.guild.channels[1]
+    ignored = [
+        discord.post_message(channel, listening.ana, files=[new_song(6)]) for channel in (listening.channel, elsewhere)
+    ]
+    await switch(discord, listening, "on")
+    heard = discord.post_message(listening.channel, listening.ana, files=[new_song(6)])
+    await answer_under(discord, heard)
+    assert [message.reactions_ever for message in ignored] == [[], []]
+    assert len(discord.messages_of_bot(listening.channel)) == 1
+    assert discord.messages_of_bot(elsewhere) == []
+
+
+async def test_other_bots_and_messages_without_audio_are_ignored(discord: Discord, listening: House) -> None:
+    robot = discord.user("robot", bot=True)
+    listening.guild.join(robot)
+    discord.post_message(listening.channel, robot, files=[new_song(6)])
+    discord.post_message(listening.channel, listening.ana, "no song here")
+    discord.post_message(listening.channel, listening.ana, files=[File("notes.txt", b"words")])
+    heard = discord.post_message(listening.channel, listening.ana, files=[new_song(6)])
+    await answer_under(discord, heard)
+    assert [message.reply_to for message in discord.messages_of_bot(listening.channel)] == [heard]
+
+
+async def test_a_message_that_is_taken_back_is_not_answered(discord: Discord, listening: House) -> None:
+    slow = new_song(10, bytes_per_s=50_000)
+    gone = discord.post_message(listening.channel, listening.ana, files=[slow])
+    await discord.until(lambda: gone.files[0].downloads, what="the download begins")
+    discord.delete_message(gone)
+    heard = discord.post_message(listening.channel, listening.ana, files=[new_song(6)])
+    await answer_under(discord, heard)
+    assert [message.reply_to for message in discord.messages_of_bot(listening.channel)] == [heard]
+
+
+async def test_dropped_audio_is_answered_in_the_servers_language(discord: Discord, bot: BotProcess) -> None:
+    house = furnished(discord, locale="es-ES")
+    await switch(discord, house, "on")
+    posted = discord.post_message(house.channel, house.ana, files=[new_song(6)])
+    assert genre_of(await answer_under(discord, posted), "es") in GENRES
+
+
+async def test_what_cannot_be_heard_is_told_in_a_sentence(discord: Discord, listening: House) -> None:
+    posted = discord.post_message(listening.channel, listening.ana, files=[File("broken.mp3", b"not audio" * 100)])
+    reply = await answer_under(discord, posted)
+    assert reply.content == translate("error.not-audio", "en")
+
+
+async def test_audio_dropped_in_a_thread_of_a_channel_that_is_on_is_answered_there(
+    discord: Discord, listening: House
+) -> None:
+    thread = discord.thread(listening.channel, "new songs")
+    posted = discord.post_message(thread, listening.ana, files=[new_song(6)])
+    assert genre_of(await answer_under(discord, posted)) in GENRES
+    assert discord.messages_of_bot(listening.channel) == []

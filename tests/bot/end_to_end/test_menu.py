@@ -1,0 +1,78 @@
+"""The message command."""
+
+from pathlib import Path
+
+from core.constants import GENRES
+from core.i18n.catalog import translate
+from tests.bot.end_to_end.answers import answer, genre_of
+from tests.bot.end_to_end.conftest import House, furnished
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import converted, new_song, voice_message
+from tests.discord_server import Discord, File
+
+COMMAND = "Identify genre"
+
+
+async def test_a_message_with_audio_is_answered_for_whoever_asks(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    message = discord.post_message(house.channel, house.ben, files=[new_song()])
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert genre_of(reply) in GENRES
+
+
+async def test_each_of_several_attachments_is_answered_video_and_voice_too(
+    discord: Discord, bot: BotProcess, house: House, tmp_path: Path
+) -> None:
+    video = converted(
+        new_song(6),
+        "clip.mp4",
+        *("-f", "lavfi", "-i", "color=c=red:s=64x64:d=6", "-shortest", "-c:a", "aac"),
+        directory=tmp_path,
+    )
+    broken = File("broken.mp3", bytes(5_000))
+    message = discord.post_message(house.channel, house.ben, files=[new_song(6, name="a.wav"), video, broken])
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert [embed["author"]["name"] for embed in reply.embeds] == ["1. a.wav", "2. clip.mp4"]
+    assert reply.content == f"3. **broken.mp3**: {translate('error.not-audio', 'en')}"
+    voice = discord.post_message(house.channel, house.ben, files=[voice_message()], voice=True)
+    reply = await answer(discord.message_command(COMMAND, voice, user=house.ana))
+    assert translate("bot.voice-message", "en") in reply.text
+
+
+async def test_a_message_with_nothing_to_hear_is_told_so_in_private(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    message = discord.post_message(house.channel, house.ben, "just words", files=[File("a.txt", b"words")])
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert (reply.content, reply.only_for) == (translate("bot.nothing-to-hear", "en"), house.ana)
+
+
+async def test_a_link_where_links_are_off_is_told_so(discord: Discord, bot: BotProcess, house: House) -> None:
+    await answer(discord.slash("genregenie links", user=house.owner, channel=house.channel, state="off"))
+    message = discord.post_message(house.channel, house.ben, "https://example.com/song")
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert reply.content == translate("bot.links-off", "en")
+
+
+async def test_a_forwarded_song_is_answered(discord: Discord, bot: BotProcess, house: House) -> None:
+    original = discord.post_message(house.guild.channels[1], house.ben, files=[new_song(6)])
+    passed_on = discord.post_message(house.channel, house.ben, forwarded=original)
+    reply = await answer(discord.message_command(COMMAND, passed_on, user=house.ana))
+    assert genre_of(reply) in GENRES
+
+
+async def test_ten_songs_with_long_names_fit_into_one_message(discord: Discord, bot: BotProcess) -> None:
+    house = furnished(discord, locale="es-ES")
+    files = [new_song(31, name=f"{'canción_larga_' * 14}{number}.wav") for number in range(10)]
+    message = discord.post_message(house.channel, house.ben, files=files)
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert len(reply.embeds) == 10
+    assert len(reply.files) == 10
+
+
+async def test_ten_files_that_cannot_be_heard_are_each_told(discord: Discord, bot: BotProcess, house: House) -> None:
+    files = [File(f"{'long_name_' * 14}{number}.mp3", bytes(100)) for number in range(10)]
+    message = discord.post_message(house.channel, house.ben, files=files)
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert [line.partition(".")[0] for line in reply.content.splitlines()] == [str(n) for n in range(1, 11)]

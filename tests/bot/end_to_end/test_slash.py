@@ -1,0 +1,122 @@
+"""`/genre`."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from core.constants import GENRES
+from core.i18n.catalog import translate
+from tests.bot.end_to_end.answers import answer, genre_of, picture_of, votes_in
+from tests.bot.end_to_end.conftest import House, furnished
+from tests.bot.end_to_end.process import BotProcess
+from tests.bot.end_to_end.songs import new_song
+from tests.discord_server import Discord, File
+from tests.support.data import GTZAN_TRACKS, needs_gtzan
+
+
+async def test_a_song_is_answered_with_its_genre_its_votes_and_their_picture(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    file = new_song(40, name="demo.wav")
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=file))
+    assert not reply.ephemeral
+    assert genre_of(reply) in GENRES
+    assert len(votes_in(reply)) == 10
+    assert "demo.wav" in reply.text
+    assert "of 0:40" in reply.text
+    assert len(picture_of(reply)) > 10_000
+    assert (reply.file(".png").description or "").count("%") == 10
+    assert set(reply.buttons) == {translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong")}
+
+
+@needs_gtzan
+@pytest.mark.parametrize("track", random.Random(0).sample(GTZAN_TRACKS, 2), ids=lambda path: path.stem)
+async def test_a_real_song_goes_from_file_to_picture(
+    discord: Discord, bot: BotProcess, house: House, track: Path
+) -> None:
+    file = File.at(track)
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=file))
+    assert genre_of(reply) in GENRES
+    assert len(votes_in(reply)) == 10
+    picture_of(reply)
+
+
+async def test_a_private_answer_is_for_the_one_who_asked(discord: Discord, bot: BotProcess, house: House) -> None:
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(), private=True)
+    reply = await answer(asked)
+    assert reply.only_for is house.ana
+    assert genre_of(reply) in GENRES
+    assert discord.messages_of_bot(house.channel) == []
+
+
+async def test_the_whole_song_has_a_vote_for_all_its_segments(discord: Discord, bot: BotProcess, house: House) -> None:
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(60), whole=True)
+    reply = await answer(asked)
+    assert "0:00–1:00" in reply.text
+    tally = reply.embeds[0]["description"].split("```")[1].strip().splitlines()[0]
+    assert sum(int(part.rpartition(" ")[2]) for part in tally.split(", ")) == 20
+    assert reply.buttons == [translate("bot.button.wrong", "en")]
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [({}, "bot.nothing-given"), ({"link": "https://example.com/a", "file": File("a.mp3", b"x")}, "bot.one-of-two")],
+    ids=["neither", "both"],
+)
+async def test_neither_or_both_of_file_and_link_is_a_friendly_error(
+    discord: Discord, bot: BotProcess, house: House, options: dict[str, object], key: str
+) -> None:
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, **options))
+    assert (reply.content, reply.only_for) == (translate(key, "en"), house.ana)
+
+
+async def test_a_song_can_be_asked_about_in_direct_messages(discord: Discord, bot: BotProcess, house: House) -> None:
+    channel = discord.direct_messages(house.ana)
+    reply = await answer(discord.slash("genre", user=house.ana, channel=channel, file=new_song()))
+    assert genre_of(reply) in GENRES
+
+
+async def test_public_answers_speak_the_servers_language_and_private_ones_the_members(
+    discord: Discord, bot: BotProcess
+) -> None:
+    house = furnished(discord, locale="es-ES")
+    eve = discord.user("eve", locale="en-GB")
+    house.guild.join(eve)
+    song = new_song()
+    public = await answer(discord.slash("genre", user=eve, channel=house.channel, file=song))
+    assert genre_of(public, "es") in GENRES
+    assert translate("bot.button.wrong", "es") in public.buttons
+    private = await answer(discord.slash("genre", user=eve, channel=house.channel, file=song, private=True))
+    assert translate("bot.button.wrong", "en") in private.buttons
+    own = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song, private=True))
+    assert translate("bot.button.wrong", "es") in own.buttons
+
+
+async def test_commands_are_named_in_spanish_for_those_who_speak_it(discord: Discord, bot: BotProcess) -> None:
+    [command] = [c for c in discord.commands.registered[None] if c["name"] == "genre"]
+    assert command["description_localizations"]["es-ES"] == translate("bot.command.genre.description", "es")
+    assert set(command["description_localizations"]) >= {"es-ES", "es-419"}
+
+
+async def test_a_name_that_would_format_or_call_somebody_does_nothing(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    file = new_song(name="@everyone **loud** ‮gnp.wav")
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=file))
+    assert "‮" not in reply.text
+    assert "@everyone" not in reply.content
+    last = discord.exchanges("edit_original_response")[-1].payload
+    assert isinstance(last, dict)
+    assert last["allowed_mentions"] == {"parse": []}
+
+
+async def test_a_link_to_a_file_is_heard(discord: Discord, bot: BotProcess, house: House) -> None:
+    posted = discord.post_message(house.guild.channels[1], house.ben, files=[new_song(10, name="linked.wav")])
+    link = posted.files[0].url
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, link=f"<{link}>"))
+    assert genre_of(reply) in GENRES
+    picture_of(reply)
+    message = discord.post_message(house.channel, house.ben, f"have you heard {link} ?")
+    reply = await answer(discord.message_command("Identify genre", message, user=house.ana))
+    assert genre_of(reply) in GENRES

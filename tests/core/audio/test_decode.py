@@ -1,0 +1,329 @@
+import os
+import random
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.audio.decode import CancelToken, DecodeLimits, FfmpegDecoder, opened
+from core.audio.ffmpeg import ffmpeg_path
+from core.audio.spectrogram import FloatArray
+from core.constants import SAMPLE_RATE
+from core.errors import ErrorCode, GenreGenieError
+from tests.core.files import BAD, FORMATS, VIDEOS, cut, encoded, make_bad, picture, random_files
+from tests.support.audio import encode, heard_pitches, make_scale, scale_pitch, write_wav
+from tests.support.processes import ffmpegs, is_alive, living_children, wait_until
+
+SECONDS = 8
+LIMITS = DecodeLimits(max_bytes=200 * 1024**2, max_seconds=1_800, timeout_s=60)
+
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+
+
+Blocks = Generator[FloatArray, None, None]
+
+
+def decoding(path: Path, limits: DecodeLimits = LIMITS, stop: CancelToken | None = None) -> Blocks:
+    yield from FfmpegDecoder(path, limits, stop)
+
+
+def decode(path: Path, limits: DecodeLimits = LIMITS) -> FloatArray:
+    return np.concatenate([np.zeros(0, np.float32), *decoding(path, limits)])
+
+
+def drain(blocks: Blocks, pause: float = 0) -> tuple[int, ErrorCode | None]:
+    """Take all blocks: how many samples there were, and the error that they ended in."""
+    samples = 0
+    try:
+        for block in blocks:
+            assert np.isfinite(block).all()
+            samples += block.size
+            time.sleep(pause)
+    except GenreGenieError as error:
+        return samples, error.code
+    return samples, None
+
+
+def error_of(path: Path) -> ErrorCode | None:
+    return drain(decoding(path))[1]
+
+
+def assert_is_scale(samples: FloatArray, first: int = 0, seconds: int = SECONDS) -> None:
+    assert samples.size / SAMPLE_RATE == pytest.approx(seconds, abs=0.15)
+    expected = [scale_pitch(first + second) for second in range(seconds)]
+    # The last second of a lossy file may lack its end.
+    assert heard_pitches(samples)[: seconds - 1] == pytest.approx(expected[:-1], abs=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("formats")
+
+
+@pytest.fixture(scope="module")
+def scale(folder: Path) -> Path:
+    return write_wav(folder / "scale.wav", make_scale(SECONDS), 44_100, channels=2)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *VIDEOS])
+def test_every_format_is_decoded(each_ffmpeg: str, folder: Path, scale: Path, name: str) -> None:
+    path = folder / name
+    assert_is_scale(decode(path if path.exists() else encoded(folder, name, scale, SECONDS)))
+
+
+def test_the_name_of_a_file_plays_no_part(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+    flac = encoded(folder, "flac.flac", scale, SECONDS).read_bytes()
+    for name in (
+        "song.mp3",
+        "song",
+        "-song.wav",
+        "-i",
+        "line\nbreak.mp3",
+        "per%03dcent.png",
+        "a:b|c.m3u8",
+        "ä\udcff.txt",
+    ):
+        path = folder / name
+        path.write_bytes(flac)
+        assert_is_scale(decode(path))
+
+
+def test_a_relative_path_with_a_leading_dash_is_a_file(
+    each_ffmpeg: str, scale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-y.wav").write_bytes(scale.read_bytes())
+    assert_is_scale(decode(Path("-y.wav")))
+
+
+def test_only_the_first_sound_is_heard(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+    path = encode(
+        folder / "two.mkv", "-i", scale, "-f", "lavfi", "-i", f"sine=5000:d={SECONDS}", "-map", "0", "-map", "1"
+    )
+    assert_is_scale(decode(path))
+
+
+def test_a_cover_is_no_hindrance(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+    cover = encode(folder / "cover.png", *picture(0.1), "-frames:v", "1")
+    path = encode(
+        folder / "cover.mp3",
+        *("-i", scale, "-i", cover, "-map", "0", "-map", "1", "-c:v", "copy", "-disposition:v", "attached_pic"),
+    )
+    assert_is_scale(decode(path))
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_a_film_whose_sound_ends_early_is_heard(each_ffmpeg: str, folder: Path, scale: Path, name: str) -> None:
+    path = folder / f"long-{name}"
+    if not path.exists():
+        encode(path, *picture(3 * SECONDS), "-i", scale, *VIDEOS[name])
+    assert_is_scale(decode(path))
+
+
+def test_channels_are_mixed(each_ffmpeg: str, tmp_path: Path) -> None:
+    left = make_scale(4)
+    stereo = np.stack((left, np.zeros_like(left)), axis=1).ravel()
+    path = write_wav(tmp_path / "left.wav", stereo, 88_200)  # as mono at twice the rate, for its header to be changed
+    data = bytearray(path.read_bytes())
+    data[22:36] = struct.pack("<HIIHH", 2, 44_100, 44_100 * 4, 4, 16)
+    path.write_bytes(data)
+    assert_is_scale(decode(path), seconds=4)
+
+
+def test_eight_channels_at_192_khz_are_decoded(each_ffmpeg: str, tmp_path: Path) -> None:
+    assert_is_scale(decode(write_wav(tmp_path / "8.wav", make_scale(4, 192_000), 192_000, channels=8)), seconds=4)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, code) in BAD.items() if code not in ("too-short", "silent")])
+def test_bad_input_has_its_error(each_ffmpeg: str, tmp_path: Path, name: str) -> None:
+    path, code = make_bad(tmp_path, name)
+    assert error_of(path) is code
+
+
+def test_where_nothing_says_how_long_it_was_the_beginning_is_heard(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+    for name in ("adts.aac", "vorbis.ogg", "16-bit.wav"):
+        samples = decode(cut(encoded(folder, name, scale, SECONDS)))
+        assert_is_scale(samples[: 3 * SAMPLE_RATE], seconds=3)
+
+
+def test_random_bytes_are_not_audio(each_ffmpeg: str, tmp_path: Path) -> None:
+    for path in random_files(tmp_path, 25, seed=0):
+        assert error_of(path) is ErrorCode.NOT_AUDIO, path.name
+
+
+@pytest.mark.slow
+def test_many_random_bytes_are_not_audio(each_ffmpeg: str, tmp_path: Path) -> None:
+    for path in random_files(tmp_path, 500, seed=1):
+        assert error_of(path) is ErrorCode.NOT_AUDIO, path.name
+
+
+def test_random_bytes_after_a_real_beginning_end_in_sound_or_an_error(
+    each_ffmpeg: str, folder: Path, scale: Path
+) -> None:
+    rng = random.Random(2)
+    for name in ("vbr.mp3", "index-at-the-start.m4a", "vorbis.ogg", "flac.flac", "opus.webm"):
+        data = bytearray(encoded(folder, name, scale, SECONDS).read_bytes())
+        middle = len(data) // 3
+        data[middle : middle + 3_000] = rng.randbytes(3_000)
+        path = folder / f"holed-{name}"
+        path.write_bytes(data)
+        assert error_of(path) in (None, ErrorCode.DAMAGED, ErrorCode.NOT_AUDIO)
+
+
+def test_a_file_over_the_limit_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.wav"
+    with path.open("wb") as file:
+        file.truncate(LIMITS.max_bytes + 1)
+    assert error_of(path) is ErrorCode.TOO_LARGE
+
+
+def test_a_file_that_may_not_be_read_is_not_found() -> None:
+    # pytest's own directories are closed to other users.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        Path(place).chmod(0o755)
+        closed, public = Path(place, "closed.wav"), Path(place, "public.wav")
+        for path, mode in ((closed, 0o000), (public, 0o644)):
+            path.write_bytes(b"RIFF")
+            path.chmod(mode)
+        with as_another_user(), opened(public, 10):
+            pass
+        with as_another_user(), pytest.raises(GenreGenieError) as raised, opened(closed, 10):
+            pass
+    assert raised.value.code is ErrorCode.NOT_FOUND
+
+
+class as_another_user:  # noqa: N801 - reads as what it does
+    """Root may read everything: step down while the context lasts."""
+
+    def __enter__(self) -> None:
+        if os.geteuid() == 0:
+            os.seteuid(65_534)
+
+    def __exit__(self, *exception: object) -> None:
+        if os.getuid() == 0:
+            os.seteuid(0)
+
+
+def test_a_length_that_is_announced_is_refused_at_once(each_ffmpeg: str, scale: Path) -> None:
+    blocks = decoding(scale, DecodeLimits(LIMITS.max_bytes, SECONDS - 2, 60))
+    assert drain(blocks) == (0, ErrorCode.TOO_LONG)
+
+
+def test_a_length_that_is_not_announced_is_refused_when_it_is_reached(
+    each_ffmpeg: str, folder: Path, scale: Path
+) -> None:
+    path = encoded(folder, "cbr-without-header.mp3", scale, SECONDS)
+    got, code = drain(decoding(path, DecodeLimits(LIMITS.max_bytes, SECONDS - 2, 60)))
+    assert code is ErrorCode.TOO_LONG
+    assert got <= (SECONDS - 1) * SAMPLE_RATE
+
+
+def test_a_song_of_just_the_allowed_length_is_heard(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+    limits = DecodeLimits(LIMITS.max_bytes, SECONDS, 60)
+    for name in ("vbr.mp3", "index-at-the-end.m4a", "flac.flac"):
+        assert_is_scale(decode(encoded(folder, name, scale, SECONDS), limits))
+
+
+def test_a_header_that_promises_more_than_there_is_ends_in_an_error(each_ffmpeg: str, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "lies.wav", make_scale(2), 44_100)
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = struct.pack("<I", 0x7FFF_FFF0)
+    path.write_bytes(data)
+    got, code = drain(decoding(path))
+    assert got <= 2.1 * SAMPLE_RATE
+    assert code in (None, ErrorCode.TOO_LONG, ErrorCode.DAMAGED)
+
+
+def test_what_is_no_number_is_silence_and_what_is_huge_is_bounded(each_ffmpeg: str, tmp_path: Path) -> None:
+    samples = np.full(SAMPLE_RATE * 4, 0.25, "<f4")
+    samples[100:200] = np.nan
+    samples[300:400] = np.inf
+    samples[500:600] = -3e38
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + samples.nbytes, b"WAVE", b"fmt ", 16, 3, 1, SAMPLE_RATE, SAMPLE_RATE * 4, 4, 32),
+        *(b"data", samples.nbytes),
+    )
+    path = tmp_path / "float.wav"
+    path.write_bytes(header + samples.tobytes())
+    heard = decode(path)
+    assert np.isfinite(heard).all()
+    assert np.abs(heard).max() <= 1_000
+    assert heard[1000] == pytest.approx(0.25)
+
+
+def test_tags_do_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+    spoof = "x\n[mp3 @ 0x1] misdetection possible\n  Duration: 99:00:00.00, start\n  Stream #0:7: Video: h264"
+    path = encode(folder / "tags.mp3", "-i", scale, "-metadata", f"title={spoof}", "-metadata", f"comment={spoof * 9}")
+    assert_is_scale(decode(path))
+
+
+def test_an_ffmpeg_that_cannot_reach_its_file_says_so_without_the_path(tmp_path: Path) -> None:
+    with pytest.raises(GenreGenieError) as raised:
+        decode(tmp_path / "secret-name.mp3")
+    assert "secret-name" not in f"{raised.value} {raised.value.params}"
+
+
+@pytest.fixture(scope="module")
+def endless(folder: Path) -> Path:
+    """Ten minutes: long enough to be ended in the middle."""
+    noise = ("-f", "lavfi", "-i", "anoisesrc=r=22050:a=0.1", "-t", "600")
+    return encode(folder / "endless.flac", *noise, "-compression_level", "0")
+
+
+class TestEnding:
+    """However a decoding ends, its ffmpeg ends with it (`leaves_nothing` looks again after each of these)."""
+
+    @pytest.fixture
+    def blocks(self, each_ffmpeg: str, endless: Path) -> Iterator[tuple[Blocks, CancelToken]]:
+        stop = CancelToken()
+        blocks = decoding(endless, LIMITS, stop)
+        assert next(blocks).size > 0
+        assert len(living_children()) == 1
+        yield blocks, stop
+        blocks.close()
+
+    def test_a_stop_from_another_thread_ends_it(self, blocks: tuple[Blocks, CancelToken]) -> None:
+        threading.Timer(0.05, blocks[1].set).start()
+        assert drain(blocks[0], 0.01)[1] is ErrorCode.CANCELLED
+        assert not living_children()
+
+    def test_the_first_reason_counts(self, blocks: tuple[Blocks, CancelToken]) -> None:
+        blocks[1].set(ErrorCode.TIMEOUT)
+        blocks[1].set(ErrorCode.CANCELLED)
+        assert drain(blocks[0])[1] is ErrorCode.TIMEOUT
+
+    def test_a_reader_that_goes_away_ends_it(self, blocks: tuple[Blocks, CancelToken]) -> None:
+        blocks[0].close()
+        assert not living_children()
+
+    def test_its_deadline_ends_it(self, each_ffmpeg: str, endless: Path) -> None:
+        blocks = decoding(endless, DecodeLimits(LIMITS.max_bytes, 1_800, 0.5))
+        assert drain(blocks, 0.05)[1] is ErrorCode.TIMEOUT
+        assert not living_children()
+
+    def test_a_killed_ffmpeg_is_an_error(self, blocks: tuple[Blocks, CancelToken]) -> None:
+        for child in living_children():
+            child.kill()
+        assert drain(blocks[0])[1] is ErrorCode.DAMAGED
+
+    def test_it_is_not_begun_after_a_stop(self, endless: Path) -> None:
+        stop = CancelToken()
+        stop.set()
+        assert drain(decoding(endless, LIMITS, stop)) == (0, ErrorCode.CANCELLED)
+
+    def test_ffmpeg_runs_with_one_thread_of_work_and_bounded_memory(self, blocks: tuple[Blocks, CancelToken]) -> None:
+        wait_until(ffmpegs, what="ffmpeg's start")
+        (child,) = ffmpegs()
+        assert child.memory_info().vms <= 1024**3
+        assert child.memory_info().rss <= 150 * 1024**2
+        assert is_alive(child)
+
+
+def test_ffmpeg_is_the_one_that_is_named(each_ffmpeg: str) -> None:
+    assert ffmpeg_path() == each_ffmpeg

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.audio.section import main_section
+from core.audio.spectrogram import QuantizedMel, log_mel
+from core.constants import SAMPLE_RATE, frame_to_seconds
+from tests.core.songs import KINDS, compose
+from tests.support.audio import make_song
+from tests.support.data import GTZAN_TRACKS, needs_gtzan, needs_not_music, tenth
+
+LIES_IN = 0.9
+"""A section lies in a part if this share of it does: the part may begin between two cells."""
+
+
+def gain(samples: np.ndarray, db: float) -> np.ndarray:
+    return samples * 10 ** (db / 20)
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(int(seconds * SAMPLE_RATE))
+
+
+def start_of(samples: np.ndarray) -> float:
+    return frame_to_seconds(main_section(log_mel([samples.astype(np.float32)])))
+
+
+def shares(kind: str, tracks: list[Path]) -> np.ndarray:
+    songs = [compose(kind, track) for track in tracks]
+    return np.array([song.share(frame_to_seconds(main_section(song.recording))) for song in songs])
+
+
+# What is not music must not be taken for the song. Which of two pieces of music stands for it, verse or chorus, is
+# less sure: there most of the sections, and most of their time, must lie in the one that is repeated.
+EXPECTED = {
+    "quiet intro": (0.95, 0.97),
+    "fades": (0.95, 0.97),
+    "applause": (0.95, 0.97),
+    "rain": (0.85, 0.9),
+    "live": (0.8, 0.85),
+    "spoken intro": (0.75, 0.8),
+    "bridge": (0.6, 0.75),
+    "verse and chorus": (0.5, 0.7),
+}
+
+
+@needs_gtzan
+@needs_not_music
+class TestSongsOfRealParts:
+    def test_every_kind_is_expected_something_of(self) -> None:
+        assert EXPECTED.keys() == KINDS.keys()
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_section_lies_in_the_part_that_stands_for_the_song(self, kind: str) -> None:
+        self.check(kind, tenth(GTZAN_TRACKS))
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(1_800)
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_it_does_so_for_all_tracks(self, kind: str) -> None:
+        self.check(kind, list(GTZAN_TRACKS))
+
+    def check(self, kind: str, tracks: list[Path]) -> None:
+        found = shares(kind, tracks)
+        lie_in, time = EXPECTED[kind]
+        told = f"{kind}: {(found >= LIES_IN).mean():.2f} lie in it, {found.mean():.3f} of their time"
+        print(told)
+        assert (found >= LIES_IN).mean() >= lie_in, told
+        assert found.mean() >= time, told
+
+
+@pytest.mark.parametrize("seconds", [3, 12, 29.996, 30, 30.9])
+def test_a_short_song_is_heard_from_its_beginning(seconds: float) -> None:
+    assert start_of(make_song(seconds)) == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(40, 0), (0, 40), (20, 20)])
+def test_silence_is_passed_over(before: float, after: float) -> None:
+    start = start_of(np.concatenate((silence(before), make_song(45), silence(after))))
+    assert before - 1 <= start <= before + 16
+
+
+@pytest.mark.parametrize("seconds", [31.0, 31.96, 45.5, 100.01])
+def test_there_are_always_ten_segments(seconds: float) -> None:
+    recording = log_mel([make_song(seconds)])
+    assert len(recording.segment_starts(main_section(recording), 10)) == 10
+
+
+def test_all_the_same_is_heard_somewhere() -> None:
+    tone = np.sin(np.arange(60 * SAMPLE_RATE) * 0.1)
+    assert 0 <= start_of(tone) <= 30.1
+    assert 0 <= start_of(np.zeros(60 * SAMPLE_RATE)) <= 30.1
+
+
+def test_one_loud_click_does_not_hide_the_song() -> None:
+    song = np.concatenate((silence(30), gain(make_song(60), -30), silence(30)))
+    song[5 * SAMPLE_RATE] = 1.0
+    assert 29 <= start_of(song) <= 61
+
+
+def test_little_sound_in_much_silence_is_found() -> None:
+    start = start_of(np.concatenate((silence(100), make_song(4), silence(60))))
+    assert 73.9 <= start <= 100.1
+
+
+def test_loudness_of_the_whole_plays_no_part() -> None:
+    song = np.concatenate((gain(make_song(20, seed=3), -20), make_song(60, seed=4)))
+    assert start_of(song) == start_of(gain(song, -20))
+
+
+def test_a_stored_spectrogram_has_the_same_section() -> None:
+    recording = log_mel([np.concatenate((gain(make_song(20, seed=3), -25), make_song(50, seed=4)))])
+    stored = QuantizedMel.of(recording).log_mel()
+    assert frame_to_seconds(main_section(stored)) == pytest.approx(frame_to_seconds(main_section(recording)), abs=1.1)

@@ -1,0 +1,135 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.audio.decode import CancelToken, DecodeLimits
+from core.audio.spectrogram import log_mel
+from core.constants import SAMPLE_RATE, SEGMENT_SECONDS
+from core.errors import ErrorCode, GenreGenieError
+from core.inference.pipeline import ClassifyOptions, ClassifyResult, Models, Step, classify_file, classify_spectrogram
+from tests.support.audio import make_song, write_wav
+from tests.support.data import GTZAN_TRACKS, needs_gtzan, tenth
+
+LIMITS = DecodeLimits(max_bytes=100 * 1024**2, max_seconds=1_800, timeout_s=60)
+
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models("plain")
+
+
+def hear(path: Path, models: Models, options: ClassifyOptions | None = None, **more: object) -> ClassifyResult:
+    return classify_file(path, "s", options or ClassifyOptions(), models=models, limits=LIMITS, **more)  # type: ignore[arg-type]
+
+
+def code_of(path: Path, models: Models, options: ClassifyOptions | None = None, **more: object) -> ErrorCode:
+    with pytest.raises(GenreGenieError) as raised:
+        hear(path, models, options, **more)
+    return raised.value.code
+
+
+@pytest.mark.parametrize(
+    ("seconds", "segments"), [(2.9, 0), (2.95, 1), (3.0, 1), (5.94, 1), (12, 4), (29.996, 10), (30, 10), (47, 10)]
+)
+def test_a_song_has_as_many_votes_as_segments(models: Models, tmp_path: Path, seconds: float, segments: int) -> None:
+    path = write_wav(tmp_path / "s.wav", make_song(seconds))
+    if not segments:
+        assert code_of(path, models) is ErrorCode.TOO_SHORT
+        return
+    verdict = hear(path, models).verdict
+    assert len(verdict.segments) == segments
+    assert verdict.duration == pytest.approx(seconds, abs=1e-3)
+    assert verdict.section.end - verdict.section.start == pytest.approx(min(30, seconds), abs=0.05)
+    starts = [segment.start - verdict.section.start for segment in verdict.segments]
+    assert starts == pytest.approx([SEGMENT_SECONDS * i for i in range(segments)])
+
+
+@needs_gtzan
+@pytest.mark.parametrize("track", tenth(GTZAN_TRACKS), ids=lambda path: path.stem)
+def test_a_track_of_the_training_data_has_ten_votes(models: Models, track: Path) -> None:
+    verdict = hear(track, models).verdict
+    assert len(verdict.segments) == 10
+    assert verdict.section.start == pytest.approx(0, abs=1)
+
+
+def test_the_whole_is_heard_to_its_end(models: Models, tmp_path: Path) -> None:
+    verdict = hear(write_wav(tmp_path / "s.wav", make_song(100)), models, ClassifyOptions(whole=True)).verdict
+    assert len(verdict.segments) == 33
+    assert (verdict.section.start, verdict.section.end) == (0, pytest.approx(100, abs=0.01))
+
+
+def test_silence_has_no_vote(models: Models, tmp_path: Path) -> None:
+    samples = make_song(30)
+    samples[9 * SAMPLE_RATE - 1_000 : 15 * SAMPLE_RATE + 1_000] = 0  # frames lie across the segments' borders
+    verdict = hear(write_wav(tmp_path / "s.wav", samples), models).verdict
+    assert [round(segment.start) for segment in verdict.segments] == [0, 3, 6, 15, 18, 21, 24, 27]
+    assert sum(verdict.votes.values()) == 8
+
+
+def test_a_silent_part_is_silent_though_the_song_is_not(models: Models, tmp_path: Path) -> None:
+    samples = make_song(80)
+    samples[40 * SAMPLE_RATE :] = 0
+    path = write_wav(tmp_path / "s.wav", samples)
+    assert code_of(path, models, ClassifyOptions(start=45.0)) is ErrorCode.SILENT
+    assert len(hear(path, models).verdict.segments) == 10
+
+
+def test_the_verdict_is_the_same_each_time(models: Models, long_song: Path) -> None:
+    elapsed = hear(long_song, models).verdict.elapsed
+    one, two = (replace(hear(long_song, models).verdict, elapsed=elapsed) for _ in range(2))
+    assert one == two
+
+
+def test_loudness_changes_little(models: Models, tmp_path: Path) -> None:
+    song = make_song(30)
+    loud = hear(write_wav(tmp_path / "loud.wav", song), models).verdict
+    soft = hear(write_wav(tmp_path / "soft.wav", song * np.float32(0.3)), models).verdict
+    np.testing.assert_allclose(loud.probabilities, soft.probabilities, atol=0.1)
+
+
+def test_progress_is_told_and_a_stop_is_heeded(models: Models, long_song: Path) -> None:
+    stop, told = CancelToken(), []
+
+    def progress(step: Step, share: float | None) -> None:
+        told.append(step)
+        if step is Step.DECODING and share is not None:
+            stop.set()
+
+    assert code_of(long_song, models, stop=stop, progress=progress) is ErrorCode.CANCELLED
+    assert set(told) == {Step.DECODING}
+
+
+def test_times_are_told_for_each_step(models: Models, long_song: Path) -> None:
+    elapsed = hear(long_song, models).verdict.elapsed
+    parts = (elapsed.decode, elapsed.features, elapsed.classify)
+    assert all(part > 0 for part in parts)
+    assert sum(parts) <= elapsed.total + 1e-6
+    assert elapsed.fetch == 0
+
+
+@pytest.mark.parametrize("start", [-0.1, 12.0, 1e9, float("nan"), float("inf"), float("-inf")])
+def test_a_start_outside_of_the_song_is_too_short(models: Models, song: Path, start: float) -> None:
+    assert code_of(song, models, ClassifyOptions(start=start)) is ErrorCode.TOO_SHORT
+
+
+def test_only_the_start_of_the_wished_part_is_told_in_the_error(models: Models, song: Path) -> None:
+    with pytest.raises(GenreGenieError, match="after second 11"):
+        hear(song, models, ClassifyOptions(start=11.0))
+
+
+def test_a_model_is_loaded_once(models: Models) -> None:
+    assert models.genre() is models.genre("plain")
+
+
+def test_models_differ(models: Models) -> None:
+    recording = log_mel([make_song(30)])
+    names = {
+        classify_spectrogram(recording, "s", ClassifyOptions(model=name), models=models).verdict.model
+        for name in ("plain", "augmented")
+    }
+    assert {model.name for model in names} == {"plain", "augmented"}
+    assert len({model.sha256 for model in names}) == 2

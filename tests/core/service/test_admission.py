@@ -1,0 +1,169 @@
+"""Who may ask now: shares, cooldowns and turns."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from core.errors import ErrorCode, GenreGenieError
+from core.service.admission import Admission, AdmissionLimits, Ticket
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def run_all(tickets: Sequence[Ticket], order: list[object]) -> None:
+    async def run(ticket: Ticket) -> None:
+        async with ticket:
+            order.append(ticket.group)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(run(ticket) for ticket in tickets))
+
+
+async def test_turns_go_round_between_groups() -> None:
+    admission = Admission(AdmissionLimits(per_requester=99), slots=1)
+    greedy = [admission.admit("a", "greedy")[0] for _ in range(20)]
+    small = [admission.admit("b", "small")[0] for _ in range(2)]
+    order: list[object] = []
+    await run_all([*greedy, *small], order)
+    assert order[:5] == ["greedy", "greedy", "small", "greedy", "small"]
+    assert len(order) == 22
+    assert (admission.jobs, admission.waiting, admission.running) == (0, 0, 0)
+
+
+async def test_place_counts_the_jobs_that_start_before() -> None:
+    admission = Admission(AdmissionLimits(), slots=1)
+    running = admission.admit("a", 1)[0]
+    first, second = admission.admit("a", 1, jobs=2)
+    other = admission.admit("b", 2)[0]
+    assert [ticket.place for ticket in (running, first, other, second)] == [0, 1, 2, 3]
+    order: list[object] = []
+    await run_all([running, first, second, other], order)
+    assert order == [1, 1, 2, 1]
+
+
+async def test_no_more_jobs_run_than_there_are_slots() -> None:
+    admission = Admission(AdmissionLimits(), slots=2)
+    most = 0
+
+    async def run(ticket: Ticket) -> None:
+        nonlocal most
+        async with ticket:
+            most = max(most, admission.running)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(run(admission.admit(n, n)[0]) for n in range(10)))
+    assert most == 2
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [AdmissionLimits(total=3), AdmissionLimits(per_group=3), AdmissionLimits(per_requester=3)],
+    ids=["all", "group", "requester"],
+)
+async def test_a_full_share_is_busy_and_says_when_to_try_again(limits: AdmissionLimits) -> None:
+    admission = Admission(limits, slots=1)
+    tickets = [admission.admit("a", "g")[0] for _ in range(3)]
+    with pytest.raises(GenreGenieError) as refused:
+        admission.admit("a", "g")
+    assert refused.value.code is ErrorCode.BUSY
+    assert refused.value.params["retry_after"] >= 1
+    tickets[-1].leave()
+    assert admission.admit("a", "g")
+
+
+async def test_one_full_group_leaves_room_for_another() -> None:
+    admission = Admission(AdmissionLimits(per_group=1), slots=1)
+    admission.admit("a", "full")
+    with pytest.raises(GenreGenieError):
+        admission.admit("b", "full")
+    assert admission.admit("b", "other")
+
+
+async def test_a_request_of_many_songs_gets_as_many_places_as_there_are() -> None:
+    admission = Admission(AdmissionLimits(per_group=4, cooldown_s=10), slots=1)
+    assert len(admission.admit("a", "g", jobs=10)) == 4
+
+
+async def test_cooldown_counts_from_the_last_request_in_the_same_group() -> None:
+    clock = Clock()
+    admission = Admission(AdmissionLimits(cooldown_s=10), slots=1, clock=clock)
+    admission.admit("a", "g")[0].leave()
+    clock.now += 4
+    with pytest.raises(GenreGenieError) as refused:
+        admission.admit("a", "g")
+    assert (refused.value.code, refused.value.params["retry_after"]) == (ErrorCode.COOLDOWN, 6)
+    admission.admit("b", "g")
+    admission.admit("a", "elsewhere")
+    clock.now += 6
+    assert admission.admit("a", "g")
+
+
+def test_a_groups_own_limits_only_tighten() -> None:
+    host = AdmissionLimits(per_group=64, cooldown_s=5)
+    assert host.tightened(10, 60) == AdmissionLimits(per_group=10, cooldown_s=60)
+    assert host.tightened(1000, 0) == host
+    assert host.tightened(None, None) == host
+
+
+async def test_a_job_cancelled_while_it_waits_frees_its_place() -> None:
+    admission = Admission(AdmissionLimits(total=2), slots=1)
+    running = admission.admit("a", "g")[0]
+    waiting = admission.admit("a", "g")[0]
+    order: list[object] = []
+    task = asyncio.create_task(run_all([waiting], order))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (admission.jobs, admission.waiting) == (1, 0)
+    running.leave()
+    assert admission.running == 0
+
+
+async def test_a_job_cancelled_in_the_moment_of_its_turn_gives_the_slot_back() -> None:
+    admission = Admission(AdmissionLimits(), slots=1)
+    running = admission.admit("a", "g")[0]
+    waiting = admission.admit("a", "g")[0]
+    order: list[object] = []
+    task = asyncio.create_task(run_all([waiting], order))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    running.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (order, admission.jobs, admission.running) == ([], 0, 0)
+
+
+async def test_a_job_that_fails_frees_its_place() -> None:
+    admission = Admission(AdmissionLimits(), slots=1)
+    with pytest.raises(RuntimeError):
+        async with admission.admit("a", "g")[0]:
+            raise RuntimeError
+    assert (admission.jobs, admission.running) == (0, 0)
+
+
+async def test_the_time_to_try_again_follows_how_long_jobs_take() -> None:
+    clock = Clock()
+    admission = Admission(AdmissionLimits(total=1, per_requester=99), slots=1, clock=clock)
+
+    async def busy_retry() -> float:
+        ticket = admission.admit("a", "g")[0]
+        with pytest.raises(GenreGenieError) as refused:
+            admission.admit("a", "g")
+        async with ticket:
+            clock.now += 60
+        return float(refused.value.params["retry_after"])
+
+    first = await busy_retry()
+    for _ in range(30):
+        last = await busy_retry()
+    assert first < last <= 60

@@ -1,0 +1,182 @@
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core.constants import FRONT_END_VERSION, GENRES
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.inference.pipeline import Step
+from core.service.identify import (
+    AttachmentSource,
+    CacheKey,
+    Identifier,
+    IdentifyResult,
+    LinkSource,
+    PathSource,
+    Request,
+    SpectrogramSource,
+    open_fetching,
+)
+from core.settings import Settings
+from core.workers.pool import WorkerPool
+from tests.core.conftest import OpenPool
+from tests.core.fetch.servers import running_server
+from tests.support.processes import eventually, ffmpegs
+
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+
+
+class MemoryCache:
+    """A cache in memory: keeps everything."""
+
+    def __init__(self) -> None:
+        self.kept: dict[CacheKey, IdentifyResult] = {}
+
+    async def get(self, key: CacheKey) -> IdentifyResult | None:
+        return self.kept.get(key)
+
+    async def put(self, key: CacheKey, heard: IdentifyResult) -> None:
+        self.kept[key] = heard
+
+
+@pytest.fixture
+async def pool(open_pool: OpenPool) -> AsyncIterator[WorkerPool]:
+    async with open_pool(model="plain") as pool:
+        yield pool
+
+
+async def code_of(identifier: Identifier, request: Request) -> ErrorCode:
+    with pytest.raises(GenreGenieError) as raised:
+        await identifier.identify(request)
+    return raised.value.code
+
+
+async def test_a_path_becomes_a_verdict(pool: WorkerPool, song: Path) -> None:
+    steps: list[Step] = []
+    heard = await Identifier(Settings(), pool=pool).identify(
+        Request(PathSource(song)), progress=lambda step, share: steps.append(step)
+    )
+    assert heard.verdict.genre in GENRES
+    assert heard.verdict.source == str(song)
+    assert heard.verdict.title is None
+    assert not heard.cached
+    assert len(heard.sha256) == 64
+    assert heard.verdict.elapsed.total > 0
+    assert heard.verdict.elapsed.fetch == 0
+    assert list(dict.fromkeys(steps)) == [Step.QUEUED, Step.DECODING, Step.LISTENING, Step.DONE]
+
+
+async def test_what_is_known_is_answered_without_work_under_the_askers_own_name(
+    pool: WorkerPool, song: Path, tmp_path: Path
+) -> None:
+    cache = MemoryCache()
+    identifier = Identifier(Settings(), pool=pool, cache=cache)
+    first = await identifier.identify(Request(PathSource(song, "hers")))
+    copy = tmp_path / "copy.bin"
+    shutil.copy(song, copy)
+    await pool.close()  # from here on nobody listens
+    second = await identifier.identify(Request(PathSource(copy, "his")))
+    assert (first.cached, second.cached) == (False, True)
+    assert (first.verdict.source, second.verdict.source) == ("hers", "his")
+    assert second.verdict.votes == first.verdict.votes
+    assert await code_of(identifier, Request(PathSource(song), whole=True)) is ErrorCode.BUSY
+
+
+async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool, long_song: Path) -> None:
+    cache = MemoryCache()
+    identifier = Identifier(Settings(model="plain"), pool=pool, cache=cache)
+    source = PathSource(long_song)
+    requests = [
+        Request(source),
+        Request(source, whole=True),
+        Request(source, start=6.0),
+        Request(source, start=7.0),
+        Request(source, model="augmented"),
+        Request(source, locale="es"),  # the same answer as the first
+    ]
+    heard = [await identifier.identify(request) for request in requests]
+    assert [one.cached for one in heard] == [False] * 5 + [True]
+    assert {key.part for key in cache.kept} == {"main", "whole", "start:6.0", "start:7.0"}
+    assert {key.front_end for key in cache.kept} == {FRONT_END_VERSION}
+    assert {key.sha256 for key in cache.kept} == {heard[0].sha256}
+    assert len({key.model_sha256 for key in cache.kept}) == 2
+
+
+async def test_an_answer_without_a_picture_is_none_to_who_wants_one(pool: WorkerPool, song: Path) -> None:
+    identifier = Identifier(Settings(), pool=pool, cache=MemoryCache())
+    await identifier.identify(Request(PathSource(song)))
+    heard = await identifier.identify(Request(PathSource(song), picture=True))
+    assert not heard.cached
+    assert heard.picture is not None
+    assert (await identifier.identify(Request(PathSource(song), picture=True))).cached
+
+
+async def test_a_stored_spectrogram_is_heard_under_its_own_name(pool: WorkerPool, long_song: Path) -> None:
+    cache = MemoryCache()
+    identifier = Identifier(Settings(), pool=pool, cache=cache)
+    first = await identifier.identify(Request(PathSource(long_song, "hers"), keep_mel=True))
+    assert first.mel is not None
+    source = SpectrogramSource(first.mel, "his", first.sha256)
+    known = await identifier.identify(Request(source))
+    whole = await identifier.identify(Request(source, whole=True))
+    assert (known.cached, whole.cached) == (True, False)
+    assert known.verdict.source == whole.verdict.source == "his"
+    assert len(whole.verdict.segments) == 30
+
+
+async def test_errors_come_as_they_are(pool: WorkerPool, tmp_path: Path) -> None:
+    identifier = Identifier(Settings(max_file_mb=1), pool=pool, cache=MemoryCache())
+    text, large = tmp_path / "text.mp3", tmp_path / "large.mp3"
+    text.write_text("not a song")
+    large.write_bytes(bytes(1024**2 + 1))
+    assert await code_of(identifier, Request(PathSource(text))) is ErrorCode.NOT_AUDIO
+    assert await code_of(identifier, Request(PathSource(large))) is ErrorCode.TOO_LARGE
+    assert await code_of(identifier, Request(PathSource(tmp_path / "none"))) is ErrorCode.NOT_FOUND
+    assert await code_of(identifier, Request(PathSource(tmp_path))) is ErrorCode.NOT_AUDIO
+
+
+async def test_an_unknown_model_is_told(pool: WorkerPool, song: Path) -> None:
+    for cache in (None, MemoryCache()):
+        with pytest.raises(ConfigurationError, match="nonesuch"):
+            await Identifier(Settings(), pool=pool, cache=cache).identify(Request(PathSource(song), model="nonesuch"))
+
+
+async def test_without_a_way_out_nothing_is_fetched(pool: WorkerPool) -> None:
+    identifier = Identifier(Settings(), pool=pool)
+    for source in (LinkSource("https://example.com/song.mp3"), AttachmentSource("https://cdn.discordapp.com/s", "s")):
+        assert await code_of(identifier, Request(source)) is ErrorCode.UNSUPPORTED_LINK
+
+
+async def test_cancelling_ends_the_work(open_pool: OpenPool, hours: Path) -> None:
+    async with open_pool(max_duration_s=21_600) as pool:
+        job = asyncio.ensure_future(Identifier(Settings(), pool=pool).identify(Request(PathSource(hours))))
+        await eventually(ffmpegs, what="ffmpeg's start")
+        job.cancel()
+        await asyncio.wait([job])
+        await eventually(lambda: not ffmpegs(), 1, "the end of ffmpeg")
+
+
+@pytest.fixture
+def song_bytes(song: Path) -> bytes:
+    return song.read_bytes()
+
+
+async def test_an_attachment_is_fetched_heard_and_removed(pool: WorkerPool, song_bytes: bytes, tmp_path: Path) -> None:
+    async with running_server() as server, contextlib.AsyncExitStack() as stack:
+        settings = Settings.model_validate({"allowed_hosts": server.host, "data_dir": tmp_path / "data"})
+        proxy, files = await open_fetching(stack, settings)
+        identifier = Identifier(settings, pool=pool, proxy=proxy, files=files)
+        url = server.serve("/attachments/1/2/song.wav", song_bytes, "audio/wav")
+        steps: list[Step] = []
+        request = Request(AttachmentSource(url, "my song.wav", len(song_bytes)))
+        heard = await identifier.identify(request, progress=lambda step, share: steps.append(step))
+        assert heard.verdict.source == "my song.wav"
+        assert heard.verdict.genre in GENRES
+        assert heard.verdict.elapsed.fetch > 0
+        assert list(dict.fromkeys(steps))[0] is Step.FETCHING
+        assert files.reserved == 0
+        assert await code_of(identifier, Request(AttachmentSource(url + "x", "gone"))) is ErrorCode.UNAVAILABLE
+        assert [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.name != "lock"] == []

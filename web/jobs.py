@@ -1,0 +1,200 @@
+"""A visitor's request from asking to the last model's verdict, as states that the page shows one after the other."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from logging import getLogger
+from typing import Final
+
+from core.audio.spectrogram import QuantizedMel
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.inference.chart import spectrogram
+from core.inference.pipeline import Step
+from core.service.admission import Admission, Ticket
+from core.service.identify import Identifier, IdentifyResult, LinkSource, PathSource, Request, Source, SpectrogramSource
+from core.verdict import Section, Verdict
+from web.uploads import Uploads
+
+log = getLogger(__name__)
+request_log = getLogger("genregenie.request")
+
+REFRESH_S: Final = 0.25
+"""The page is told how far things are no more often than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One request.
+
+    Attributes:
+        session: the tab that asks; one song at a time is heard for it.
+        visitor: whose share of the queue it takes.
+        upload: key of a file that was sent, or None.
+        link: or a link.
+        unnamed: what to call a song that has no name.
+    """
+
+    session: str
+    visitor: str
+    upload: str | None
+    link: str | None
+    unnamed: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewState:
+    """What there is to show at one moment.
+
+    Attributes:
+        step: where the request stands.
+        share: of the step that is done, 0 to 1, or None where that cannot be known.
+        place: in the queue, from 1; 0 when its turn has come.
+        verdicts: of the models asked so far, the chosen one first.
+        picture: PNG of the spectrogram of the section, a pixel for each frame and band.
+        comparing: how many models are still to be asked.
+        error: why there is no verdict.
+    """
+
+    step: Step = Step.QUEUED
+    share: float | None = None
+    place: int = 0
+    verdicts: tuple[Verdict, ...] = ()
+    picture: bytes | None = None
+    comparing: int = 0
+    error: GenreGenieError | None = None
+
+
+@dataclass(slots=True)
+class _Work:
+    ticket: Ticket | None = None
+    state: ViewState = field(default_factory=ViewState)
+
+    def show(self, step: Step, share: float | None) -> None:
+        if step is not Step.DONE:  # the first model's end is not the end
+            self.state = replace(self.state, step=step, share=share)
+
+    def now(self) -> ViewState:
+        return replace(self.state, place=self.ticket.place if self.ticket else 0)
+
+
+class PageJobs:
+    """Takes every visitor's request.
+
+    Args:
+        identifier: who hears.
+        admission: who may ask now.
+        uploads: what visitors have sent.
+        models: names of the models to compare; the first gives the verdict.
+    """
+
+    def __init__(
+        self, identifier: Identifier, *, admission: Admission, uploads: Uploads, models: Sequence[str | None]
+    ) -> None:
+        self._identifier = identifier
+        self._admission = admission
+        self._uploads = uploads
+        self._models = models
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def under_way(self) -> int:
+        """Requests that are not answered yet."""
+        return len(self._tasks)
+
+    async def states(self, ask: PageRequest) -> AsyncIterator[ViewState]:
+        """Hear a song. Closing the iterator, or `cancel`, ends the work and its ffmpeg."""
+        self.cancel(ask.session)
+        work = _Work()
+        task = asyncio.create_task(self._hear(ask, work))
+        self._tasks[ask.session] = task
+        shown = None
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=REFRESH_S if shown else 0)
+                state = work.now()
+                if state != shown and not task.done():
+                    shown = state
+                    yield state
+        finally:
+            if self._tasks.get(ask.session) is task:
+                del self._tasks[ask.session]
+            task.cancel()
+        if task.cancelled():
+            yield ViewState(error=GenreGenieError(ErrorCode.CANCELLED))
+        else:
+            yield replace(work.state, step=Step.DONE, share=1.0)
+
+    def cancel(self, session: str) -> None:
+        """End what is done for a tab, if anything is."""
+        task = self._tasks.pop(session, None)
+        if task is not None:
+            task.cancel()
+
+    async def _hear(self, ask: PageRequest, work: _Work) -> None:
+        began = time.monotonic()
+        outcome = "cancelled"
+        try:
+            await self._answer(ask, work)
+            outcome = "verdict"
+        except GenreGenieError as error:
+            work.state = replace(work.state, error=error)
+            outcome = error.code.value
+        except ConfigurationError as error:
+            log.error("%s", error)
+            work.state = replace(work.state, error=GenreGenieError(ErrorCode.INTERNAL))
+            outcome = ErrorCode.INTERNAL.value
+        except Exception:
+            log.exception("a request failed")
+            work.state = replace(work.state, error=GenreGenieError(ErrorCode.INTERNAL))
+            outcome = ErrorCode.INTERNAL.value
+        finally:
+            fields = {
+                "kind": "page-link" if ask.link is not None else "page-file",
+                "seconds": round(time.monotonic() - began, 3),
+                "outcome": outcome,
+            }
+            request_log.info("request", extra={"fields": fields})
+
+    async def _answer(self, ask: PageRequest, work: _Work) -> None:
+        """Hear a song with the first model, then compare the others on the same spectrogram.
+
+        Raises:
+            GenreGenieError: there is no verdict.
+        """
+        with contextlib.ExitStack() as stack:
+            source: Source
+            if ask.link is not None:
+                source = LinkSource(ask.link)
+            else:
+                upload = stack.enter_context(self._uploads.taken(ask.upload or "", ask.visitor))
+                source = PathSource(upload.path, upload.name or ask.unnamed)
+            (work.ticket,) = self._admission.admit(ask.visitor, ask.visitor)
+            async with work.ticket:
+                request = Request(source, self._models[0], keep_mel=True)
+                heard = await self._identifier.identify(request, progress=work.show)
+                stack.close()  # the file has been heard: the rest needs its spectrogram only
+                if heard.mel is None:
+                    raise RuntimeError("the spectrogram was wished for")
+                verdict = heard.verdict
+                picture = await asyncio.to_thread(_picture, heard.mel, verdict.section)
+                others = self._models[1:]
+                work.state = replace(work.state, verdicts=(verdict,), picture=picture, comparing=len(others))
+                for model in others:
+                    await self._compare(heard, heard.mel, model, work)
+
+    async def _compare(self, heard: IdentifyResult, mel: QuantizedMel, model: str | None, work: _Work) -> None:
+        """Add another model's verdict on the same section; one that has none is left out."""
+        again = SpectrogramSource(mel, heard.verdict.source, heard.sha256)
+        verdicts = work.state.verdicts
+        try:
+            other = await self._identifier.identify(Request(again, model, start=heard.verdict.section.start))
+            verdicts = (*verdicts, other.verdict)
+        except (GenreGenieError, ConfigurationError) as error:
+            log.warning("%s could not be compared: %s", model, error)
+        work.state = replace(work.state, verdicts=verdicts, comparing=work.state.comparing - 1)
+
+
+def _picture(mel: QuantizedMel, section: Section) -> bytes:
+    return spectrogram(mel.log_mel(), section)
