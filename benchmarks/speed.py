@@ -20,8 +20,9 @@ import typer
 
 from benchmarks.measure import Figure, Spread, machine, publish, resident_mb, table, timed, tree_peak_mb, write_between
 from benchmarks.songs import ROOT, make_clips, make_song, origin
-from core.inference.classifier import shipped_models
-from core.service.identify import Identifier, IdentifyResult, PathSource, Request
+from core.inference.model_card import shipped_models
+from core.service.identify import Identifier, IdentifyResult, Request
+from core.service.sources import PathSource
 from core.settings import Settings, load_settings
 from core.verdict import Elapsed
 from core.workers.pool import WorkerPool
@@ -187,7 +188,7 @@ async def _worker_memory(path: Path, settings: Settings) -> tuple[float, float, 
         worker = next(child for child in psutil.Process().children() if "core.workers.worker" in child.cmdline())
         identifier = Identifier(settings, pool=pool)
         heard, peak = await _watched(identifier.identify(Request(PathSource(path))), worker)
-        return peak, resident_mb(worker), heard.verdict.model.name
+        return peak, resident_mb(worker), heard.prediction.model.name
 
 
 async def _watched(

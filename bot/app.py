@@ -63,16 +63,17 @@ async def _serve(
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, StateCollector
     from bot.storage.store import Store
-    from core.service.identify import Identifier, open_fetching
+    from core.service.fetcher import open_fetcher
+    from core.service.identify import Identifier
 
     store = Store(settings)
     stack.push_async_callback(store.close)
     await store.open()
-    proxy, files = await open_fetching(stack, settings)
+    fetcher = await open_fetcher(stack, settings)
     admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
     metrics = Metrics()
-    metrics.registry.register(StateCollector(admission, pool, proxy))
-    identifier = Identifier(settings, pool=pool, proxy=proxy, files=files, cache=store)
+    metrics.registry.register(StateCollector(admission, pool, fetcher.proxy))
+    identifier = Identifier(settings, pool=pool, fetcher=fetcher, cache=store)
     jobs = JobService(settings, store=store, identifier=identifier, admission=admission, metrics=metrics)
     bots: list[GenreGenie] = []
 

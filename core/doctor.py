@@ -11,7 +11,7 @@ from typing import Final
 
 from core.audio.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.errors import ConfigurationError
-from core.inference.classifier import model_file, music_file, read_card, shipped_models
+from core.inference.model_card import model_file, music_file, read_card, shipped_models
 from core.sandbox.policy import protections
 from core.settings import MIB, Settings, load_settings
 from core.workers.pool import WorkerPool

@@ -1,8 +1,9 @@
-"""What was heard: segments, the section that they come from, and the tally of their votes."""
+"""What a model says of a song (`Prediction`), and the answer that people get (`Verdict`)."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from core.constants import GENRES
@@ -35,24 +36,105 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The part of the song that was heard, in seconds from its beginning."""
+    """The part of the song that was classified, in seconds from its beginning."""
 
     start: float
     end: float
 
 
 @dataclass(frozen=True, slots=True)
-class ModelName:
-    """Which model voted: its name, version, and the sha256 of its file (cache keys use it)."""
+class ModelInfo:
+    """Which model voted: its name, its version, and the sha256 of its file (cache keys use it)."""
 
     name: str
     version: str
     sha256: str
 
+    def __str__(self) -> str:
+        """Name and version, as people read them."""
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one song: the same for everyone who asks, whatever they call it.
+
+    Attributes:
+        duration: of the whole song, seconds.
+        music: probability that the section is music at all; None where no model can tell.
+        genre: what most segments name; ties go to the larger summed probability.
+        votes: genre → number of segments, most first.
+        probabilities: mean of the segments' after the card's temperature, in the order of `GENRES`.
+        section: the part classified; all of the song where the whole was asked for.
+        segments: the voters, in time order.
+        model: which one voted.
+    """
+
+    duration: float
+    music: float | None
+    genre: str
+    votes: Mapping[str, int]
+    probabilities: tuple[float, ...]
+    section: Section
+    segments: tuple[Segment, ...]
+    model: ModelInfo
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the genre voted for."""
+        return self.probability(self.genre)
+
+    @property
+    def runner_up(self) -> str:
+        """The second genre: by votes, then by probability."""
+        return ranking(self.votes, self.probabilities)[1]
+
+    def probability(self, genre: str) -> float:
+        """Mean probability of a genre."""
+        return self.probabilities[GENRES.index(genre)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as types that JSON has, for `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> "Prediction":
+        """Read what `to_dict` gave, after JSON; keys that this release does not know are passed over.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            return _read_prediction(data)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a prediction: {type(error).__name__}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SongInfo:
+    """What a song is called.
+
+    Attributes:
+        source: what was asked about, as the asker wrote it.
+        title: the song's title where the source names one.
+        uploader: who published it where the source says.
+        note: key of a sentence about the source (`note.playlist-first`), or None.
+    """
+
+    source: str
+    title: str | None = None
+    uploader: str | None = None
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it: the title, or what was asked about."""
+        return self.title or self.source
+
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """Seconds that each step took."""
+    """Seconds that each step took; a step that a cached answer spared took none."""
 
     fetch: float = 0.0
     decode: float = 0.0
@@ -63,85 +145,46 @@ class Elapsed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer about one song.
+    """The answer to one request: what the model says, what the asker calls the song, and what it cost."""
 
-    Attributes:
-        source: what was asked, as the asker wrote it.
-        title: the song's title where the source tells one.
-        uploader: who published it where the source tells.
-        duration: of the whole song, seconds.
-        music: probability that the section is music at all; None where no model can tell.
-        genre: what most segments name; ties go to the larger summed probability.
-        votes: genre → number of segments, most first.
-        probabilities: mean of the segments' after the card's temperature, in the order of `GENRES`.
-        section: the part heard; all of the song where the whole was asked for.
-        segments: the voters, in time order.
-        note: key of a sentence in `core/i18n/locales/` about the source (`note.playlist-first`), or None.
-    """
-
-    source: str
-    title: str | None
-    duration: float
-    music: float | None
-    genre: str
-    votes: Mapping[str, int]
-    probabilities: tuple[float, ...]
-    section: Section
-    segments: tuple[Segment, ...]
-    model: ModelName
-    elapsed: Elapsed
-    uploader: str | None = None
-    note: str | None = None
-
-    @property
-    def confidence(self) -> float:
-        """Mean probability of the genre voted for."""
-        return self.probabilities[GENRES.index(self.genre)]
-
-    @property
-    def runner_up(self) -> str:
-        """The second genre: by votes, then by probability."""
-        return ranking(self.votes, self.probabilities)[1]
+    prediction: Prediction
+    song: SongInfo
+    elapsed: Elapsed = field(default_factory=Elapsed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract of `--json`."""
+        prediction, song = self.prediction, self.song
         answer: dict[str, Any] = {
-            "source": self.source,
-            "title": self.title,
-            "duration": round(self.duration, 2),
-            "music": None if self.music is None else round(self.music, 4),
-            "genre": self.genre,
-            "confidence": round(self.confidence, 4),
-            "votes": dict(self.votes),
-            "probabilities": _named(self.probabilities),
-            "section": {"start": round(self.section.start, 2), "end": round(self.section.end, 2)},
+            "source": song.source,
+            "title": song.title,
+            "duration": round(prediction.duration, 2),
+            "music": None if prediction.music is None else round(prediction.music, 4),
+            "genre": prediction.genre,
+            "confidence": round(prediction.confidence, 4),
+            "votes": dict(prediction.votes),
+            "probabilities": _by_genre(prediction.probabilities),
+            "section": {"start": round(prediction.section.start, 2), "end": round(prediction.section.end, 2)},
             "segments": [
                 {
                     "start": round(segment.start, 2),
                     "end": round(segment.end, 2),
                     "genre": segment.genre,
                     "probability": round(segment.probability, 4),
-                    "probabilities": _named(segment.probabilities),
+                    "probabilities": _by_genre(segment.probabilities),
                 }
-                for segment in self.segments
+                for segment in prediction.segments
             ],
-            "model": {"name": self.model.name, "version": self.model.version},
-            "elapsed": {
-                "fetch": round(self.elapsed.fetch, 3),
-                "decode": round(self.elapsed.decode, 3),
-                "features": round(self.elapsed.features, 3),
-                "classify": round(self.elapsed.classify, 3),
-                "total": round(self.elapsed.total, 3),
-            },
+            "model": {"name": prediction.model.name, "version": prediction.model.version},
+            "elapsed": {step: round(seconds, 3) for step, seconds in asdict(self.elapsed).items()},
         }
-        if self.uploader is not None:
-            answer["uploader"] = self.uploader
-        if self.note is not None:
-            answer["note"] = self.note
+        if song.uploader is not None:
+            answer["uploader"] = song.uploader
+        if song.note is not None:
+            answer["note"] = song.note
         return answer
 
 
-def _named(probabilities: Sequence[float]) -> dict[str, float]:
+def _by_genre(probabilities: Sequence[float]) -> dict[str, float]:
     return {genre: round(p, 4) for genre, p in zip(GENRES, probabilities, strict=True)}
 
 
@@ -168,3 +211,47 @@ def tally(segments: Sequence[Segment]) -> tuple[str, dict[str, int], tuple[float
     order = ranking(counts, summed)
     votes = {genre: counts[genre] for genre in order if counts[genre]}
     return order[0], votes, tuple(p / len(segments) for p in summed)
+
+
+def _read_prediction(data: Any) -> Prediction:  # noqa: ANN401 - anything that JSON can hold
+    segments = tuple(
+        Segment(_number(segment["start"]), _number(segment["end"]), _probabilities(segment["probabilities"]))
+        for segment in data["segments"]
+    )
+    votes = {_genre(genre): int(count) for genre, count in data["votes"].items()}
+    if not segments or not votes:
+        raise ValueError("a prediction without votes")
+    return Prediction(
+        duration=_number(data["duration"]),
+        music=None if data["music"] is None else _number(data["music"]),
+        genre=_genre(data["genre"]),
+        votes=votes,
+        probabilities=_probabilities(data["probabilities"]),
+        section=Section(_number(data["section"]["start"]), _number(data["section"]["end"])),
+        segments=segments,
+        model=ModelInfo(*(_text(data["model"][key]) for key in ("name", "version", "sha256"))),
+    )
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not a number")
+    return float(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _genre(value: object) -> str:
+    if value not in GENRES:
+        raise ValueError("not a genre")
+    return str(value)
+
+
+def _probabilities(values: Sequence[object]) -> tuple[float, ...]:
+    if len(values) != len(GENRES):
+        raise ValueError("not a probability for each genre")
+    return tuple(map(_number, values))

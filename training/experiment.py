@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.inference.classifier import Classifier, apply_temperature, model_file
+from core.inference.classifier import Classifier, apply_temperature
+from core.inference.model_card import model_file
 from training.data.gtzan import DataError, Gtzan, load, to_db
 from training.data.splits import Split, SplitName, Subset, make_split
 from training.evaluation import metrics

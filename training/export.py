@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from core import constants
-from core.inference import classifier
+from core.inference import classifier, model_card
 
 
 def convert(model: keras.Model, precision: str) -> bytes:
@@ -80,7 +80,7 @@ class Card:
             "version": self.version,
             "sha256": hashlib.sha256(content).hexdigest(),
             "genres": list(constants.GENRES),
-            "front_end": classifier.front_end(),
+            "front_end": model_card.front_end(),
             "temperature": round(self.temperature, 4),
             "data": dict(self.data),
             "split": self.split,

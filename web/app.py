@@ -20,9 +20,10 @@ from starlette.types import ASGIApp
 
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, locales
-from core.inference.classifier import model_file, shipped_models
+from core.inference.model_card import model_file, shipped_models
 from core.service.admission import Admission
-from core.service.identify import Identifier, open_fetching
+from core.service.fetcher import open_fetcher
+from core.service.identify import Identifier
 from core.workers.pool import WorkerPool
 from web.access import AccessMiddleware, visitor_of
 from web.jobs import PageJobs
@@ -77,12 +78,12 @@ async def open_service(settings: WebSettings, models: Sequence[str | None]) -> A
         ConfigurationError: the page cannot start as it is set up.
     """
     async with contextlib.AsyncExitStack() as stack:
-        proxy, files = await open_fetching(stack, settings)
-        uploads = Uploads(files, settings)
+        fetcher = await open_fetcher(stack, settings)
+        uploads = Uploads(fetcher.files, settings)
         stack.callback(uploads.close)
         pool = await stack.enter_async_context(WorkerPool(settings))
         admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
-        identifier = Identifier(settings, pool=pool, proxy=proxy, files=files)
+        identifier = Identifier(settings, pool=pool, fetcher=fetcher)
         yield Service(
             PageJobs(identifier, admission=admission, uploads=uploads, models=models), uploads, pool, admission
         )

@@ -11,9 +11,10 @@ from typing import Final
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.chart import spectrogram
-from core.inference.pipeline import Step
+from core.inference.pipeline import ClassifyOptions, Step
 from core.service.admission import Admission, Ticket
-from core.service.identify import Identifier, IdentifyResult, LinkSource, PathSource, Request, Source, SpectrogramSource
+from core.service.identify import Identifier, IdentifyResult, Request
+from core.service.sources import LinkSource, PathSource, Source, SpectrogramSource
 from core.verdict import Section, Verdict
 from web.uploads import Uploads
 
@@ -67,11 +68,11 @@ class ViewState:
 
 
 @dataclass(slots=True)
-class _Work:
+class _Job:
     ticket: Ticket | None = None
     state: ViewState = field(default_factory=ViewState)
 
-    def show(self, step: Step, share: float | None) -> None:
+    def on_progress(self, step: Step, share: float | None) -> None:
         if step is not Step.DONE:  # the first model's end is not the end
             self.state = replace(self.state, step=step, share=share)
 
@@ -84,7 +85,7 @@ class PageJobs:
 
     Args:
         identifier: who hears.
-        admission: who may ask now.
+        admission: who may request now.
         uploads: what visitors have sent.
         models: names of the models to compare; the first gives the verdict.
     """
@@ -103,28 +104,28 @@ class PageJobs:
         """Requests that are not answered yet."""
         return len(self._tasks)
 
-    async def states(self, ask: PageRequest) -> AsyncIterator[ViewState]:
+    async def states(self, request: PageRequest) -> AsyncIterator[ViewState]:
         """Hear a song. Closing the iterator, or `cancel`, ends the work and its ffmpeg."""
-        self.cancel(ask.session)
-        work = _Work()
-        task = asyncio.create_task(self._hear(ask, work))
-        self._tasks[ask.session] = task
+        self.cancel(request.session)
+        job = _Job()
+        task = asyncio.create_task(self._run(request, job))
+        self._tasks[request.session] = task
         shown = None
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=REFRESH_S if shown else 0)
-                state = work.now()
+                state = job.now()
                 if state != shown and not task.done():
                     shown = state
                     yield state
         finally:
-            if self._tasks.get(ask.session) is task:
-                del self._tasks[ask.session]
+            if self._tasks.get(request.session) is task:
+                del self._tasks[request.session]
             task.cancel()
         if task.cancelled():
             yield ViewState(error=GenreGenieError(ErrorCode.CANCELLED))
         else:
-            yield replace(work.state, step=Step.DONE, share=1.0)
+            yield replace(job.state, step=Step.DONE, share=1.0)
 
     def cancel(self, session: str) -> None:
         """End what is done for a tab, if anything is."""
@@ -132,68 +133,68 @@ class PageJobs:
         if task is not None:
             task.cancel()
 
-    async def _hear(self, ask: PageRequest, work: _Work) -> None:
+    async def _run(self, request: PageRequest, job: _Job) -> None:
         began = time.monotonic()
         outcome = "cancelled"
         try:
-            await self._answer(ask, work)
+            await self._answer(request, job)
             outcome = "verdict"
         except GenreGenieError as error:
-            work.state = replace(work.state, error=error)
+            job.state = replace(job.state, error=error)
             outcome = error.code.value
         except ConfigurationError as error:
             log.error("%s", error)
-            work.state = replace(work.state, error=GenreGenieError(ErrorCode.INTERNAL))
+            job.state = replace(job.state, error=GenreGenieError(ErrorCode.INTERNAL))
             outcome = ErrorCode.INTERNAL.value
         except Exception:
             log.exception("a request failed")
-            work.state = replace(work.state, error=GenreGenieError(ErrorCode.INTERNAL))
+            job.state = replace(job.state, error=GenreGenieError(ErrorCode.INTERNAL))
             outcome = ErrorCode.INTERNAL.value
         finally:
             fields = {
-                "kind": "page-link" if ask.link is not None else "page-file",
+                "kind": "page-link" if request.link is not None else "page-file",
                 "seconds": round(time.monotonic() - began, 3),
                 "outcome": outcome,
             }
             request_log.info("request", extra={"fields": fields})
 
-    async def _answer(self, ask: PageRequest, work: _Work) -> None:
-        """Hear a song with the first model, then compare the others on the same spectrogram.
+    async def _answer(self, request: PageRequest, job: _Job) -> None:
+        """Classify a song with the first model, then compare the others on the same spectrogram.
 
         Raises:
             GenreGenieError: there is no verdict.
         """
         with contextlib.ExitStack() as stack:
             source: Source
-            if ask.link is not None:
-                source = LinkSource(ask.link)
+            if request.link is not None:
+                source = LinkSource(request.link)
             else:
-                upload = stack.enter_context(self._uploads.taken(ask.upload or "", ask.visitor))
-                source = PathSource(upload.path, upload.name or ask.unnamed)
-            (work.ticket,) = self._admission.admit(ask.visitor, ask.visitor)
-            async with work.ticket:
-                request = Request(source, self._models[0], keep_mel=True)
-                heard = await self._identifier.identify(request, progress=work.show)
-                stack.close()  # the file has been heard: the rest needs its spectrogram only
-                if heard.mel is None:
-                    raise RuntimeError("the spectrogram was wished for")
-                verdict = heard.verdict
-                picture = await asyncio.to_thread(_picture, heard.mel, verdict.section)
+                upload = stack.enter_context(self._uploads.taken(request.upload or "", request.visitor))
+                source = PathSource(upload.path, upload.name or request.unnamed)
+            (job.ticket,) = self._admission.admit(request.visitor, request.visitor)
+            async with job.ticket:
+                options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
+                result = await self._identifier.identify(Request(source, options), on_progress=job.on_progress)
+                stack.close()  # the file has been classified: the rest needs its spectrogram only
+                if result.spectrogram is None:
+                    raise RuntimeError("the spectrogram was asked for")
+                picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
                 others = self._models[1:]
-                work.state = replace(work.state, verdicts=(verdict,), picture=picture, comparing=len(others))
+                job.state = replace(job.state, verdicts=(result.verdict,), picture=picture, comparing=len(others))
+                again = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
                 for model in others:
-                    await self._compare(heard, heard.mel, model, work)
+                    await self._compare(again, result, model, job)
 
-    async def _compare(self, heard: IdentifyResult, mel: QuantizedMel, model: str | None, work: _Work) -> None:
+    async def _compare(self, again: Source, first: IdentifyResult, model: str | None, job: _Job) -> None:
         """Add another model's verdict on the same section; one that has none is left out."""
-        again = SpectrogramSource(mel, heard.verdict.source, heard.sha256)
-        verdicts = work.state.verdicts
+        verdicts = job.state.verdicts
+        options = ClassifyOptions(model=model, start=first.prediction.section.start)
         try:
-            other = await self._identifier.identify(Request(again, model, start=heard.verdict.section.start))
+            other = await self._identifier.identify(Request(again, options))
             verdicts = (*verdicts, other.verdict)
         except (GenreGenieError, ConfigurationError) as error:
             log.warning("%s could not be compared: %s", model, error)
-        work.state = replace(work.state, verdicts=verdicts, comparing=work.state.comparing - 1)
+        job.state = replace(job.state, verdicts=verdicts, comparing=job.state.comparing - 1)
 
 
 def _picture(mel: QuantizedMel, section: Section) -> bytes:

@@ -16,7 +16,7 @@ from core.i18n.catalog import error_sentence, locales, translate
 from core.i18n.formatting import GENRE_COLOURS, clock
 from core.inference.chart import mel_number
 from core.inference.pipeline import Step
-from core.verdict import Segment, Verdict
+from core.verdict import Prediction, Segment
 from web.jobs import ViewState
 from web.settings import WebSettings
 
@@ -118,14 +118,15 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
     """
     if not state.verdicts:
         return ""
-    verdict = state.verdicts[0]
+    prediction = state.verdicts[0].prediction
     return render(
         "verdict.html",
         locale,
-        verdict=verdict,
-        colour=colour(verdict.genre),
-        runner_up=verdict.runner_up,
-        runner_up_share=verdict.probabilities[GENRES.index(verdict.runner_up)],
+        song=state.verdicts[0].song,
+        prediction=prediction,
+        colour=colour(prediction.genre),
+        runner_up=prediction.runner_up,
+        runner_up_share=prediction.probability(prediction.runner_up),
         link=link if link and urlsplit(link).scheme in ("http", "https") else None,
     )
 
@@ -140,19 +141,19 @@ def details_html(state: ViewState, locale: str, *, playable: bool = True) -> str
     """
     if not state.verdicts:
         return ""
-    verdict = state.verdicts[0]
+    prediction = state.verdicts[0].prediction
     picture = base64.b64encode(state.picture).decode() if state.picture is not None else None
     return render(
         "details.html",
         locale,
-        verdict=verdict,
+        prediction=prediction,
         playable=playable,
-        blocks=blocks(verdict),
-        ticks=ticks(verdict),
+        blocks=blocks(prediction),
+        ticks=ticks(prediction),
         hertz=[(f"{hz / 1000:g}k" if hz >= 1_000 else str(hz), mel_height(hz)) for hz in HERTZ],
         picture=picture,
-        models=[model_view(other, locale) for other in state.verdicts],
-        table=table(state.verdicts),
+        models=[model_view(other.prediction, locale) for other in state.verdicts],
+        table=table([other.prediction for other in state.verdicts]),
         comparing=state.comparing,
     )
 
@@ -167,9 +168,9 @@ class Block:
     colour: str
 
 
-def blocks(verdict: Verdict) -> list[Block]:
+def blocks(prediction: Prediction) -> list[Block]:
     """Place the segments on the time line; silent ones have no vote and leave a gap."""
-    start, length = verdict.section.start, _length(verdict)
+    start, length = prediction.section.start, _length(prediction)
     return [
         Block(
             segment,
@@ -177,20 +178,21 @@ def blocks(verdict: Verdict) -> list[Block]:
             round(100 * min(segment.end - segment.start, start + length - segment.start) / length, 3),
             colour(segment.genre),
         )
-        for segment in verdict.segments
+        for segment in prediction.segments
     ]
 
 
-def ticks(verdict: Verdict) -> list[tuple[str, float]]:
+def ticks(prediction: Prediction) -> list[tuple[str, float]]:
     """Place the times that the axis names, in percent: every six seconds, or three of a short song."""
-    start, length = verdict.section.start, _length(verdict)
+    start, length = prediction.section.start, _length(prediction)
     step = 6 if length > 12 else 3
     count = int((length + 0.1) // step) + 1
     return [(clock(start + step * i), min(100.0, round(100 * step * i / length, 3))) for i in range(count)]
 
 
-def _length(verdict: Verdict) -> float:
-    return max(verdict.section.end - verdict.section.start, verdict.segments[-1].end - verdict.section.start)
+def _length(prediction: Prediction) -> float:
+    section = prediction.section
+    return max(section.end, prediction.segments[-1].end) - section.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,16 +201,16 @@ class ModelView:
 
     name: str
     about: str
-    verdict: Verdict
+    prediction: Prediction
     colour: str
     blocks: list[Block]
 
 
-def model_view(verdict: Verdict, locale: str) -> ModelView:
-    """Describe one model's verdict."""
-    name = verdict.model.name
+def model_view(prediction: Prediction, locale: str) -> ModelView:
+    """Describe one model's prediction."""
+    name = prediction.model.name
     about = translate(f"web.model.{name}", locale) if name in MODEL_KEYS else ""
-    return ModelView(name, about, verdict, colour(verdict.genre), blocks(verdict))
+    return ModelView(name, about, prediction, colour(prediction.genre), blocks(prediction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +223,14 @@ class Row:
     """Probability, and whether the model names this genre."""
 
 
-def table(verdicts: Sequence[Verdict]) -> list[Row]:
+def table(predictions: Sequence[Prediction]) -> list[Row]:
     """All ten genres, the first model's likeliest first."""
-    order = sorted(range(len(GENRES)), key=lambda i: -verdicts[0].probabilities[i])
+    order = sorted(range(len(GENRES)), key=lambda i: -predictions[0].probabilities[i])
     return [
         Row(
             GENRES[i],
             colour(GENRES[i]),
-            [(verdict.probabilities[i], verdict.genre == GENRES[i]) for verdict in verdicts],
+            [(prediction.probabilities[i], prediction.genre == GENRES[i]) for prediction in predictions],
         )
         for i in order
     ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from core.service.identify import Source
+from core.service.sources import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from bot.ui.permissions import capabilities
 from bot.ui.views import cancel_view, pick_view, result_view
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
-from core.inference.pipeline import Step
+from core.inference.pipeline import ClassifyOptions, Step
 from core.service.admission import Admission, Ticket
-from core.service.identify import Identifier, IdentifyResult, Request, SpectrogramSource
+from core.service.identify import Identifier, IdentifyResult, Request
+from core.service.sources import SpectrogramSource
 
 log = logging.getLogger(__name__)
 request_log = logging.getLogger("genregenie.request")
@@ -252,9 +253,9 @@ class JobService:
         try:
             async with work.tickets[index]:
                 progress(Step.FETCHING, None)
-                heard = await self._identifier.identify(self._request(ask, item), progress=progress)
+                heard = await self._identifier.identify(self._request(ask, item), on_progress=progress)
             # The store has the spectrogram; it need not stay in memory until Discord has taken the answer.
-            outcome = replace(heard, mel=None)
+            outcome = replace(heard, spectrogram=None)
             self._check_length(ask, heard)
         except GenreGenieError as error:
             outcome = error
@@ -271,12 +272,14 @@ class JobService:
         again = isinstance(item.source, SpectrogramSource)
         return Request(
             item.source,
-            whole=ask.whole,
-            start=ask.start,
-            picture=True,
-            keep_mel=not again and self._settings.store_bytes > 0,
-            locale=ask.locale,
-            max_duration_s=self.store.guild(ask.guild_id).max_duration_s,
+            ClassifyOptions(
+                whole=ask.whole,
+                start=ask.start,
+                picture=True,
+                keep_spectrogram=not again and self._settings.store_bytes > 0,
+                locale=ask.locale,
+                max_duration_s=self.store.guild(ask.guild_id).max_duration_s,
+            ),
         )
 
     def _check_length(self, ask: JobRequest, heard: IdentifyResult) -> None:
@@ -286,7 +289,7 @@ class JobService:
             GenreGenieError: `too-long`.
         """
         longest = self.store.guild(ask.guild_id).max_duration_s
-        if longest is not None and heard.verdict.duration > longest:
+        if longest is not None and heard.prediction.duration > longest:
             raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=f"{longest / 60:g}")
 
     def _reply(self, ask: JobRequest, answers: Sequence[SongResult]) -> Reply:
@@ -294,7 +297,7 @@ class JobService:
         if len(answers) == 1:
             only = answers[0]
             if isinstance(only.outcome, IdentifyResult) and only.request_id is not None:
-                view = result_view(only.request_id, only.outcome.verdict, ask.locale, whole=ask.whole)
+                view = result_view(only.request_id, only.outcome.prediction, ask.locale, whole=ask.whole)
         else:
             view = pick_view(answers, ask.locale)
         return answers_reply(answers, ask.locale, view)
@@ -323,18 +326,17 @@ def _row(ask: JobRequest, item: Song, outcome: IdentifyResult | GenreGenieError,
     )
     if isinstance(outcome, GenreGenieError):
         return row
-    verdict = outcome.verdict
-    asked = Request(item.source, whole=ask.whole, start=ask.start)
+    prediction = outcome.prediction
     return replace(
         row,
-        genre=verdict.genre,
+        genre=prediction.genre,
         sha256=outcome.sha256,
-        name=verdict.title or item.name,
-        model=f"{verdict.model.name} {verdict.model.version}",
-        part=asked.part,
-        start=verdict.section.start,
-        end=verdict.section.end,
-        duration=verdict.duration,
+        name=outcome.verdict.song.title or item.name,
+        model=str(prediction.model),
+        part=ClassifyOptions(whole=ask.whole, start=ask.start).part,
+        start=prediction.section.start,
+        end=prediction.section.end,
+        duration=prediction.duration,
     )
 
 

@@ -9,7 +9,7 @@ import discord
 
 from bot.jobs.request import Song
 from core.i18n.catalog import translate
-from core.service.identify import AttachmentSource, LinkSource
+from core.service.sources import AttachmentSource, LinkSource
 
 MAX_ITEMS: Final = 10
 """As many as a message has attachments, and a reply embeds."""

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
@@ -22,9 +22,8 @@ from bot.settings import BotSettings
 from bot.storage.engine import cause, migrate, open_engine
 from bot.storage.tables import channels, corrections, guilds, meta, requests, results, songs
 from core.audio.spectrogram import QuantizedMel
-from core.service.identify import CacheKey, IdentifyResult
-from core.verdict import Verdict
-from core.workers.protocol import verdict_from_dict
+from core.service.identify import CachedResult, CacheKey
+from core.verdict import Prediction
 
 log = logging.getLogger(__name__)
 
@@ -236,8 +235,8 @@ class Store:
 
     # --- songs and results: core.service.identify.Cache
 
-    async def get(self, key: CacheKey) -> IdentifyResult | None:
-        """Look up what was heard in the same bytes; a failing database is a miss, and costs no answer."""
+    async def get(self, key: CacheKey) -> CachedResult | None:
+        """Look up the result for the same bytes; a failing database is a miss, and costs no answer."""
         try:
             async with self._reading() as connection:
                 row = (
@@ -248,14 +247,13 @@ class Store:
             await self._touch(key.sha256)
         except StoreError:
             return None
-        verdict = await asyncio.to_thread(_verdict, row.verdict)
-        return IdentifyResult(verdict, key.sha256, picture=row.picture, cached=True)
+        return CachedResult(await asyncio.to_thread(_prediction, row.verdict), row.picture)
 
-    async def put(self, key: CacheKey, heard: IdentifyResult) -> None:
-        """Keep what was heard, without source and title, and the song's spectrogram if it comes along."""
-        # Beside the loop: the verdict on all of a long song is a megabyte, its spectrogram many.
-        described, mel = await asyncio.to_thread(_serialised, heard)
-        size = len(described) + len(heard.picture or b"")
+    async def put(self, key: CacheKey, result: CachedResult) -> None:
+        """Keep a result, and the song's spectrogram if it comes along."""
+        # Beside the loop: the prediction for all of a long song is a megabyte, its spectrogram many.
+        described, mel = await asyncio.to_thread(_serialised, result)
+        size = len(described) + len(result.picture or b"")
         try:
             async with self._writes() as connection:
                 known = await connection.execute(
@@ -269,7 +267,7 @@ class Store:
                     )
                 await connection.execute(delete(results).where(_is_result(key)))
                 await connection.execute(
-                    insert(results).values(**asdict(key), size=size, verdict=described, picture=heard.picture)
+                    insert(results).values(**asdict(key), size=size, verdict=described, picture=result.picture)
                 )
                 await self._shrink(connection)
         except StoreError:
@@ -288,7 +286,7 @@ class Store:
         await self._touch(sha256)
         return QuantizedMel.from_bytes(mel)
 
-    async def result(self, sha256: str, model: str, part: str) -> IdentifyResult | None:
+    async def result(self, sha256: str, model: str, part: str) -> CachedResult | None:
         """Look up the result of a request that was answered before, to be shown again.
 
         Raises:
@@ -299,9 +297,9 @@ class Store:
                 select(results.c.verdict, results.c.picture).where(results.c.sha256 == sha256, results.c.part == part)
             )
             for row in rows:
-                verdict = await asyncio.to_thread(_verdict, row.verdict)
-                if f"{verdict.model.name} {verdict.model.version}" == model:
-                    return IdentifyResult(verdict, sha256, picture=row.picture, cached=True)
+                prediction = await asyncio.to_thread(_prediction, row.verdict)
+                if str(prediction.model) == model:
+                    return CachedResult(prediction, row.picture)
         return None
 
     async def _touch(self, sha256: str) -> None:
@@ -522,14 +520,14 @@ class Store:
             raise _failed(error) from None
 
 
-def _serialised(heard: IdentifyResult) -> tuple[str, bytes | None]:
-    """Verdict, without what is the asker's own, and spectrogram as they are stored."""
-    verdict = replace(heard.verdict, source="", title=None, uploader=None, note=None)
-    return json.dumps(asdict(verdict)), heard.mel.to_bytes() if heard.mel else None
+def _serialised(result: CachedResult) -> tuple[str, bytes | None]:
+    """Prediction and spectrogram as they are stored."""
+    spectrogram = result.spectrogram.to_bytes() if result.spectrogram else None
+    return json.dumps(result.prediction.to_dict()), spectrogram
 
 
-def _verdict(stored: str) -> Verdict:
-    return verdict_from_dict(json.loads(stored))
+def _prediction(stored: str) -> Prediction:
+    return Prediction.from_dict(json.loads(stored))
 
 
 def _failed(error: SQLAlchemyError) -> StoreError:

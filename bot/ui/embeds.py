@@ -10,12 +10,11 @@ from typing import Final
 
 import discord
 
-from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import GENRE_COLOURS, clock
 from core.service.identify import IdentifyResult
-from core.verdict import Segment, Verdict
+from core.verdict import Prediction, Segment, Verdict
 
 MAX_NAME: Final = 100
 MAX_TEXT: Final = 2_000
@@ -110,16 +109,16 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def confidence(verdict: Verdict, locale: str) -> str:
+def confidence(prediction: Prediction, locale: str) -> str:
     """Say in words and as a number how sure the answer is."""
-    step = next(word for least, word in CONFIDENCE_STEPS if verdict.confidence >= least)
-    return translate(f"bot.confidence.{step}", locale, share=percent(verdict.confidence))
+    step = next(word for least, word in CONFIDENCE_STEPS if prediction.confidence >= least)
+    return translate(f"bot.confidence.{step}", locale, share=percent(prediction.confidence))
 
 
 def song_name(answer: SongResult) -> str:
     """Title of a song, or the name of its file."""
     heard = answer.outcome
-    return (heard.verdict.title if isinstance(heard, IdentifyResult) else None) or answer.name
+    return (heard.verdict.song.title if isinstance(heard, IdentifyResult) else None) or answer.name
 
 
 def answers_reply(answers: Sequence[SongResult], locale: str, view: discord.ui.View | None = None) -> Reply:
@@ -149,79 +148,80 @@ def answers_reply(answers: Sequence[SongResult], locale: str, view: discord.ui.V
 
 
 def _embed(heard: IdentifyResult, label: str, picture: Picture | None, locale: str) -> discord.Embed:
-    verdict = heard.verdict
+    prediction = heard.prediction
     embed = discord.Embed(
-        title=genre_name(verdict.genre, locale),
-        description=f"{_summary(verdict, locale)}\n```\n{_votes(verdict, locale)}\n```",
-        colour=discord.Colour.from_rgb(*GENRE_COLOURS[verdict.genre]),
+        title=genre_name(prediction.genre, locale),
+        description=f"{_summary(heard.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```",
+        colour=discord.Colour.from_rgb(*GENRE_COLOURS[prediction.genre]),
     )
     # An author's name and a footer are shown as they are: no markdown, no mentions.
     embed.set_author(name=label)
-    embed.set_footer(text=translate("bot.reply.footer", locale, model=f"{verdict.model.name} {verdict.model.version}"))
+    embed.set_footer(text=translate("bot.reply.footer", locale, model=str(prediction.model)))
     if picture:
         embed.set_image(url=f"attachment://{picture.name}")
     return embed
 
 
 def _summary(verdict: Verdict, locale: str) -> str:
+    prediction, song = verdict.prediction, verdict.song
     lines = [
-        f"**{confidence(verdict, locale)}**",
+        f"**{confidence(prediction, locale)}**",
         translate(
             "bot.reply.runner-up",
             locale,
-            genre=genre_name(verdict.runner_up, locale),
-            share=percent(verdict.probabilities[GENRES.index(verdict.runner_up)]),
+            genre=genre_name(prediction.runner_up, locale),
+            share=percent(prediction.probability(prediction.runner_up)),
         ),
         translate(
             "bot.reply.heard",
             locale,
-            start=clock(verdict.section.start),
-            end=clock(verdict.section.end),
-            duration=clock(verdict.duration),
+            start=clock(prediction.section.start),
+            end=clock(prediction.section.end),
+            duration=clock(prediction.duration),
         ),
     ]
-    if verdict.uploader:
-        lines.append(translate("bot.reply.uploader", locale, name=escaped(verdict.uploader)))
-    if verdict.note:
-        lines.append(translate(verdict.note, locale))
+    if song.uploader:
+        lines.append(translate("bot.reply.uploader", locale, name=escaped(song.uploader)))
+    if song.note:
+        lines.append(translate(song.note, locale))
     return "\n".join(lines)
 
 
-def _votes(verdict: Verdict, locale: str) -> str:
+def _votes(prediction: Prediction, locale: str) -> str:
     """List the votes in order, one a line; of many, neighbours that agree share a line."""
-    names = {genre: genre_name(genre, locale) for genre in verdict.votes}
+    names = {genre: genre_name(genre, locale) for genre in prediction.votes}
     width = max(map(len, names.values()))
-    if len(verdict.segments) <= 10:
+    if len(prediction.segments) <= 10:
         return "\n".join(
-            f"{clock(s.start):>5}  {names[s.genre]:<{width}}  {percent(s.probability):>4}" for s in verdict.segments
+            f"{clock(s.start):>5}  {names[s.genre]:<{width}}  {percent(s.probability):>4}" for s in prediction.segments
         )
     lines = []
-    for genre, run in groupby(verdict.segments, key=lambda segment: segment.genre):
+    for genre, run in groupby(prediction.segments, key=lambda segment: segment.genre):
         voters = list(run)
         mean = sum(voter.probability for voter in voters) / len(voters)
         span = f"{clock(voters[0].start):>5}–{clock(voters[-1].end):<5}"
         lines.append(f"{span}  {names[genre]:<{width}} ×{len(voters):<2} {percent(mean):>4}")
     if len(lines) > MAX_LINES:
         lines[MAX_LINES - 1 :] = [translate("bot.reply.more-votes", locale, n=len(lines) - MAX_LINES + 1)]
-    tally = ", ".join(f"{names[genre]} {n}" for genre, n in verdict.votes.items())
+    tally = ", ".join(f"{names[genre]} {n}" for genre, n in prediction.votes.items())
     return "\n".join((tally, *lines))
 
 
 def _text(answer: SongResult, locale: str, *, short: bool) -> str:
     heard = answer.outcome
     assert isinstance(heard, IdentifyResult)  # noqa: S101  # the caller has dealt with errors
-    verdict = heard.verdict
-    head = f"**{escaped(song_name(answer))}**: {genre_name(verdict.genre, locale)}"
+    prediction = heard.prediction
+    head = f"**{escaped(song_name(answer))}**: {genre_name(prediction.genre, locale)}"
     if short:
-        return f"{head} ({confidence(verdict, locale)})"
-    return f"{head}\n{_summary(verdict, locale)}\n```\n{_votes(verdict, locale)}\n```"
+        return f"{head} ({confidence(prediction, locale)})"
+    return f"{head}\n{_summary(heard.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
 
 
 def _picture(heard: IdentifyResult, number: int, locale: str) -> Picture | None:
     if heard.picture is None:
         return None
-    votes = ", ".join(_spoken(segment, locale) for segment in heard.verdict.segments)
-    alt = translate("bot.reply.alt", locale, genre=translate(f"genre.{heard.verdict.genre}", locale), votes=votes)
+    votes = ", ".join(_spoken(segment, locale) for segment in heard.prediction.segments)
+    alt = translate("bot.reply.alt", locale, genre=translate(f"genre.{heard.prediction.genre}", locale), votes=votes)
     alt = alt if len(alt) <= MAX_ALT else f"{alt[: MAX_ALT - 1]}…"
     return Picture(f"votes-{number}.png", heard.picture, alt)
 

@@ -14,8 +14,9 @@ from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import SongResult, answers_reply, clean, genre_name, song_name
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.i18n.catalog import translate
-from core.service.identify import IdentifyResult, SpectrogramSource
-from core.verdict import Verdict
+from core.service.identify import IdentifyResult
+from core.service.sources import SpectrogramSource
+from core.verdict import Prediction, SongInfo, Verdict
 
 # Its client is `bot.client.GenreGenie`, which discord.py's signatures cannot say.
 Interaction = discord.Interaction[Any]
@@ -178,26 +179,29 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
             found = await _request_for(interaction, int(chosen) if chosen.isdigit() else 0)
             if found is None:
                 return
-            heard = await interaction.client.jobs.store.result(found.sha256 or "", found.model or "", found.part or "")
+            cached = await interaction.client.jobs.store.result(found.sha256 or "", found.model or "", found.part or "")
         except StoreError:
             await _whisper(interaction, translate("error.internal", locale))
             return
-        if heard is None:
+        if cached is None:
             await _whisper(interaction, translate("bot.gone", locale))
             return
-        view = result_view(found.id or 0, heard.verdict, locale, whole=found.part == "whole")
-        reply = answers_reply([SongResult(found.name or "?", heard, found.id)], locale, view)
+        view = result_view(found.id or 0, cached.prediction, locale, whole=found.part == "whole")
+        name = found.name or "?"
+        verdict = Verdict(cached.prediction, SongInfo(name))
+        result = IdentifyResult(verdict, found.sha256 or "", cached.picture, cached=True)
+        reply = answers_reply([SongResult(name, result, found.id)], locale, view)
         await InteractionDelivery(interaction, private=True, follow_up=True).final(reply)
 
 
 DYNAMIC_ITEMS: Final = (PartButton, WholeButton, WrongButton, CancelButton, GenreMenu, PickMenu)
 
 
-def result_view(request_id: int, verdict: Verdict, locale: str, *, whole: bool) -> View:
+def result_view(request_id: int, prediction: Prediction, locale: str, *, whole: bool) -> View:
     """Buttons under one song: those that have something left to do, and the correction."""
     view = View(timeout=None)
     key = str(request_id)
-    if not whole and verdict.duration >= SECTION_SECONDS + SEGMENT_SECONDS:
+    if not whole and prediction.duration >= SECTION_SECONDS + SEGMENT_SECONDS:
         view.add_item(PartButton(key, locale))
         view.add_item(WholeButton(key, locale))
     view.add_item(WrongButton(key, locale))

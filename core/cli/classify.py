@@ -8,15 +8,18 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.service.identify import Identifier, IdentifyResult, LinkSource, PathSource, Request, Source, open_fetching
+from core.inference.pipeline import ClassifyOptions
+from core.service.identify import Identifier, Request
+from core.service.sources import LinkSource, PathSource, Source
 from core.settings import Settings, load_settings
+from core.verdict import Verdict
 from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ _SUFFIXES: Final = (
     "ogv opus snd tta wav webm wma wmv wv"
 )
 MEDIA_SUFFIXES: Final = tuple(f".{suffix}" for suffix in _SUFFIXES.split())
-"""What is heard when a folder is walked; a file that is named is heard whatever it is called."""
+"""What is classified when a folder is walked; a file that is named is classified whatever it is called."""
 
 AHEAD: Final = 4
 """Inputs per worker that are under way at a time: enough to keep all busy, few enough for any folder."""
@@ -35,7 +38,7 @@ AHEAD: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ClassifyInput:
-    """One thing to hear: as it was given, and where it is; `error` where that is known to lead nowhere."""
+    """One input: as it was given, and where it is; `error` where that is known to lead nowhere."""
 
     name: str
     source: Source | None
@@ -44,10 +47,11 @@ class ClassifyInput:
 
 @dataclass(frozen=True, slots=True)
 class ClassifyOutcome:
-    """What came of an input: one of the two."""
+    """What came of an input: a verdict and perhaps a picture, or an error."""
 
     name: str
-    heard: IdentifyResult | None = None
+    verdict: Verdict | None = None
+    picture: bytes | None = None
     error: GenreGenieError | None = None
 
     @property
@@ -57,28 +61,28 @@ class ClassifyOutcome:
 
 
 def classify(
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE|FOLDER|URL...", help="What to hear.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="FILE|FOLDER|URL...", help="What to classify.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each input.")] = False,
     model: Annotated[
         str | None, typer.Option(help="A model under models/ by name, or a .tflite file beside its card.")
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Vote over the whole song.")] = False,
     start: Annotated[
-        float | None, typer.Option(min=0.0, max=86_400.0, help="Hear the thirty seconds from this second on.")
+        float | None, typer.Option(min=0.0, max=86_400.0, help="Classify the thirty seconds from this second on.")
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Draw the votes under the spectrogram, as a PNG.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Processes that listen; all processors by default.")
+        int | None, typer.Option(min=1, max=64, help="Worker processes; all processors by default.")
     ] = None,
 ) -> None:
-    """Hear songs and say their genre, with every three seconds' vote.
+    """Classify songs by genre, with a vote for every three seconds.
 
     Exit status: 0 when every input has a verdict, 1 when one has none, 2 for wrong usage.
     """
     if whole and start is not None:
-        raise typer.BadParameter("--whole hears all of the song, --start a part: take one of them")
+        raise typer.BadParameter("--whole takes all of the song, --start a part: choose one of them")
     if picture is not None and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
         raise typer.BadParameter("--picture draws one song: give one file or link")
     if picture is not None and not os.access(picture.absolute().parent, os.W_OK):
@@ -86,11 +90,11 @@ def classify(
     settings = load_settings(Settings)
     if model is not None:
         settings = settings.model_copy(update={"model": model})
-    # Every answer tells what went wrong; the log adds to it only where it is asked for.
+    # Every answer says what went wrong; the log adds to it only where it is asked for.
     logging.basicConfig(level=logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL)
-    request = Request(PathSource(Path()), whole=whole, start=start, picture=picture is not None)
+    options = ClassifyOptions(whole=whole, start=start, picture=picture is not None)
     try:
-        failed = asyncio.run(_classify(inputs, request, settings, workers, as_json, picture))
+        failed = asyncio.run(_classify(inputs, options, settings, workers, as_json, picture))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except BrokenPipeError:  # `| head` has seen enough
@@ -101,13 +105,13 @@ def classify(
 
 async def _classify(
     inputs: Sequence[str],
-    request: Request,
+    options: ClassifyOptions,
     settings: Settings,
     workers: int | None,
     as_json: bool,
     picture: Path | None,
 ) -> bool:
-    """Hear all, print each in its turn, and tell whether any has no verdict."""
+    """Classify all, print each in its turn, and return whether any has no verdict."""
     found = list(expand(inputs))
     size = min(workers or os.cpu_count() or 1, max(1, len(found)))
     failed = False
@@ -120,11 +124,11 @@ async def _classify(
         identifier = await _identifier(stack, found, settings, pool)
         await pool.ready()
         with output:
-            async for answer in in_order(found, request, identifier, AHEAD * size, output):
-                output.show(answer.name, answer.heard.verdict if answer.heard else answer.problem)
-                failed = failed or answer.heard is None
-                if picture is not None and answer.heard is not None and answer.heard.picture is not None:
-                    _write_picture(picture, answer.heard.picture)
+            async for outcome in in_order(found, options, identifier, AHEAD * size, output):
+                output.show(outcome.name, outcome.verdict or outcome.problem)
+                failed = failed or outcome.verdict is None
+                if picture is not None and outcome.picture is not None:
+                    _write_picture(picture, outcome.picture)
     return failed
 
 
@@ -136,8 +140,10 @@ async def _identifier(
         return Identifier(settings, pool=pool)
     # Whoever asks once, from any folder, wants no data directory there.
     private = stack.enter_context(tempfile.TemporaryDirectory(prefix="genregenie-"))
-    proxy, files = await open_fetching(stack, settings.model_copy(update={"data_dir": Path(private)}))
-    return Identifier(settings, pool=pool, proxy=proxy, files=files)
+    from core.service.fetcher import open_fetcher
+
+    fetcher = await open_fetcher(stack, settings.model_copy(update={"data_dir": Path(private)}))
+    return Identifier(settings, pool=pool, fetcher=fetcher)
 
 
 def _write_picture(path: Path, png: bytes) -> None:
@@ -148,9 +154,9 @@ def _write_picture(path: Path, png: bytes) -> None:
 
 
 def expand(inputs: Iterable[str]) -> Iterator[ClassifyInput]:
-    """Turn what was given into what to hear: folders are walked, in the order of their names.
+    """Turn what was given into inputs: folders are walked, in the order of their names.
 
-    A folder without anything to hear is `not-audio`; a file that is named goes on as it is, whatever it is.
+    A folder without any audio is `not-audio`; a file that is named goes on as it is, whatever it is.
     """
     for given in inputs:
         if given.lower().startswith(("http://", "https://")):
@@ -175,13 +181,13 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 async def in_order(
-    found: Iterable[ClassifyInput], request: Request, identifier: Identifier, most: int, output: "Output"
+    found: Iterable[ClassifyInput], options: ClassifyOptions, identifier: Identifier, most: int, output: "Output"
 ) -> AsyncIterator[ClassifyOutcome]:
-    """Hear inputs on all workers and give the answers in the inputs' order, `most` under way at a time."""
+    """Classify inputs on all workers and yield the outcomes in the inputs' order, `most` under way at a time."""
     under_way: deque[asyncio.Task[ClassifyOutcome]] = deque()
     try:
         for item in found:
-            under_way.append(asyncio.create_task(_answer(item, request, identifier, output)))
+            under_way.append(asyncio.create_task(_outcome(item, options, identifier, output)))
             if len(under_way) >= most:
                 yield await under_way.popleft()
         while under_way:
@@ -192,12 +198,13 @@ async def in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _answer(item: ClassifyInput, request: Request, identifier: Identifier, output: "Output") -> ClassifyOutcome:
+async def _outcome(
+    item: ClassifyInput, options: ClassifyOptions, identifier: Identifier, output: "Output"
+) -> ClassifyOutcome:
     if item.source is None:
         return ClassifyOutcome(item.name, error=item.error)
     try:
-        return ClassifyOutcome(
-            item.name, await identifier.identify(replace(request, source=item.source), progress=output.told)
-        )
+        result = await identifier.identify(Request(item.source, options), on_progress=output.on_progress)
     except GenreGenieError as error:
         return ClassifyOutcome(item.name, error=error)
+    return ClassifyOutcome(item.name, result.verdict, result.picture)

@@ -14,7 +14,7 @@ from core.errors import GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import clock
 from core.inference.pipeline import Step
-from core.verdict import Segment, Verdict
+from core.verdict import Prediction, Segment, Verdict
 
 if TYPE_CHECKING:  # who has no terminal does not wait for the bar's library
     from rich.progress import Progress, TaskID
@@ -72,7 +72,7 @@ class Output:
         """Take the bar away."""
         self._stack.close()
 
-    def told(self, step: Step, share: float | None) -> None:
+    def on_progress(self, step: Step, share: float | None) -> None:
         """Move the bar of a single input."""
         if self._progress is not None and self._task is not None and self._total == 1:
             completed = 100 * share if share is not None else None
@@ -108,25 +108,25 @@ def printable(words: str) -> str:
 
 def show_verdict(console: Console, verdict: Verdict) -> None:
     """Print a verdict."""
-    name = printable(verdict.title or verdict.source)
-    heading = Text(_shortened(name, console.width - 12), style="bold", no_wrap=True)
-    heading.append(f"  ({clock(verdict.duration)})", style="dim")
+    prediction, song = verdict.prediction, verdict.song
+    heading = Text(_shortened(printable(song.name), console.width - 12), style="bold", no_wrap=True)
+    heading.append(f"  ({clock(prediction.duration)})", style="dim")
     console.print(heading)
-    if verdict.uploader:
-        console.print(Text(f"  by {printable(verdict.uploader)}", style="dim"))
-    if verdict.note:
-        console.print(Text(f"  {translate(verdict.note)}", style="dim"))
-    genre = translate(f"genre.{verdict.genre}")
-    runner_up = verdict.runner_up
+    if song.uploader:
+        console.print(Text(f"  by {printable(song.uploader)}", style="dim"))
+    if song.note:
+        console.print(Text(f"  {translate(song.note)}", style="dim"))
     line = Text("  ")
-    line.append(genre, style=f"bold {STYLES[verdict.genre]}")
-    line.append(f"  {verdict.confidence:.0%} sure, {verdict.votes[verdict.genre]} of {len(verdict.segments)} votes")
-    share = dict(zip(STYLES, verdict.probabilities, strict=True))[runner_up]
-    line.append(f"; runner-up {translate(f'genre.{runner_up}')} {share:.0%}")
+    line.append(translate(f"genre.{prediction.genre}"), style=f"bold {STYLES[prediction.genre]}")
+    votes = f"{prediction.votes[prediction.genre]} of {len(prediction.segments)} votes"
+    line.append(f"  {prediction.confidence:.0%} sure, {votes}")
+    runner_up = prediction.runner_up
+    line.append(f"; runner-up {translate(f'genre.{runner_up}')} {prediction.probability(runner_up):.0%}")
     console.print(line)
-    section = verdict.section
-    console.print(Text(f"  heard {clock(section.start)}-{clock(section.end)} with {verdict.model.name}", style="dim"))
-    for row in _rows(verdict):
+    section = prediction.section
+    part = f"{clock(section.start)}-{clock(section.end)}"
+    console.print(Text(f"  heard {part} with {prediction.model.name}", style="dim"))
+    for row in _rows(prediction):
         console.print(row)
 
 
@@ -137,11 +137,11 @@ def show_error(console: Console, source: str, error: GenreGenieError) -> None:
     console.print(Text(f"  {error} [{error.code.value}]", style="red"))
 
 
-def _rows(verdict: Verdict) -> Iterator[Text]:
-    if len(verdict.segments) <= MOST_ROWS:
-        groups = [[segment] for segment in verdict.segments]
+def _rows(prediction: Prediction) -> Iterator[Text]:
+    if len(prediction.segments) <= MOST_ROWS:
+        groups = [[segment] for segment in prediction.segments]
     else:
-        groups = [list(alike) for _, alike in groupby(verdict.segments, key=lambda segment: segment.genre)]
+        groups = [list(alike) for _, alike in groupby(prediction.segments, key=lambda segment: segment.genre)]
     for group in groups:
         yield _row(group)
 

@@ -1,4 +1,4 @@
-"""Verdict → picture: the votes on a time line, over the mel spectrogram that they were cast on."""
+"""Prediction → picture: the votes on a time line, over the mel spectrogram that they were cast on."""
 
 import io
 from functools import cache
@@ -12,7 +12,7 @@ from core.audio.spectrogram import FloatArray, LogMel
 from core.constants import DB_FLOOR, FMAX, N_MELS, SECTION_FRAMES, seconds_to_frame
 from core.i18n.catalog import translate
 from core.i18n.formatting import GENRE_COLOURS, clock
-from core.verdict import Section, Verdict
+from core.verdict import Prediction, Section
 
 WIDTH: Final = 1000
 HEIGHT: Final = 520
@@ -34,11 +34,11 @@ _MOST_LABELLED: Final = 12
 """With more segments than this there is no room for words in their bars."""
 
 
-def draw(verdict: Verdict, recording: LogMel, locale: str = "en") -> bytes:
-    """Draw the votes under the part of the song that was heard.
+def draw(prediction: Prediction, recording: LogMel, locale: str = "en") -> bytes:
+    """Draw the votes over the spectrogram of the part that was classified.
 
     Args:
-        verdict: what was heard.
+        prediction: the votes.
         recording: the whole song.
         locale: language of the labels.
 
@@ -47,11 +47,11 @@ def draw(verdict: Verdict, recording: LogMel, locale: str = "en") -> bytes:
     """
     image = Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND)
     pen = ImageDraw.Draw(image)
-    _draw_heading(pen, verdict, locale)
-    _draw_votes(pen, verdict, locale)
-    mel = _drawn(recording, verdict.section)
+    _draw_heading(pen, prediction, locale)
+    _draw_votes(pen, prediction, locale)
+    mel = _drawn(recording, prediction.section)
     image.paste(mel.resize((_PLOT_WIDTH, _MEL_BOTTOM - _MEL_TOP), Image.Resampling.BILINEAR), (_LEFT, _MEL_TOP))
-    _draw_axes(pen, verdict)
+    _draw_axes(pen, prediction)
     return _png(image)
 
 
@@ -75,12 +75,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _draw_heading(pen: ImageDraw.ImageDraw, verdict: Verdict, locale: str) -> None:
-    genre = translate(f"genre.{verdict.genre}", locale)
+def _draw_heading(pen: ImageDraw.ImageDraw, prediction: Prediction, locale: str) -> None:
+    genre = translate(f"genre.{prediction.genre}", locale)
     pen.text((_LEFT, 40), genre, _TEXT, _font(40), anchor="lm")
     width = pen.textlength(genre, _font(40))
-    pen.text((_LEFT + width + 18, 46), f"{verdict.confidence:.0%}", _FAINT, _font(24), anchor="lm")
-    counts = [(name, f"{translate(f'genre.{name}', locale)} {count}") for name, count in verdict.votes.items()]
+    pen.text((_LEFT + width + 18, 46), f"{prediction.confidence:.0%}", _FAINT, _font(24), anchor="lm")
+    counts = [(name, f"{translate(f'genre.{name}', locale)} {count}") for name, count in prediction.votes.items()]
     room = WIDTH - _RIGHT - (_LEFT + width + 100)
     size = next(s for s in range(20, 9, -1) if s == 10 or _row_length(pen, counts, s) <= room)
     x = WIDTH - _RIGHT - _row_length(pen, counts, size)
@@ -93,17 +93,17 @@ def _row_length(pen: ImageDraw.ImageDraw, counts: list[tuple[str, str]], size: i
     return sum(pen.textlength(words, _font(size)) for _, words in counts) + size * (len(counts) - 1)
 
 
-def _x(verdict: Verdict, seconds: float) -> float:
-    section = verdict.section
+def _x(prediction: Prediction, seconds: float) -> float:
+    section = prediction.section
     return _LEFT + (seconds - section.start) / max(section.end - section.start, 1e-6) * _PLOT_WIDTH
 
 
-def _draw_votes(pen: ImageDraw.ImageDraw, verdict: Verdict, locale: str) -> None:
+def _draw_votes(pen: ImageDraw.ImageDraw, prediction: Prediction, locale: str) -> None:
     """Draw one column a segment, filled as high as its genre is probable."""
-    labelled = len(verdict.segments) <= _MOST_LABELLED
+    labelled = len(prediction.segments) <= _MOST_LABELLED
     height = _VOTES_BOTTOM - _VOTES_TOP
-    for segment in verdict.segments:
-        left, right = _x(verdict, segment.start), min(_x(verdict, segment.end), WIDTH - _RIGHT)
+    for segment in prediction.segments:
+        left, right = _x(prediction, segment.start), min(_x(prediction, segment.end), WIDTH - _RIGHT)
         gap = 2 if labelled else 0
         box = (left + gap, _VOTES_TOP, max(right - gap, left + 1), _VOTES_BOTTOM)
         pen.rectangle(box, _EMPTY)
@@ -118,7 +118,7 @@ def _draw_votes(pen: ImageDraw.ImageDraw, verdict: Verdict, locale: str) -> None
 
 
 def _reduced(recording: LogMel, first: int, last: int) -> FloatArray:
-    """Spectrogram of some frames as the models hear it, at most two columns a pixel: float32 `(N_MELS, n)` dB."""
+    """Spectrogram of some frames as the models see it, at most two columns a pixel: float32 `(N_MELS, n)` dB."""
     pieces = []
     for start in range(first, max(last, first + 1), SECTION_FRAMES):
         pieces.append(recording.section_db(start)[:, : last - start])
@@ -142,20 +142,20 @@ def _coloured(db: FloatArray) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _draw_axes(pen: ImageDraw.ImageDraw, verdict: Verdict) -> None:
+def _draw_axes(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     for hertz in _LABELLED_HZ:
         y = _MEL_BOTTOM - mel_number(hertz) / mel_number(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
         pen.line((_LEFT - 6, y, _LEFT - 1, y), _FAINT)
         words = f"{hertz / 1000:g} k" if hertz >= 1000 else f"{hertz}"
         pen.text((_LEFT - 10, y), words, _FAINT, _font(15), anchor="rm")
     pen.text((_LEFT - 10, _MEL_TOP + 8), "Hz", _FAINT, _font(15), anchor="rm")
-    section = verdict.section
+    section = prediction.section
     length = section.end - section.start
     step = next(s for s in (3, 6, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200) if length / s <= 12)
     ticks = int(length / step + 0.02) + 1
     for tick in range(ticks):
         seconds = section.start + tick * step
-        x = min(_x(verdict, seconds), WIDTH - _RIGHT - 1)
+        x = min(_x(prediction, seconds), WIDTH - _RIGHT - 1)
         pen.line((x, _MEL_BOTTOM, x, _MEL_BOTTOM + 6), _FAINT)
         pen.text((x, _MEL_BOTTOM + 20), clock(seconds), _FAINT, _font(16), anchor="mm")
 

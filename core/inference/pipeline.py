@@ -1,28 +1,31 @@
-"""A file → a verdict: decode, spectrogram, section, segments, classifier, tally. Synchronous, without state."""
+"""A file → a prediction: decode, spectrogram, section, segments, classifier, tally. Synchronous, without state."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from core.audio.decode import CancelToken, DecodeLimits, FfmpegDecoder
 from core.audio.section import main_section
 from core.audio.spectrogram import FloatArray, LogMel, MelStream, QuantizedMel, segments_db
 from core.constants import (
+    SAMPLE_RATE,
     SECTION_SECONDS,
     SECTION_SEGMENTS,
     SEGMENT_FRAMES,
     SEGMENT_SECONDS,
     frame_to_seconds,
+    seconds_to_frame,
 )
-from core.constants import seconds_to_frame as to_frame
 from core.errors import ErrorCode, GenreGenieError
-from core.inference.classifier import Classifier, model_file, music_file
-from core.verdict import Elapsed, Section, Segment, Verdict, tally
+from core.inference.classifier import Classifier
+from core.inference.model_card import model_file, music_file
+from core.verdict import Elapsed, Prediction, Section, Segment, tally
 
-PROGRESS_SECONDS = 0.1
-"""Progress is told no more often than this."""
+PROGRESS_SECONDS: Final = 0.1
+"""Progress is reported no more often than this."""
 
 
 class Step(StrEnum):
@@ -36,37 +39,51 @@ class Step(StrEnum):
 
 
 ProgressCallback = Callable[[Step, float | None], None]
-"""Told of each step with the share of it that is done, 0 to 1, or None where that cannot be known."""
+"""Called at each step with the share of it that is done, 0 to 1, or None where that cannot be known."""
+
+
+def ignore_progress(step: Step, share: float | None) -> None:
+    """Take progress where nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifyOptions:
-    """How to listen.
+    """How to classify a song.
 
     Attributes:
         model: as for `--model`; None takes the best there is.
         whole: vote over all of the song instead of its main section.
-        start: hear the thirty seconds from this second on.
+        start: take the thirty seconds from this second on.
         picture: draw the votes under the spectrogram.
-        keep_mel: give the song's spectrogram back, to be heard again without its audio.
+        keep_spectrogram: return the song's spectrogram, to classify it again without its audio.
         locale: language of the picture's labels.
+        max_duration_s: the asker's own bound on the length of the song, seconds, beside the host's.
     """
 
     model: str | None = None
     whole: bool = False
     start: float | None = None
     picture: bool = False
-    keep_mel: bool = False
+    keep_spectrogram: bool = False
     locale: str = "en"
+    max_duration_s: float | None = None
+
+    @property
+    def part(self) -> str:
+        """The part of the song asked for: `main`, `whole` or `start:62.0`."""
+        if self.whole:
+            return "whole"
+        return "main" if self.start is None else f"start:{float(self.start)}"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifyResult:
-    """What one listening gives: the verdict and, where wished for, a PNG and the song's spectrogram."""
+    """What classifying a song gives: the prediction, its cost and, where asked for, a PNG and the spectrogram."""
 
-    verdict: Verdict
+    prediction: Prediction
+    elapsed: Elapsed
     picture: bytes | None = None
-    mel: QuantizedMel | None = None
+    spectrogram: QuantizedMel | None = None
 
 
 class Models:
@@ -97,78 +114,67 @@ class Models:
 
 def classify_file(
     path: Path,
-    name: str,
     options: ClassifyOptions,
     *,
     models: Models,
     limits: DecodeLimits,
-    stop: CancelToken | None = None,
-    progress: ProgressCallback | None = None,
+    cancel_token: CancelToken | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> ClassifyResult:
-    """Listen to a file.
+    """Classify a file.
 
     Args:
         path: the file.
-        name: the verdict's `source`.
-        options: how to listen.
+        options: how.
         models: loaded models.
         limits: bounds on the file.
-        stop: ends the work from another thread.
-        progress: told of decoding and listening.
+        cancel_token: ends the work from another thread.
+        on_progress: called while decoding and classifying.
 
     Raises:
         GenreGenieError: the file has no verdict.
         ConfigurationError: the model cannot be used.
     """
     began = time.perf_counter()
-    stop = stop or CancelToken()
-    tell = progress or (lambda step, share: None)
-    decoding = FfmpegDecoder(path, limits, stop)
+    cancel_token = cancel_token or CancelToken()
+    decoder = FfmpegDecoder(path, limits, cancel_token)
     stream = MelStream()
-    feeding = 0.0
-    for block in _told(decoding, tell):
-        fed = time.perf_counter()
+    feature_s = 0.0
+    for block in _with_progress(decoder, on_progress):
+        block_began = time.perf_counter()
         stream.feed(block)
-        feeding += time.perf_counter() - fed
+        feature_s += time.perf_counter() - block_began
     decoded = time.perf_counter()
+    decode_s = decoded - began - feature_s
     recording = stream.finish()
-    features = feeding + time.perf_counter() - decoded
-    stop.check()
-    tell(Step.LISTENING, None)
-    hearing = classify_spectrogram(recording, name, options, models=models)
-    elapsed = hearing.verdict.elapsed
-    total = time.perf_counter() - began
-    return replace(
-        hearing,
-        verdict=replace(
-            hearing.verdict,
-            elapsed=replace(
-                elapsed,
-                decode=decoded - began - feeding,
-                features=elapsed.features + features,
-                total=total,
-            ),
-        ),
+    feature_s += time.perf_counter() - decoded
+    cancel_token.check()
+    on_progress(Step.LISTENING, None)
+    result = classify_spectrogram(recording, options, models=models)
+    elapsed = replace(
+        result.elapsed,
+        decode=decode_s,
+        features=result.elapsed.features + feature_s,
+        total=time.perf_counter() - began,
     )
+    return replace(result, elapsed=elapsed)
 
 
-def _told(decoding: FfmpegDecoder, tell: ProgressCallback) -> Iterator[FloatArray]:
-    """Pass blocks on and tell what share of the announced duration has come."""
-    from core.constants import SAMPLE_RATE
-
+def _with_progress(decoder: FfmpegDecoder, on_progress: ProgressCallback) -> Iterator[FloatArray]:
+    """Pass blocks on and report what share of the announced duration has come."""
     samples, last = 0, 0.0
-    tell(Step.DECODING, None)
-    for block in decoding:
+    on_progress(Step.DECODING, None)
+    for block in decoder:
         samples += block.size
-        duration = decoding.announced.duration
+        duration = decoder.announced.duration
         if duration and time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()
-            tell(Step.DECODING, min(1.0, samples / SAMPLE_RATE / duration))
+            on_progress(Step.DECODING, min(1.0, samples / SAMPLE_RATE / duration))
         yield block
 
 
-def classify_spectrogram(recording: LogMel, name: str, options: ClassifyOptions, *, models: Models) -> ClassifyResult:
-    """Listen to a song of which the spectrogram is known.
+def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models: Models) -> ClassifyResult:
+    """Classify a song of which the spectrogram is known.
 
     Raises:
         GenreGenieError: `too-short`, `silent` or `not-music`.
@@ -183,7 +189,7 @@ def classify_spectrogram(recording: LogMel, name: str, options: ClassifyOptions,
         raise GenreGenieError(ErrorCode.SILENT)
     segments = segments[loud]
     cut = time.perf_counter()
-    music = _music(segments, models)
+    music = _check_music(segments, models)
     classifier = models.genre(options.model)
     probabilities = classifier.probabilities(segments)
     offset = frame_to_seconds(first)
@@ -193,10 +199,7 @@ def classify_spectrogram(recording: LogMel, name: str, options: ClassifyOptions,
     )
     genre, votes, mean = tally(voters)
     end = recording.duration if options.whole else min(offset + SECTION_SECONDS, recording.duration)
-    classified = time.perf_counter()
-    verdict = Verdict(
-        source=name,
-        title=None,
+    prediction = Prediction(
         duration=recording.duration,
         music=music,
         genre=genre,
@@ -204,19 +207,24 @@ def classify_spectrogram(recording: LogMel, name: str, options: ClassifyOptions,
         probabilities=mean,
         section=Section(offset, end),
         segments=voters,
-        model=classifier.name,
-        elapsed=Elapsed(features=cut - began, classify=classified - cut, total=classified - began),
+        model=classifier.info,
     )
+    classified = time.perf_counter()
     picture = None
     if options.picture:
         from core.inference.chart import draw
 
-        picture = draw(verdict, recording, options.locale)
-    return ClassifyResult(verdict, picture, QuantizedMel.of(recording) if options.keep_mel else None)
+        picture = draw(prediction, recording, options.locale)
+    return ClassifyResult(
+        prediction,
+        Elapsed(features=cut - began, classify=classified - cut, total=classified - began),
+        picture,
+        QuantizedMel.of(recording) if options.keep_spectrogram else None,
+    )
 
 
 def _segment_starts(recording: LogMel, options: ClassifyOptions) -> tuple[int, list[int]]:
-    """First frame of the part to hear, and of each of its segments."""
+    """First frame of the part to classify, and of each of its segments."""
     if not recording.segment_starts(most=1):
         raise GenreGenieError(ErrorCode.TOO_SHORT)
     if recording.silent():
@@ -226,7 +234,7 @@ def _segment_starts(recording: LogMel, options: ClassifyOptions) -> tuple[int, l
     if options.start is not None:
         if not 0 <= options.start < recording.duration:  # nor what is not a number
             raise GenreGenieError(ErrorCode.TOO_SHORT, start=f"{options.start:g}")
-        first = to_frame(options.start)
+        first = seconds_to_frame(options.start)
         starts = recording.segment_starts(first, SECTION_SEGMENTS)
         if not starts:
             raise GenreGenieError(ErrorCode.TOO_SHORT, start=f"{options.start:g}")
@@ -235,8 +243,12 @@ def _segment_starts(recording: LogMel, options: ClassifyOptions) -> tuple[int, l
     return first, recording.segment_starts(first, SECTION_SEGMENTS)
 
 
-def _music(segments: FloatArray, models: Models) -> float | None:
-    """Probability that it is music; raises `not-music` under the card's threshold."""
+def _check_music(segments: FloatArray, models: Models) -> float | None:
+    """Probability that the segments are music.
+
+    Raises:
+        GenreGenieError: `not-music`: it is under the card's threshold.
+    """
     model = models.music()
     if model is None:
         return None

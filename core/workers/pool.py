@@ -1,4 +1,4 @@
-"""The pipeline on a pool of processes, awaited: progress, deadline, cancel, a fresh worker for a dead one.
+"""The pipeline on a pool of processes, awaited: progress, deadline, cancellation, a fresh worker for a dead one.
 
 A worker is a new interpreter (spawned, never forked), so that it is the same on every platform and inherits nothing: no
 token in its environment, no open socket, and on Linux no right to write a file or to open a connection.
@@ -11,10 +11,10 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from core.audio.decode import DecodeLimits
 from core.audio.ffmpeg import FFMPEG_VARIABLE, ffmpeg_path
@@ -41,7 +41,7 @@ MAX_QUEUE: Final = 1024
 
 
 class _WorkerLostError(Exception):
-    """The worker's process ended, or said something that it should not."""
+    """The worker's process ended, or sent something that it should not."""
 
 
 class _WorkerStoppedError(_WorkerLostError):
@@ -50,9 +50,8 @@ class _WorkerStoppedError(_WorkerLostError):
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    message: dict[str, Any]
-    payloads: tuple[bytes, ...]
-    progress: ProgressCallback | None
+    command: protocol.ClassifyFile | protocol.ClassifySpectrogram
+    on_progress: ProgressCallback | None
     timeout_s: float
     answer: asyncio.Future[ClassifyResult]
     deadline: float | None = None
@@ -62,26 +61,26 @@ class _Job:
         if not self.answer.done():
             self.answer.set_exception(error)
 
-    def tell(self, step: Step, share: float | None) -> None:
-        if self.progress is None or self.answer.done():
+    def report(self, step: Step, share: float | None) -> None:
+        if self.on_progress is None or self.answer.done():
             return
         try:
-            self.progress(step, share)
-        except Exception:  # who asked is in trouble, not the worker, nor who asks next
-            log.exception("progress could not be told")
-            self.progress = None
+            self.on_progress(step, share)
+        except Exception:  # the caller is in trouble, not the worker, nor the next caller
+            log.exception("a progress callback failed")
+            self.on_progress = None
 
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """One place in the pool: the job at work in it, and how many of its workers in a row did not start."""
+    """One slot of the pool: the job that runs in it, and how many of its workers in a row did not start."""
 
     job: _Job | None = None
     failed_starts: int = 0
 
 
 class WorkerPool:
-    """Processes that listen, behind an asyncio interface.
+    """Processes that classify, behind an asyncio interface.
 
     Args:
         settings: limits; `workers` is the size of the pool unless `size` is given.
@@ -136,7 +135,7 @@ class WorkerPool:
         self._first_ready = asyncio.get_running_loop().create_future()
         # Nobody has to ask for readiness: a failure that nobody awaits is in the log already.
         self._first_ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
-        self._slots = [asyncio.create_task(self._slot(), name=f"worker-{i}") for i in range(self._size)]
+        self._slots = [asyncio.create_task(self._keep_slot(), name=f"worker-{i}") for i in range(self._size)]
 
     async def ready(self) -> None:
         """Wait until a worker is warm.
@@ -149,37 +148,34 @@ class WorkerPool:
         await asyncio.shield(self._first_ready)
 
     async def classify_file(
-        self,
-        path: Path,
-        name: str,
-        options: ClassifyOptions | None = None,
-        *,
-        max_seconds: float | None = None,
-        progress: ProgressCallback | None = None,
+        self, path: Path, options: ClassifyOptions | None = None, *, on_progress: ProgressCallback | None = None
     ) -> ClassifyResult:
-        """Listen to a file, at most `max_seconds` long. Cancelling the caller ends the work and its ffmpeg.
+        """Classify a file. Cancelling the caller ends the work and its ffmpeg.
 
         Raises:
             GenreGenieError: the file has no verdict, or `busy`, `timeout`, `internal`.
             ConfigurationError: `options.model` cannot be used.
         """
+        options = options or ClassifyOptions()
         longest = self._settings.max_duration_s
         limits = DecodeLimits(
-            self._settings.max_file_bytes, min(longest, max_seconds or longest), self._settings.job_timeout_s
+            self._settings.max_file_bytes,
+            min(longest, options.max_duration_s or longest),
+            self._settings.job_timeout_s,
         )
-        message = {"path": str(path.absolute()), "limits": asdict(limits)}  # noqa: ASYNC240 - asks no disk
-        return await self._submit(message, (), name, options or ClassifyOptions(), progress)
+        absolute = str(path.absolute())  # noqa: ASYNC240 - asks no disk
+        return await self._submit(protocol.ClassifyFile(absolute, limits, options), on_progress)
 
     async def classify_spectrogram(
         self,
-        mel: QuantizedMel,
-        name: str,
+        spectrogram: QuantizedMel,
         options: ClassifyOptions | None = None,
         *,
-        progress: ProgressCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> ClassifyResult:
-        """Listen to a song whose spectrogram was kept; raises as `hear` does."""
-        return await self._submit({}, (mel.to_bytes(),), name, options or ClassifyOptions(), progress)
+        """Classify a song whose spectrogram was kept; raises as `classify_file` does."""
+        command = protocol.ClassifySpectrogram(spectrogram.to_bytes(), options or ClassifyOptions())
+        return await self._submit(command, on_progress)
 
     async def close(self, grace_s: float = 0) -> None:
         """Take no new work, give running and waiting work `grace_s` seconds, then end the workers."""
@@ -196,11 +192,8 @@ class WorkerPool:
 
     async def _submit(
         self,
-        message: dict[str, Any],
-        payloads: tuple[bytes, ...],
-        name: str,
-        options: ClassifyOptions,
-        progress: ProgressCallback | None,
+        command: protocol.ClassifyFile | protocol.ClassifySpectrogram,
+        on_progress: ProgressCallback | None,
     ) -> ClassifyResult:
         if self._unusable is not None:
             raise self._unusable
@@ -208,30 +201,25 @@ class WorkerPool:
             raise GenreGenieError(ErrorCode.BUSY)
         if not self._slots:
             raise RuntimeError("the pool is not started")
-        job = _Job(
-            {"do": "hear", "name": name, "options": protocol.options_to_wire(options), **message},
-            payloads,
-            progress,
-            self._settings.job_timeout_s,
-            asyncio.get_running_loop().create_future(),
-        )
+        answer: asyncio.Future[ClassifyResult] = asyncio.get_running_loop().create_future()
+        job = _Job(command, on_progress, self._settings.job_timeout_s, answer)
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
             raise GenreGenieError(ErrorCode.BUSY) from None
         self._unanswered.add(job.answer)
         job.answer.add_done_callback(self._unanswered.discard)
-        job.tell(Step.QUEUED, None)
-        # Cancelling this await cancels the answer, and that tells the slot to stop the worker.
+        job.report(Step.QUEUED, None)
+        # Cancelling this await cancels the answer, upon which the slot stops the worker.
         return await job.answer
 
-    async def _slot(self) -> None:
-        """Keep a worker in one place of the pool: a fresh one whenever it is lost."""
-        place = WorkerSlot()
+    async def _keep_slot(self) -> None:
+        """Keep a worker in one slot of the pool: a fresh one whenever it is lost."""
+        slot = WorkerSlot()
         try:
             while True:
                 try:
-                    await self._run_worker(place)
+                    await self._run_worker(slot)
                 except _WorkerStoppedError:
                     pass
                 except _WorkerLostError as lost:
@@ -244,37 +232,37 @@ class WorkerPool:
                 except Exception:
                     log.exception("a worker was lost")
                 self.restarts += 1
-                place.job = _retry_once(place.job)
-                if place.failed_starts >= MAX_START_FAILURES and self.ready_count == 0:
+                slot.job = _retry_once(slot.job)
+                if slot.failed_starts >= MAX_START_FAILURES and self.ready_count == 0:
                     if not self._was_ready:
                         self._give_up(ConfigurationError("workers end at start; see the log"))
                         return
                     self._fail_waiting(GenreGenieError(ErrorCode.INTERNAL))
-                await asyncio.sleep(_pause(place.failed_starts))
+                await asyncio.sleep(_pause(slot.failed_starts))
         finally:
-            if place.job is not None:
-                place.job.fail(self._unusable or GenreGenieError(ErrorCode.CANCELLED))
+            if slot.job is not None:
+                slot.job.fail(self._unusable or GenreGenieError(ErrorCode.CANCELLED))
 
-    async def _run_worker(self, place: WorkerSlot) -> None:
+    async def _run_worker(self, slot: WorkerSlot) -> None:
         """Start a worker and give it jobs until it is lost.
 
         Raises:
-            _WorkerLostError: it is; `place` has the job that it had.
+            _WorkerLostError: it is; `slot` has the job that it had.
             ConfigurationError: it has no model to use.
         """
-        place.failed_starts += 1
+        slot.failed_starts += 1
         process = await self._spawn()
         try:
-            await self._handshake(process)
-            place.failed_starts = 0
+            await self._wait_until_ready(process)
+            slot.failed_starts = 0
             self.ready_count += 1
             try:
                 if self._first_ready and not self._first_ready.done():
                     self._first_ready.set_result(None)
                 while True:
-                    place.job = place.job or await self._queue.get()
-                    await self._work(process, place.job)
-                    place.job = None
+                    slot.job = slot.job or await self._queue.get()
+                    await self._run_job(process, slot.job)
+                    slot.job = None
             finally:
                 self.ready_count -= 1
         finally:
@@ -324,18 +312,20 @@ class WorkerPool:
         except OSError as error:  # no memory or no process left
             raise _WorkerLostError(f"not started: {error.strerror}") from None
 
-    async def _handshake(self, process: Process) -> None:
+    async def _wait_until_ready(self, process: Process) -> None:
         try:
             # Not `wait_for`: before Python 3.12 it can swallow the cancellation that closes the pool.
             async with asyncio.timeout(START_TIMEOUT_S):
-                message, _ = await _receive(process)
+                event = await _receive(process)
         except TimeoutError:
             raise _WorkerLostError("not ready in time") from None
-        if message["event"] == "unusable":
-            raise ConfigurationError(message["reason"])
+        if isinstance(event, protocol.Unusable):
+            raise ConfigurationError(event.reason)
+        if not isinstance(event, protocol.Ready):
+            raise _WorkerLostError(f"sent {type(event).__name__} before it was ready")
 
-    async def _work(self, process: Process, job: _Job) -> None:
-        """Have one job done: it has its answer when this returns.
+    async def _run_job(self, process: Process, job: _Job) -> None:
+        """Run one job: it has its answer when this returns.
 
         Raises:
             _WorkerLostError: the worker is gone or had to be killed; the job may have no answer.
@@ -348,7 +338,7 @@ class WorkerPool:
         try:
             try:
                 async with asyncio.timeout(max(0.0, job.deadline - time.monotonic())):
-                    await _send(process, protocol.encode(job.message, *job.payloads))
+                    await _send(process, job.command)
             except TimeoutError:
                 job.fail(GenreGenieError(ErrorCode.TIMEOUT))
                 raise _WorkerStoppedError from None
@@ -369,55 +359,51 @@ class WorkerPool:
                     job.fail(GenreGenieError(code))
                     await self._stop(process, receiving, code)
                     return
-                message, payloads = receiving.result()
+                event = receiving.result()
             finally:
                 receiving.cancel()
-            if self._settle(job, message, payloads):
+            if self._settle(job, event):
                 return
 
     async def _stop(
         self,
         process: Process,
-        receiving: "asyncio.Future[tuple[dict[str, Any], list[bytes]]]",
+        receiving: "asyncio.Future[protocol.Event]",
         code: ErrorCode,
     ) -> None:
         """Have the worker give its job up; kill it if it does not."""
-        await _send(process, protocol.encode({"do": "stop", "code": code.value}))
+        await _send(process, protocol.Cancel(code))
         try:
             async with asyncio.timeout(STOP_GRACE_S):
-                message, _ = await receiving
-                while message["event"] == "progress":
-                    message, _ = await _receive(process)
+                event = await receiving
+                while isinstance(event, protocol.Progress):
+                    event = await _receive(process)
         except TimeoutError:
             raise _WorkerStoppedError from None
 
-    def _settle(self, job: _Job, message: dict[str, Any], payloads: list[bytes]) -> bool:
+    def _settle(self, job: _Job, event: protocol.Event) -> bool:
         """Take one event; True when it was the job's last."""
-        try:
-            match message["event"]:
-                case "progress":
-                    job.tell(Step(message["step"]), message["share"])
-                    return False
-                case "heard":
-                    hearing = protocol.result_from_wire(message, payloads)
-                    if not job.answer.done():
-                        job.answer.set_result(hearing)
-                case "error":
-                    job.fail(protocol.error_from_wire(message))
-                case "unusable-model":
-                    job.fail(ConfigurationError(message["reason"]))
-                case "failed":
-                    log.error("a worker failed on a file:\n%s", message["trace"])
-                    job.fail(GenreGenieError(ErrorCode.INTERNAL))
-                case other:
-                    raise _WorkerLostError(f"said {other!r}")
-        except (KeyError, ValueError, TypeError) as error:
-            raise _WorkerLostError(f"said something else than an answer: {error!r}") from None
+        match event:
+            case protocol.Progress(step, share):
+                job.report(step, share)
+                return False
+            case protocol.Classified(result):
+                if not job.answer.done():
+                    job.answer.set_result(result)
+            case protocol.Refused(error):
+                job.fail(error)
+            case protocol.ModelUnusable(reason):
+                job.fail(ConfigurationError(reason))
+            case protocol.Crashed(trace):
+                log.error("a worker failed on a file:\n%s", trace)
+                job.fail(GenreGenieError(ErrorCode.INTERNAL))
+            case _:
+                raise _WorkerLostError(f"sent {type(event).__name__} in the middle of a job")
         return True
 
 
 def _retry_once(job: _Job | None) -> _Job | None:
-    """Try a job whose worker died once more; after that it is what kills workers."""
+    """Try a job whose worker died once more; after that, the job is what kills workers."""
     if job is None or job.answer.done():
         return None
     job.attempts += 1
@@ -432,27 +418,26 @@ def _pause(failed_starts: int) -> float:
     return 0.0 if failed_starts <= 1 else min(30.0, 2.0**failed_starts / 4)
 
 
-async def _send(process: Process, data: bytes) -> None:
+async def _send(process: Process, command: protocol.Command) -> None:
     if process.stdin is None:  # pragma: no cover - it was started with a pipe
         raise _WorkerLostError("no pipe")
     try:
-        process.stdin.write(data)
+        process.stdin.write(protocol.encode(command))
         await process.stdin.drain()
     except (ConnectionError, OSError):
         raise _WorkerLostError("gone") from None
 
 
-async def _receive(process: Process) -> tuple[dict[str, Any], list[bytes]]:
+async def _receive(process: Process) -> protocol.Event:
     if process.stdout is None:  # pragma: no cover - it was started with a pipe
         raise _WorkerLostError("no pipe")
     try:
-        line = await process.stdout.readuntil(b"\n")
-        message, lengths = protocol.decode(line)
-        return message, [await process.stdout.readexactly(length) for length in lengths]
+        message, lengths = protocol.decode_line(await process.stdout.readuntil(b"\n"))
+        return protocol.read_event(message, [await process.stdout.readexactly(length) for length in lengths])
     except (asyncio.IncompleteReadError, ConnectionError):
         raise _WorkerLostError("gone") from None
-    except (asyncio.LimitOverrunError, ValueError, TypeError, RecursionError):
-        raise _WorkerLostError("said something that is no message") from None
+    except (asyncio.LimitOverrunError, ValueError, TypeError, RecursionError) as error:
+        raise _WorkerLostError(f"sent something that is no message: {type(error).__name__}") from None
 
 
 async def _end(process: Process) -> None:

@@ -1,95 +1,240 @@
-"""How a worker and its pool talk: a line of JSON, then the bytes that it announces.
+"""How a pool and its workers talk: a line of JSON, then the bytes that it announces.
 
-JSON and not pickle: a worker deals with files of strangers, and what it says is read as data, never as code.
+JSON and not pickle: a worker deals with files of strangers, and what it sends is read as data, never as code. Both
+sides check every field before they use it.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, TypeVar
 
+from core.audio.decode import DecodeLimits
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ErrorCode, GenreGenieError
-from core.inference.pipeline import ClassifyOptions, ClassifyResult
-from core.verdict import Elapsed, ModelName, Section, Segment, Verdict
+from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
+from core.verdict import Elapsed, Prediction
 
 MAX_LINE: Final = 4 * 1024 * 1024
 """Bytes of the longest message, payloads not counted: six hours of segments fit."""
 
 MAX_PAYLOAD: Final = 128 * 1024 * 1024
 
-
-def encode(message: Mapping[str, Any], *payloads: bytes) -> bytes:
-    """Put a message and its payloads into the form that is sent."""
-    line = json.dumps({**message, "payloads": [len(payload) for payload in payloads]}).encode()
-    return b"".join((line, b"\n", *payloads))
+Message = TypeVar("Message")
 
 
-def decode(line: bytes) -> tuple[dict[str, Any], list[int]]:
+@dataclass(frozen=True, slots=True)
+class ClassifyFile:
+    """Command: classify a file."""
+
+    path: str
+    limits: DecodeLimits
+    options: ClassifyOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifySpectrogram:
+    """Command: classify a song whose spectrogram was kept."""
+
+    spectrogram: bytes
+    options: ClassifyOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Command: give the job up with an error of this code."""
+
+    code: ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Event: the worker is warm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Event: the worker cannot serve, since its model cannot be used."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Event: where the job stands."""
+
+    step: Step
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """Event: the job's result."""
+
+    result: ClassifyResult
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Event: the song has no verdict."""
+
+    error: GenreGenieError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnusable:
+    """Event: the model that the job asks for cannot be used."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Event: the job failed for a reason of ours."""
+
+    trace: str
+
+
+Command = ClassifyFile | ClassifySpectrogram | Cancel
+Event = Ready | Unusable | Progress | Classified | Refused | ModelUnusable | Crashed
+
+
+def encode(message: Command | Event) -> bytes:
+    """Put a message into the form that is sent."""
+    payloads: list[bytes] = []
+    match message:
+        case ClassifyFile():
+            content: dict[str, Any] = asdict(message)
+        case ClassifySpectrogram():
+            content, payloads = {"options": asdict(message.options)}, [message.spectrogram]
+        case Classified(result):
+            content = {"prediction": result.prediction.to_dict(), "elapsed": asdict(result.elapsed)}
+            payloads = [result.picture or b"", result.spectrogram.to_bytes() if result.spectrogram else b""]
+        case Refused(error):
+            content = {"code": error.code.value, "params": error.params}
+        case _:
+            content = asdict(message)
+    line = {"type": type(message).__name__, "payloads": [len(payload) for payload in payloads], **content}
+    return b"".join((json.dumps(line).encode(), b"\n", *payloads))
+
+
+def decode_line(line: bytes) -> tuple[dict[str, Any], list[int]]:
     """Read a message's line.
 
     Returns:
-        The message and the lengths of the payloads that follow it.
+        Its fields, and the lengths of the payloads that follow it.
 
     Raises:
         ValueError: it is none.
     """
     message = json.loads(line)
-    if not isinstance(message, dict) or "event" not in message and "do" not in message:
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ValueError("not a message")
-    lengths = message.pop("payloads", [])
-    if not all(isinstance(n, int) and 0 <= n <= MAX_PAYLOAD for n in lengths):
+    lengths = message.pop("payloads", None)
+    if not isinstance(lengths, list) or not all(isinstance(n, int) and 0 <= n <= MAX_PAYLOAD for n in lengths):
         raise ValueError("payloads out of range")
     return message, lengths
 
 
-def options_to_wire(options: ClassifyOptions) -> dict[str, Any]:
-    """`ClassifyOptions` as JSON's types."""
-    return asdict(options)
+def read_command(message: Mapping[str, Any], payloads: Sequence[bytes]) -> Command:
+    """Read what a pool sent.
+
+    Raises:
+        ValueError: it is no command.
+    """
+    return _read(_COMMANDS, message, payloads)
 
 
-def options_from_wire(data: Mapping[str, Any]) -> ClassifyOptions:
-    """Read what `options_to_wire` gave."""
-    return ClassifyOptions(**data)
+def read_event(message: Mapping[str, Any], payloads: Sequence[bytes]) -> Event:
+    """Read what a worker sent.
+
+    Raises:
+        ValueError: it is no event.
+    """
+    return _read(_EVENTS, message, payloads)
 
 
-def result_to_wire(hearing: ClassifyResult) -> tuple[dict[str, Any], list[bytes]]:
-    """`ClassifyResult` as a message and its payloads."""
-    described = asdict(hearing.verdict)
-    payloads = [hearing.picture or b"", hearing.mel.to_bytes() if hearing.mel else b""]
-    return {"event": "heard", "verdict": described}, payloads
+def _read(
+    readers: Mapping[str, Callable[[Mapping[str, Any], Sequence[bytes]], Message]],
+    message: Mapping[str, Any],
+    payloads: Sequence[bytes],
+) -> Message:
+    reader = readers.get(message["type"])
+    if reader is None:
+        raise ValueError(f"unknown message {message['type']!r}")
+    try:
+        return reader(message, payloads)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{message['type']} without its fields: {error!r}") from None
 
 
-def result_from_wire(message: Mapping[str, Any], payloads: list[bytes]) -> ClassifyResult:
-    """Read what `result_to_wire` gave."""
-    picture, mel = payloads
+def _options(data: Mapping[str, Any]) -> ClassifyOptions:
+    options = ClassifyOptions(**data)
+    for name in ("whole", "picture", "keep_spectrogram"):
+        if not isinstance(getattr(options, name), bool):
+            raise ValueError(f"{name} is not true or false")
+    for name in ("start", "max_duration_s"):
+        if not isinstance(getattr(options, name), float | int | None):
+            raise ValueError(f"{name} is not a number")
+    if not isinstance(options.model, str | None) or not isinstance(options.locale, str):
+        raise ValueError("model or locale is not a text")
+    return options
+
+
+def _limits(data: Mapping[str, Any]) -> DecodeLimits:
+    limits = DecodeLimits(**data)
+    if not all(isinstance(getattr(limits, field.name), int | float) for field in fields(limits)):
+        raise ValueError("limits are not numbers")
+    return limits
+
+
+def _share(value: object) -> float | None:
+    if value is None or (isinstance(value, int | float) and 0 <= value <= 1):
+        return value
+    raise ValueError("not a share")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _elapsed(data: Mapping[str, Any]) -> Elapsed:
+    elapsed = Elapsed(**data)
+    if not all(isinstance(getattr(elapsed, field.name), int | float) for field in fields(elapsed)):
+        raise ValueError("times are not numbers")
+    return elapsed
+
+
+def _error(code: object, params: Mapping[str, Any]) -> GenreGenieError:
+    if not all(isinstance(value, str | int | float) for value in params.values()):
+        raise ValueError("parameters are not texts and numbers")
+    return GenreGenieError(ErrorCode(_text(code)), **params)
+
+
+def _result(message: Mapping[str, Any], payloads: Sequence[bytes]) -> ClassifyResult:
+    picture, spectrogram = payloads
     return ClassifyResult(
-        verdict_from_dict(message["verdict"]), picture or None, QuantizedMel.from_bytes(mel) if mel else None
+        Prediction.from_dict(message["prediction"]),
+        _elapsed(message["elapsed"]),
+        picture or None,
+        QuantizedMel.from_bytes(spectrogram) if spectrogram else None,
     )
 
 
-def verdict_from_dict(data: Mapping[str, Any]) -> Verdict:
-    """Rebuild a verdict from `dataclasses.asdict` of one, after JSON."""
-    return Verdict(
-        **{
-            **data,
-            "probabilities": tuple(data["probabilities"]),
-            "section": Section(**data["section"]),
-            "segments": tuple(
-                Segment(segment["start"], segment["end"], tuple(segment["probabilities"]))
-                for segment in data["segments"]
-            ),
-            "model": ModelName(**data["model"]),
-            "elapsed": Elapsed(**data["elapsed"]),
-        }
-    )
+_COMMANDS: Final[dict[str, Callable[[Mapping[str, Any], Sequence[bytes]], Command]]] = {
+    "ClassifyFile": lambda m, _: ClassifyFile(_text(m["path"]), _limits(m["limits"]), _options(m["options"])),
+    "ClassifySpectrogram": lambda m, payloads: ClassifySpectrogram(payloads[0], _options(m["options"])),
+    "Cancel": lambda m, _: Cancel(ErrorCode(m["code"])),
+}
 
-
-def error_to_wire(error: GenreGenieError) -> dict[str, Any]:
-    """Describe an error as a message."""
-    return {"event": "error", "code": error.code.value, "params": error.params}
-
-
-def error_from_wire(message: Mapping[str, Any]) -> GenreGenieError:
-    """Read what `error_to_wire` gave."""
-    return GenreGenieError(ErrorCode(message["code"]), **message.get("params", {}))
+_EVENTS: Final[dict[str, Callable[[Mapping[str, Any], Sequence[bytes]], Event]]] = {
+    "Ready": lambda m, _: Ready(),
+    "Unusable": lambda m, _: Unusable(_text(m["reason"])),
+    "Progress": lambda m, _: Progress(Step(m["step"]), _share(m["share"])),
+    "Classified": lambda m, payloads: Classified(_result(m, payloads)),
+    "Refused": lambda m, _: Refused(_error(m["code"], m["params"])),
+    "ModelUnusable": lambda m, _: ModelUnusable(_text(m["reason"])),
+    "Crashed": lambda m, _: Crashed(_text(m["trace"])),
+}

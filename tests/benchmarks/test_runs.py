@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import burst, soak, speed
 from core.errors import ConfigurationError
-from core.inference.classifier import model_file
+from core.inference.model_card import model_file
 
 pytestmark = pytest.mark.slow
 

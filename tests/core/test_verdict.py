@@ -1,14 +1,13 @@
 import json
-from dataclasses import FrozenInstanceError, asdict, replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.constants import GENRES
-from core.verdict import Segment, ranking, tally
-from core.workers.protocol import verdict_from_dict
-from tests.support.verdicts import make_verdict
+from core.verdict import Prediction, Segment, SongInfo, ranking, tally
+from tests.support.verdicts import make_prediction, make_verdict
 
 
 def voter(start: float, **probabilities: float) -> Segment:
@@ -28,23 +27,24 @@ def test_a_segment_votes_for_its_most_likely_genre() -> None:
 
 def test_the_song_is_what_most_segments_name() -> None:
     # Two that are almost sure lose against three that are not.
-    verdict = make_verdict(voter(0, pop=0.99), voter(3, pop=0.99), *(voter(t, disco=0.3, pop=0.2) for t in (6, 9, 12)))
-    assert verdict.genre == "disco"
-    assert dict(verdict.votes) == {"disco": 3, "pop": 2}
-    assert verdict.runner_up == "pop"
+    pop, disco = (voter(t, pop=0.99) for t in (0, 3)), (voter(t, disco=0.3, pop=0.2) for t in (6, 9, 12))
+    prediction = make_prediction(*pop, *disco)
+    assert prediction.genre == "disco"
+    assert dict(prediction.votes) == {"disco": 3, "pop": 2}
+    assert prediction.runner_up == "pop"
 
 
 @pytest.mark.parametrize(("jazz", "expected"), [(0.6, "jazz"), (0.4, "blues")])
 def test_ties_go_to_the_larger_summed_probability(jazz: float, expected: str) -> None:
-    assert make_verdict(voter(0, blues=0.5), voter(3, jazz=jazz, blues=0.01)).genre == expected
+    assert make_prediction(voter(0, blues=0.5), voter(3, jazz=jazz, blues=0.01)).genre == expected
 
 
 def test_votes_are_told_most_first() -> None:
-    assert list(VERDICT.votes.items()) == [("rock", 3), ("metal", 1)]
+    assert list(VERDICT.prediction.votes.items()) == [("rock", 3), ("metal", 1)]
 
 
 def test_confidence_is_the_voted_genres_mean_probability() -> None:
-    assert VERDICT.confidence == pytest.approx((0.9 + 0.1 + 0.7 + 0.6) / 4)
+    assert VERDICT.prediction.confidence == pytest.approx((0.9 + 0.1 + 0.7 + 0.6) / 4)
 
 
 def test_without_segments_there_is_nothing_to_count() -> None:
@@ -97,16 +97,50 @@ def test_the_json_contract() -> None:
 
 
 def test_uploader_and_note_are_told_where_there_are_any() -> None:
-    told = replace(VERDICT, title="Song", uploader="Somebody", note="note.playlist-first", music=0.98765).to_json()
+    song = SongInfo("song.mp3", "Song", "Somebody", "note.playlist-first")
+    told = replace(VERDICT, song=song, prediction=replace(VERDICT.prediction, music=0.98765)).to_json()
     assert (told["title"], told["uploader"], told["note"]) == ("Song", "Somebody", "note.playlist-first")
     assert told["music"] == 0.9877
     assert not {"uploader", "note"} & VERDICT.to_json().keys()
 
 
-def test_a_verdict_survives_json() -> None:
-    assert verdict_from_dict(json.loads(json.dumps(asdict(VERDICT)))) == VERDICT
+def test_a_prediction_survives_json() -> None:
+    prediction = VERDICT.prediction
+    assert Prediction.from_dict(json.loads(json.dumps(prediction.to_dict()))) == prediction
+
+
+def test_what_a_newer_release_adds_to_a_prediction_is_passed_over() -> None:
+    prediction = VERDICT.prediction
+    assert Prediction.from_dict({**prediction.to_dict(), "mood": "sad"}) == prediction
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"genre": "polka"},
+        {"duration": "long"},
+        {"duration": float("nan")},
+        {"duration": True},
+        {"votes": {}},
+        {"votes": ["rock"]},
+        {"segments": []},
+        {"segments": [{"start": 0.0, "end": 3.0, "probabilities": [0.1] * 9}]},
+        {"probabilities": None},
+        {"section": [0, 30]},
+        {"model": {"name": "genie", "version": 1, "sha256": "00"}},
+    ],
+)
+def test_what_is_no_prediction_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not a|without votes"):
+        Prediction.from_dict({**VERDICT.prediction.to_dict(), **change})
+
+
+@pytest.mark.parametrize("data", [None, [], "rock", {}])
+def test_what_is_nothing_like_a_prediction_is_refused(data: object) -> None:
+    with pytest.raises(ValueError, match="not a prediction"):
+        Prediction.from_dict(data)
 
 
 def test_a_verdict_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        VERDICT.genre = "pop"  # type: ignore[misc]
+        VERDICT.prediction.genre = "pop"  # type: ignore[misc]

@@ -13,9 +13,11 @@ import pytest
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.fetch.proxy import FetchProxy
 from core.fetch.tempfiles import TemporaryFiles
-from core.inference.classifier import model_file
+from core.inference.model_card import model_file
 from core.sandbox.supervisor import used_bytes
-from core.service.identify import Identifier, LinkSource, PathSource, Request
+from core.service.fetcher import Fetcher
+from core.service.identify import Identifier, Request
+from core.service.sources import LinkSource, PathSource
 from core.settings import Settings
 from core.verdict import Verdict
 from core.workers.pool import WorkerPool
@@ -114,7 +116,8 @@ async def listener(settings: Settings, leaves_nothing: Path) -> AsyncIterator[Li
     with TemporaryFiles(settings.data_dir / "tmp", quota=1024 * MIB, min_free=0) as files:
         async with FetchProxy(allowed_hosts=settings.allowed_hosts) as proxy, WorkerPool(settings, size=2) as pool:
             await pool.ready()
-            yield Listener(Identifier(settings, pool=pool, proxy=proxy, files=files), settings.data_dir)
+            fetcher = Fetcher(settings, proxy=proxy, files=files)
+            yield Listener(Identifier(settings, pool=pool, fetcher=fetcher), settings.data_dir)
             assert pool.restarts == 0
             assert files.reserved == 0
         left = [path for path in (settings.data_dir / "tmp").rglob("*") if path.name != "lock" and path.is_file()]

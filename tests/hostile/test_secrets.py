@@ -12,7 +12,9 @@ from core.errors import GenreGenieError
 from core.fetch.proxy import FetchProxy
 from core.fetch.tempfiles import TemporaryFiles
 from core.i18n.catalog import error_sentence, locales
-from core.service.identify import AttachmentSource, Identifier, LinkSource, PathSource, Request, Source
+from core.service.fetcher import Fetcher
+from core.service.identify import Identifier, Request
+from core.service.sources import AttachmentSource, LinkSource, PathSource, Source
 from core.settings import Settings
 from core.workers.pool import WorkerPool
 from tests.core.fetch.conftest import no_names
@@ -93,7 +95,7 @@ async def test_nothing_that_was_planted_comes_out(
         proxy = await stack.enter_async_context(FetchProxy(allowed_hosts=settings.allowed_hosts, resolver=no_names))
         pool = await stack.enter_async_context(WorkerPool(settings, size=1))
         await pool.ready()
-        identifier = Identifier(settings, pool=pool, proxy=proxy, files=files)
+        identifier = Identifier(settings, pool=pool, fetcher=Fetcher(settings, proxy=proxy, files=files))
         watching = asyncio.create_task(watch_children(visible))
         issue = proxy.url_with_secret
         monkeypatch.setattr(proxy, "url_with_secret", lambda lease: secrets.add(lease.secret) or issue(lease))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigurationError
-from core.inference.classifier import model_file
+from core.inference.model_card import model_file
 from tests.bot.end_to_end.answers import genre_of, is_final
 from tests.bot.end_to_end.conftest import furnished
 from tests.bot.end_to_end.process import BotProcess

@@ -1,14 +1,12 @@
 """Verdicts without a song."""
 
-from core.verdict import Elapsed, ModelName, Section, Segment, Verdict, tally
+from core.verdict import Elapsed, ModelInfo, Prediction, Section, Segment, SongInfo, Verdict, tally
 
 
-def make_verdict(*segments: Segment, model: str = "genie", source: str = "song.mp3") -> Verdict:
-    """What is heard in a song whose segments are these."""
+def make_prediction(*segments: Segment, model: str = "genie") -> Prediction:
+    """What a model says of a song whose segments are these."""
     genre, votes, mean = tally(segments)
-    return Verdict(
-        source=source,
-        title=None,
+    return Prediction(
         duration=215.3012,
         music=None,
         genre=genre,
@@ -16,6 +14,10 @@ def make_verdict(*segments: Segment, model: str = "genie", source: str = "song.m
         probabilities=mean,
         section=Section(62.0, 92.0),
         segments=segments,
-        model=ModelName(model, "1", "00" * 32),
-        elapsed=Elapsed(0.0, 0.21, 0.09, 0.03, 0.34),
+        model=ModelInfo(model, "1", "00" * 32),
     )
+
+
+def make_verdict(*segments: Segment, model: str = "genie", source: str = "song.mp3") -> Verdict:
+    """The answer about a song whose segments are these."""
+    return Verdict(make_prediction(*segments, model=model), SongInfo(source), Elapsed(0.0, 0.21, 0.09, 0.03, 0.34))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigurationError
-from core.inference.classifier import model_file
+from core.inference.model_card import model_file
 from tests.web.page import PageProcess
 
 

@@ -13,7 +13,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.inference.pipeline import ClassifyOptions, Models, classify_file
-from core.verdict import Verdict
+from core.verdict import Prediction
 from tests.support.data import GTZAN_TRACKS, needs_gtzan
 from tests.support.processes import wait_until
 from tests.web.page import PageProcess
@@ -89,8 +89,8 @@ def heard(tab: Page) -> str:
     return re.split(r"\s+[\d.]+\s?%", words)[0]
 
 
-def verdict_of(song: Path, model: str | None) -> Verdict:
-    return classify_file(song, song.name, ClassifyOptions(model), models=Models(), limits=LIMITS).verdict
+def prediction_of(song: Path, model: str | None) -> Prediction:
+    return classify_file(song, ClassifyOptions(model), models=Models(), limits=LIMITS).prediction
 
 
 def drop(tab: Page, song: Path) -> None:
@@ -114,11 +114,11 @@ def test_a_song_that_is_chosen_gets_the_core_s_verdict(visit: Callable[..., Page
     tab = visit()
     tab.set_input_files("#gg-file", song)
     said = heard(tab)
-    verdict = verdict_of(song, model)
-    assert said == translate(f"genre.{verdict.genre}")
+    prediction = prediction_of(song, model)
+    assert said == translate(f"genre.{prediction.genre}")
     labels = tab.locator("[data-play]").evaluate_all("all => all.map((one) => one.ariaLabel)")
-    assert len(labels) == len(verdict.segments) == 10
-    for label, segment in zip(labels, verdict.segments, strict=True):
+    assert len(labels) == len(prediction.segments) == 10
+    for label, segment in zip(labels, prediction.segments, strict=True):
         assert translate(f"genre.{segment.genre}") in label
         assert f"{segment.probability:.0%}" in label
     assert tab.locator(".gg-mel img").evaluate("image => image.naturalWidth") > 700

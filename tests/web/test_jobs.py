@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from core.errors import ErrorCode
 from core.fetch.tempfiles import TemporaryFiles
-from core.inference.classifier import model_file
+from core.inference.model_card import model_file
 from core.inference.pipeline import Step
 from core.service.admission import Admission, AdmissionLimits
 from core.service.identify import Identifier
@@ -38,7 +38,7 @@ class House:
     def hearing(
         self, limits: AdmissionLimits | None = None, slots: int = 1, models: Sequence[str] | None = None
     ) -> PageJobs:
-        identifier = Identifier(self.settings, pool=self.pool, files=self.files)
+        identifier = Identifier(self.settings, pool=self.pool)
         admission = Admission(limits or self.settings.limits, slots=slots)
         return PageJobs(identifier, admission=admission, uploads=self.uploads, models=models or self.models)
 
@@ -83,14 +83,15 @@ async def test_models_are_compared_on_the_section_that_the_first_has_found(house
     shown = [state async for state in house.hearing().states(ask)]
     end = shown[-1]
     assert (end.step, end.error, end.comparing) == (Step.DONE, None, 0)
-    assert [verdict.model.name for verdict in end.verdicts] == ["genie", "augmented"]  # a broken one is left out
-    first, second = end.verdicts
+    models = [verdict.prediction.model.name for verdict in end.verdicts]
+    assert models == ["genie", "augmented"]  # a broken one is left out
+    assert end.verdicts[1].elapsed.decode == 0  # its spectrogram is the first one's
+    assert {verdict.song.source for verdict in end.verdicts} == {long_song.name}
+    first, second = (verdict.prediction for verdict in end.verdicts)
     assert first.section == second.section
     assert [s.start for s in first.segments] == [s.start for s in second.segments]
-    assert second.elapsed.decode == 0  # its spectrogram is the first one's
     for one, other in zip(first.segments, second.segments, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=0.05)
-    assert first.source == second.source == long_song.name
     assert end.picture is not None
     assert end.picture.startswith(b"\x89PNG")
 

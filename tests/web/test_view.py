@@ -9,23 +9,27 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import LOCALES_DIR, error_sentence, locales
 from core.inference.pipeline import Step
-from core.verdict import Section, Segment, Verdict
-from tests.support.verdicts import make_verdict
+from core.verdict import Prediction, Section, Segment, SongInfo, Verdict
+from tests.support.verdicts import make_prediction
 from web.jobs import ViewState
 from web.settings import WebSettings
 from web.view import ask_html, blocks, details_html, mel_height, percent, status_html, table, ticks, verdict_html
 
 
-def heard_as(starts: list[float], genres: list[str], name: str = "plain", source: str = "song.mp3") -> Verdict:
-    """A verdict on segments at these seconds, each 0.7 sure of its genre."""
+def predicted(starts: list[float], genres: list[str], name: str = "plain") -> Prediction:
+    """A prediction for segments at these seconds, each 0.7 sure of its genre."""
     segments = tuple(
         Segment(start, start + 3, tuple(0.7 if genre == other else 0.3 / 9 for other in GENRES))
         for start, genre in zip(starts, genres, strict=True)
     )
-    return make_verdict(*segments, model=name, source=source)
+    return make_prediction(*segments, model=name)
 
 
-TEN = heard_as([62.0 + 3 * i for i in range(10)], ["rock"] * 7 + ["metal"] * 3)
+def verdict_of(prediction: Prediction, song: SongInfo | None = None) -> Verdict:
+    return Verdict(prediction, song or SongInfo("song.mp3"))
+
+
+TEN = predicted([62.0 + 3 * i for i in range(10)], ["rock"] * 7 + ["metal"] * 3)
 
 
 def test_a_share_is_written_as_the_language_does() -> None:
@@ -40,8 +44,8 @@ def test_segments_stand_on_the_time_line_where_they_are_in_the_song() -> None:
 
 
 def test_a_silent_segment_leaves_a_gap() -> None:
-    verdict = heard_as([62.0, 68.0], ["rock", "jazz"])
-    assert [block.left for block in blocks(verdict)] == [0.0, 20.0]
+    prediction = predicted([62.0, 68.0], ["rock", "jazz"])
+    assert [block.left for block in blocks(prediction)] == [0.0, 20.0]
 
 
 def test_the_axis_names_times_of_the_song() -> None:
@@ -56,7 +60,7 @@ def test_the_axis_names_times_of_the_song() -> None:
 
 
 def test_a_song_shorter_than_a_section_fills_the_line() -> None:
-    short = replace(heard_as([0.0], ["pop"]), section=Section(0.0, 3.0), duration=3.0)
+    short = replace(predicted([0.0], ["pop"]), section=Section(0.0, 3.0), duration=3.0)
     assert [(block.left, block.width) for block in blocks(short)] == [(0.0, 100.0)]
     assert ticks(short) == [("0:00", 0.0), ("0:03", 100.0)]
 
@@ -68,7 +72,7 @@ def test_frequencies_stand_at_their_mel_heights() -> None:
 
 
 def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> None:
-    other = heard_as([62.0], ["jazz"], "augmented")
+    other = predicted([62.0], ["jazz"], "augmented")
     rows = table([TEN, other])
     assert [row.genre for row in rows[:2]] == ["rock", "metal"]
     assert sorted(row.genre for row in rows) == sorted(GENRES)
@@ -77,7 +81,8 @@ def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> 
 
 
 def test_models_stand_side_by_side() -> None:
-    html = details_html(ViewState(verdicts=(TEN, heard_as([62.0], ["jazz"], "augmented")), picture=b"png"), "en")
+    verdicts = (verdict_of(TEN), verdict_of(predicted([62.0], ["jazz"], "augmented")))
+    html = details_html(ViewState(verdicts=verdicts, picture=b"png"), "en")
     assert re.findall(r'class="gg-model">(\w+)<', html) == ["plain", "augmented"]
     assert "7 rock, 3 metal" in html
     assert "1 jazz" in html
@@ -91,8 +96,8 @@ def test_every_scene_can_be_said_in_every_language(locale: str) -> None:
         if step is not Step.DONE:
             assert 'data-state="working"' in status_html(ViewState(step=step, share=0.5), locale)
     assert "3" in status_html(ViewState(place=3), locale)
-    assert 'data-state="done"' in status_html(ViewState(step=Step.DONE, verdicts=(TEN,)), locale)
-    assert "rock" in verdict_html(ViewState(verdicts=(TEN,)), locale)
+    assert 'data-state="done"' in status_html(ViewState(step=Step.DONE, verdicts=(verdict_of(TEN),)), locale)
+    assert "rock" in verdict_html(ViewState(verdicts=(verdict_of(TEN),)), locale)
 
 
 @pytest.mark.parametrize("code", list(ErrorCode))
@@ -106,21 +111,21 @@ def test_an_error_is_the_core_s_sentence_and_no_verdict(code: ErrorCode) -> None
 
 def test_what_strangers_wrote_is_escaped() -> None:
     hostile = '<script>alert(1)</script>"onerror=x'
-    verdict = replace(TEN, source=hostile, title=None, uploader=hostile)
+    verdict = verdict_of(TEN, SongInfo(hostile, uploader=hostile))
     html = verdict_html(ViewState(verdicts=(verdict,)), "en", link='https://example.org/"><script>')
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
 
 
 def test_a_link_is_offered_only_where_it_leads_to_the_web() -> None:
-    state = ViewState(verdicts=(TEN,))
+    state = ViewState(verdicts=(verdict_of(TEN),))
     assert 'href="https://example.org/song"' in verdict_html(state, "en", "https://example.org/song")
     assert "href" not in verdict_html(state, "en", "javascript:alert(1)")
 
 
 def test_segments_that_cannot_be_played_are_no_buttons() -> None:
-    assert details_html(ViewState(verdicts=(TEN,)), "en").count("<button") == 10
-    still = details_html(ViewState(verdicts=(TEN,)), "en", playable=False)
+    assert details_html(ViewState(verdicts=(verdict_of(TEN),)), "en").count("<button") == 10
+    still = details_html(ViewState(verdicts=(verdict_of(TEN),)), "en", playable=False)
     assert "<button" not in still
     assert still.count('role="img" aria-label="1:02 to 1:05: rock, 70%."') == 1
 

@@ -48,7 +48,7 @@ def answers(path: Path, models: Sequence[str], loaded: Models) -> Iterator[str]:
         return
     for model in models:
         try:
-            yield classify_spectrogram(recording, path.name, ClassifyOptions(model=model), models=loaded).verdict.genre
+            yield classify_spectrogram(recording, ClassifyOptions(model=model), models=loaded).prediction.genre
         except GenreGenieError as error:
             yield f"({error.code})"
 

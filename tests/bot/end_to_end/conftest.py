@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from core.errors import ConfigurationError
-from core.inference.classifier import model_file
+from core.inference.model_card import model_file
 from tests.bot.end_to_end.process import BotProcess
 from tests.discord_server import Channel, Discord, Guild, User
 

@@ -98,7 +98,7 @@ async def test_a_damaged_file_is_told_as_one(discord: Discord, bot: BotProcess, 
 
 @needs_not_music
 async def test_speech_is_not_music(discord: Discord, bot: BotProcess, house: House) -> None:
-    from core.inference.classifier import MODELS_DIR, MUSIC_MODEL
+    from core.inference.model_card import MODELS_DIR, MUSIC_MODEL
 
     if not (MODELS_DIR / f"{MUSIC_MODEL}.tflite").is_file():
         pytest.skip("needs the model that tells music")

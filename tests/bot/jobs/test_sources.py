@@ -3,7 +3,7 @@
 import pytest
 
 from bot.jobs.sources import link_item
-from core.service.identify import LinkSource
+from core.service.sources import LinkSource
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ from bot.storage.tables import SCHEMA, metadata
 from core.audio.spectrogram import QuantizedMel
 from core.constants import GENRES, HOP_LENGTH, N_MELS
 from core.errors import ConfigurationError
-from core.service.identify import CacheKey, IdentifyResult
+from core.service.identify import CachedResult, CacheKey
 from core.verdict import Segment
-from tests.support.verdicts import make_verdict
+from tests.support.verdicts import make_prediction
 
 SCHEMAS = Path(__file__).parent / "schemas"
 SHA256 = "5a" * 32
@@ -98,9 +98,9 @@ async def assert_kept(store: Store) -> None:
     song = await store.song(SHA256)
     assert song is not None
     assert song.mel.shape == (128, 25)
-    heard = await store.get(KEY)
-    assert heard is not None
-    assert (heard.verdict.genre, heard.picture) == ("rock", b"a picture")
+    result = await store.get(KEY)
+    assert result is not None
+    assert (result.prediction.genre, result.picture) == ("rock", b"a picture")
     assert await store.remembered("commands") == "a hash"
 
 
@@ -223,8 +223,8 @@ async def _write(directory: Path) -> None:
     await store.remember("commands", "a hash")
     mel = QuantizedMel(np.zeros((N_MELS, 25), np.uint8), np.full(25, 200, np.uint8), -3.0, 24 * HOP_LENGTH)
     shares = tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)
-    verdict = make_verdict(Segment(62.0, 65.0, shares))
-    await store.put(KEY, IdentifyResult(verdict, SHA256, b"a picture", mel))
+    prediction = make_prediction(Segment(62.0, 65.0, shares))
+    await store.put(KEY, CachedResult(prediction, b"a picture", mel))
     row = RequestRow(7, 70_000, "slash", False, 1_700_000_000.0, 1.5, "verdict", "rock", SHA256, "song.mp3")
     row = replace(row, model="genie 1", part="main", start=62.0, end=92.0, duration=215.0)
     await store.add_request(row)

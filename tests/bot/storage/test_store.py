@@ -1,5 +1,6 @@
 """The store, on real SQLite files."""
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -16,8 +17,8 @@ from bot.storage.store import DAY_S, GuildSettings, RequestRow, Store, StoreErro
 from bot.storage.tables import metadata
 from core.audio.spectrogram import QuantizedMel
 from core.constants import GENRES, HOP_LENGTH, N_MELS
-from core.service.identify import CacheKey, IdentifyResult
-from core.verdict import Elapsed, ModelName, Section, Segment, Verdict
+from core.service.identify import CachedResult, CacheKey
+from core.verdict import ModelInfo, Prediction, Section, Segment
 
 HOME, ELSEWHERE = 1, 2
 ANN, BEA = 10, 20
@@ -58,11 +59,9 @@ def song_mel(seconds: float = 30.0) -> QuantizedMel:
     return QuantizedMel(mel, np.full(frames, 200, np.uint8), -3.0, samples)
 
 
-def heard(sha256: str = "a" * 64, *, mel: QuantizedMel | None = None, picture: bytes | None = b"png") -> IdentifyResult:
+def result(*, mel: QuantizedMel | None = None, picture: bytes | None = b"png") -> CachedResult:
     probabilities = tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)
-    verdict = Verdict(
-        "secret.mp3",
-        "Secret title",
+    prediction = Prediction(
         215.0,
         0.9,
         "rock",
@@ -70,11 +69,9 @@ def heard(sha256: str = "a" * 64, *, mel: QuantizedMel | None = None, picture: b
         probabilities,
         Section(62.0, 65.0),
         (Segment(62.0, 65.0, probabilities),),
-        ModelName("plain", "1", "m" * 64),
-        Elapsed(total=1.0),
-        uploader="Secret uploader",
+        ModelInfo("plain", "1", "m" * 64),
     )
-    return IdentifyResult(verdict, sha256, picture, mel)
+    return CachedResult(prediction, picture, mel)
 
 
 def key(sha256: str = "a" * 64, part: str = "main") -> CacheKey:
@@ -86,27 +83,26 @@ def row(**values: Any) -> RequestRow:
     return replace(known, model="plain 1", part="main", start=62.0, end=92.0, duration=215.0, **values)
 
 
-async def test_a_result_comes_back_as_it_was_without_the_names_of_who_asked_first(store: Store) -> None:
-    first = heard(mel=song_mel())
+async def test_a_result_comes_back_as_it_was(store: Store) -> None:
+    first = result(mel=song_mel())
     await store.put(key(), first)
-    again = await store.get(key())
-    assert again is not None
-    assert again.cached
-    assert again.picture == first.picture
-    assert again.verdict == replace(first.verdict, source="", title=None, uploader=None)
+    assert await store.get(key()) == CachedResult(first.prediction, first.picture)
     assert await store.get(key(part="whole")) is None
     assert await store.get(key("b" * 64)) is None
 
 
 async def test_no_name_is_written_with_a_result(store: Store, tmp_path: Path) -> None:
-    await store.put(key(), heard(mel=song_mel()))
+    """What the first release stored had room for names; what is stored now has not."""
+    await store.put(key(), result(mel=song_mel()))
     await store.close()
-    assert b"Secret" not in (tmp_path / DATABASE_FILE).read_bytes()
+    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as connection:
+        (stored,) = connection.execute("SELECT verdict FROM results").fetchone()
+    assert not {"source", "title", "uploader"} & json.loads(stored).keys()
 
 
 async def test_a_songs_spectrogram_comes_back_as_it_was(store: Store) -> None:
     mel = song_mel()
-    await store.put(key(), heard(mel=mel))
+    await store.put(key(), result(mel=mel))
     again = await store.song("a" * 64)
     assert again is not None
     assert again.to_bytes() == mel.to_bytes()
@@ -118,7 +114,7 @@ async def test_songs_not_asked_for_longest_go_when_the_quota_is_full(tmp_path: P
     await store.open()
     for number in range(12):  # a tenth of a megabyte each
         clock.now += 1
-        await store.put(key(f"{number:064}"), heard(mel=song_mel()))
+        await store.put(key(f"{number:064}"), result(mel=song_mel()))
         assert await store.get(key(f"{0:064}")), "the one that is asked for all the time stays"
         clock.now += 1
     assert await store.song(f"{1:064}") is None
@@ -165,8 +161,8 @@ async def test_stats_count_one_server_only(store: Store) -> None:
 
 
 async def test_forgetting_a_member_leaves_the_others(store: Store) -> None:
-    await store.put(key(), heard(mel=song_mel()))
-    await store.put(key("b" * 64), heard("b" * 64, mel=song_mel()))
+    await store.put(key(), result(mel=song_mel()))
+    await store.put(key("b" * 64), result(mel=song_mel()))
     hers = await store.add_request(row())
     his = await store.add_request(row(user_id=BEA, sha256="b" * 64))
     elsewhere = await store.add_request(row(guild_id=ELSEWHERE))
@@ -183,7 +179,7 @@ async def test_forgetting_a_member_leaves_the_others(store: Store) -> None:
 
 
 async def test_forgetting_a_server_takes_all_of_it(store: Store) -> None:
-    await store.put(key(), heard(mel=song_mel()))
+    await store.put(key(), result(mel=song_mel()))
     asked = await store.add_request(row())
     await store.correct(row(), ANN, "jazz")
     await store.save_guild(GuildSettings(HOME, "es"))
@@ -215,11 +211,11 @@ async def test_a_server_that_was_left_is_forgotten_after_its_grace_time_only(sto
 
 async def test_retention_deletes_the_old_and_gives_the_room_back(store: Store, clock: Clock, tmp_path: Path) -> None:
     for number in range(30):
-        await store.put(key(f"{number:064}"), heard(mel=song_mel()))
+        await store.put(key(f"{number:064}"), result(mel=song_mel()))
         await store.add_request(row(sha256=f"{number:064}", asked_at=clock.now))
     await store.correct(row(), ANN, "jazz")
     clock.now += 31 * DAY_S
-    await store.put(key("f" * 64), heard("f" * 64, mel=song_mel()))
+    await store.put(key("f" * 64), result("f" * 64, mel=song_mel()))
     kept = await store.add_request(row(sha256="f" * 64, asked_at=clock.now))
     await store.apply_retention()
     assert await store.request(1) is None
@@ -247,7 +243,7 @@ async def test_a_locked_database_costs_no_answer(tmp_path: Path, monkeypatch: py
     await store.open()
     with closing(sqlite3.connect(tmp_path / DATABASE_FILE, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        await store.put(key(), heard(mel=song_mel()))  # waits, gives up, says nothing
+        await store.put(key(), result(mel=song_mel()))  # waits, gives up, says nothing
         with pytest.raises(StoreError):
             await store.add_request(row())
         other.execute("ROLLBACK")

@@ -12,7 +12,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.service.identify import IdentifyResult
-from core.verdict import Segment, Verdict
+from core.verdict import Prediction, Segment, Verdict
 from tests.support.verdicts import make_verdict
 
 HOSTILE = "**bold** [x](https://evil.example) @everyone <@1> `code` \u202egnp.exe\n# title ||spoiler||" + "y" * 400
@@ -28,7 +28,7 @@ def verdict(*genres: str) -> Verdict:
     return make_verdict(*segments)
 
 
-def heard(said: Verdict | None = None) -> IdentifyResult:
+def identified(said: Verdict | None = None) -> IdentifyResult:
     return IdentifyResult(said or verdict(), "a" * 64, b"\x89PNG")
 
 
@@ -38,12 +38,12 @@ def characters(embeds: tuple[discord.Embed, ...]) -> int:
 
 @pytest.mark.parametrize("locale", ["en", "es"])
 def test_a_reply_names_genre_confidence_runner_up_part_and_every_vote_in_order(locale: str) -> None:
-    reply = answers_reply([SongResult("song.mp3", heard(), 1)], locale)
+    reply = answers_reply([SongResult("song.mp3", identified(), 1)], locale)
     [embed] = reply.embeds
     assert embed.title == translate("genre.rock", locale).capitalize()
     assert embed.author.name == "song.mp3"
     description = embed.description or ""
-    assert confidence(verdict(), locale) in description
+    assert confidence(verdict().prediction, locale) in description
     assert "52%" in description
     assert "Metal" in description
     assert "1:02–1:32" in description
@@ -58,7 +58,7 @@ def test_a_reply_names_genre_confidence_runner_up_part_and_every_vote_in_order(l
 
 
 def test_ten_songs_fit_into_one_message() -> None:
-    answers = [SongResult(HOSTILE, heard(), n) for n in range(10)]
+    answers = [SongResult(HOSTILE, identified(), n) for n in range(10)]
     reply = answers_reply(answers, "es")
     assert len(reply.embeds) == 10
     assert characters(reply.embeds) <= 6_000
@@ -68,7 +68,7 @@ def test_ten_songs_fit_into_one_message() -> None:
 
 def test_an_hour_of_votes_fits_into_one_message() -> None:
     long = verdict(*(GENRES[i % 10] for i in range(1_200)))
-    reply = answers_reply([SongResult("mix.mp3", heard(long), 1)], "es")
+    reply = answers_reply([SongResult("mix.mp3", identified(long), 1)], "es")
     assert characters(reply.embeds) <= 6_000
     assert len(reply.embeds[0].description or "") <= 4_096
     assert len(reply.pictures[0].alt) <= 1_024
@@ -77,7 +77,7 @@ def test_an_hour_of_votes_fits_into_one_message() -> None:
 
 def test_neighbours_that_agree_share_a_line_when_there_are_many() -> None:
     long = verdict(*("rock",) * 12, *("jazz",) * 3)
-    votes = (answers_reply([SongResult("s", heard(long), 1)], "en").embeds[0].description or "").split("```")[1]
+    votes = (answers_reply([SongResult("s", identified(long), 1)], "en").embeds[0].description or "").split("```")[1]
     assert votes.count("Rock") == 2, "in the tally and in one line"
     assert "×12" in votes
 
@@ -92,14 +92,14 @@ def test_every_error_is_a_sentence(code: ErrorCode, locale: str) -> None:
 
 
 def test_among_several_songs_an_error_says_whose_it_is() -> None:
-    answers = [SongResult("a.mp3", heard(), 1), SongResult("b.mp3", GenreGenieError(ErrorCode.SILENT), 2)]
+    answers = [SongResult("a.mp3", identified(), 1), SongResult("b.mp3", GenreGenieError(ErrorCode.SILENT), 2)]
     reply = answers_reply(answers, "en")
     assert "b.mp3" in (reply.content or "").replace("\\", "")
     assert len(reply.embeds) == 1
 
 
 def test_a_hostile_name_formats_nothing_and_calls_nobody_in_text() -> None:
-    text = answers_reply([SongResult(HOSTILE, heard(), 1)], "en").as_text().content or ""
+    text = answers_reply([SongResult(HOSTILE, identified(), 1)], "en").as_text().content or ""
     first = text.splitlines()[0]
     assert "@everyone" not in first
     assert "\\<@1>" in first
@@ -116,7 +116,7 @@ def test_a_name_of_nothing_is_still_a_name(name: str) -> None:
 
 
 def test_without_the_right_to_attach_the_picture_is_left_out_and_without_embeds_all_is_text() -> None:
-    reply = answers_reply([SongResult("song.mp3", heard(), 1)], "en")
+    reply = answers_reply([SongResult("song.mp3", identified(), 1)], "en")
     bare = reply.without_pictures()
     assert not bare.files()
     assert bare.embeds[0].image.url is None
@@ -139,10 +139,10 @@ def test_parts_follow_each_other_and_begin_again_at_the_end() -> None:
 
 
 async def test_buttons_that_could_do_nothing_are_not_there() -> None:
-    async def labels(said: Verdict, *, whole: bool) -> list[str]:
-        view = result_view(7, said, "en", whole=whole)
+    async def labels(prediction: Prediction, *, whole: bool) -> list[str]:
+        view = result_view(7, prediction, "en", whole=whole)
         return [component["label"] for line in view.to_components() for component in line["components"]]
 
-    assert await labels(verdict(), whole=False) == ["Another part", "Whole song", "That's not right"]
-    assert await labels(verdict(), whole=True) == ["That's not right"]
-    assert await labels(replace(verdict(), duration=30.0), whole=False) == ["That's not right"]
+    assert await labels(verdict().prediction, whole=False) == ["Another part", "Whole song", "That's not right"]
+    assert await labels(verdict().prediction, whole=True) == ["That's not right"]
+    assert await labels(replace(verdict().prediction, duration=30.0), whole=False) == ["That's not right"]

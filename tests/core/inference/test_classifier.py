@@ -10,7 +10,8 @@ from core.audio.spectrogram import FloatArray, log_mel, segments_db
 from core.constants import DB_FLOOR, GENRES, N_MELS, SEGMENT_FRAMES
 from core.errors import ConfigurationError
 from core.inference import classifier as module
-from core.inference.classifier import Classifier, apply_temperature, front_end, model_file, read_card
+from core.inference.classifier import Classifier, apply_temperature
+from core.inference.model_card import front_end, model_file, read_card
 from tests.support.audio import make_song
 
 

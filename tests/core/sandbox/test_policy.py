@@ -270,7 +270,7 @@ class TestAnFfmpegThatMeansHarm:
         ffmpeg_path.cache_clear()
         try:
             async with open_pool(job_timeout_s=timeout_s) as pool:
-                await pool.classify_file(song, "s")
+                await pool.classify_file(song)
         finally:
             monkeypatch.undo()
             ffmpeg_path.cache_clear()

@@ -8,18 +8,10 @@ import pytest
 
 from core.constants import FRONT_END_VERSION, GENRES
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.inference.pipeline import Step
-from core.service.identify import (
-    AttachmentSource,
-    CacheKey,
-    Identifier,
-    IdentifyResult,
-    LinkSource,
-    PathSource,
-    Request,
-    SpectrogramSource,
-    open_fetching,
-)
+from core.inference.pipeline import ClassifyOptions, Step
+from core.service.fetcher import open_fetcher
+from core.service.identify import CachedResult, CacheKey, Identifier, Request
+from core.service.sources import AttachmentSource, LinkSource, PathSource, SpectrogramSource
 from core.settings import Settings
 from core.workers.pool import WorkerPool
 from tests.core.conftest import OpenPool
@@ -33,13 +25,13 @@ class MemoryCache:
     """A cache in memory: keeps everything."""
 
     def __init__(self) -> None:
-        self.kept: dict[CacheKey, IdentifyResult] = {}
+        self.kept: dict[CacheKey, CachedResult] = {}
 
-    async def get(self, key: CacheKey) -> IdentifyResult | None:
+    async def get(self, key: CacheKey) -> CachedResult | None:
         return self.kept.get(key)
 
-    async def put(self, key: CacheKey, heard: IdentifyResult) -> None:
-        self.kept[key] = heard
+    async def put(self, key: CacheKey, result: CachedResult) -> None:
+        self.kept[key] = result
 
 
 @pytest.fixture
@@ -57,11 +49,11 @@ async def code_of(identifier: Identifier, request: Request) -> ErrorCode:
 async def test_a_path_becomes_a_verdict(pool: WorkerPool, song: Path) -> None:
     steps: list[Step] = []
     heard = await Identifier(Settings(), pool=pool).identify(
-        Request(PathSource(song)), progress=lambda step, share: steps.append(step)
+        Request(PathSource(song)), on_progress=lambda step, share: steps.append(step)
     )
-    assert heard.verdict.genre in GENRES
-    assert heard.verdict.source == str(song)
-    assert heard.verdict.title is None
+    assert heard.prediction.genre in GENRES
+    assert heard.verdict.song.source == str(song)
+    assert heard.verdict.song.title is None
     assert not heard.cached
     assert len(heard.sha256) == 64
     assert heard.verdict.elapsed.total > 0
@@ -80,9 +72,9 @@ async def test_what_is_known_is_answered_without_work_under_the_askers_own_name(
     await pool.close()  # from here on nobody listens
     second = await identifier.identify(Request(PathSource(copy, "his")))
     assert (first.cached, second.cached) == (False, True)
-    assert (first.verdict.source, second.verdict.source) == ("hers", "his")
-    assert second.verdict.votes == first.verdict.votes
-    assert await code_of(identifier, Request(PathSource(song), whole=True)) is ErrorCode.BUSY
+    assert (first.verdict.song.source, second.verdict.song.source) == ("hers", "his")
+    assert second.prediction.votes == first.prediction.votes
+    assert await code_of(identifier, Request(PathSource(song), ClassifyOptions(whole=True))) is ErrorCode.BUSY
 
 
 async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool, long_song: Path) -> None:
@@ -91,11 +83,11 @@ async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool,
     source = PathSource(long_song)
     requests = [
         Request(source),
-        Request(source, whole=True),
-        Request(source, start=6.0),
-        Request(source, start=7.0),
-        Request(source, model="augmented"),
-        Request(source, locale="es"),  # the same answer as the first
+        Request(source, ClassifyOptions(whole=True)),
+        Request(source, ClassifyOptions(start=6.0)),
+        Request(source, ClassifyOptions(start=7.0)),
+        Request(source, ClassifyOptions(model="augmented")),
+        Request(source, ClassifyOptions(locale="es")),  # the same answer as the first
     ]
     heard = [await identifier.identify(request) for request in requests]
     assert [one.cached for one in heard] == [False] * 5 + [True]
@@ -108,23 +100,23 @@ async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool,
 async def test_an_answer_without_a_picture_is_none_to_who_wants_one(pool: WorkerPool, song: Path) -> None:
     identifier = Identifier(Settings(), pool=pool, cache=MemoryCache())
     await identifier.identify(Request(PathSource(song)))
-    heard = await identifier.identify(Request(PathSource(song), picture=True))
+    heard = await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))
     assert not heard.cached
     assert heard.picture is not None
-    assert (await identifier.identify(Request(PathSource(song), picture=True))).cached
+    assert (await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))).cached
 
 
 async def test_a_stored_spectrogram_is_heard_under_its_own_name(pool: WorkerPool, long_song: Path) -> None:
     cache = MemoryCache()
     identifier = Identifier(Settings(), pool=pool, cache=cache)
-    first = await identifier.identify(Request(PathSource(long_song, "hers"), keep_mel=True))
-    assert first.mel is not None
-    source = SpectrogramSource(first.mel, "his", first.sha256)
+    first = await identifier.identify(Request(PathSource(long_song, "hers"), ClassifyOptions(keep_spectrogram=True)))
+    assert first.spectrogram is not None
+    source = SpectrogramSource(first.spectrogram, "his", first.sha256)
     known = await identifier.identify(Request(source))
-    whole = await identifier.identify(Request(source, whole=True))
+    whole = await identifier.identify(Request(source, ClassifyOptions(whole=True)))
     assert (known.cached, whole.cached) == (True, False)
-    assert known.verdict.source == whole.verdict.source == "his"
-    assert len(whole.verdict.segments) == 30
+    assert known.verdict.song.source == whole.verdict.song.source == "his"
+    assert len(whole.prediction.segments) == 30
 
 
 async def test_errors_come_as_they_are(pool: WorkerPool, tmp_path: Path) -> None:
@@ -141,7 +133,9 @@ async def test_errors_come_as_they_are(pool: WorkerPool, tmp_path: Path) -> None
 async def test_an_unknown_model_is_told(pool: WorkerPool, song: Path) -> None:
     for cache in (None, MemoryCache()):
         with pytest.raises(ConfigurationError, match="nonesuch"):
-            await Identifier(Settings(), pool=pool, cache=cache).identify(Request(PathSource(song), model="nonesuch"))
+            await Identifier(Settings(), pool=pool, cache=cache).identify(
+                Request(PathSource(song), ClassifyOptions(model="nonesuch"))
+            )
 
 
 async def test_without_a_way_out_nothing_is_fetched(pool: WorkerPool) -> None:
@@ -167,16 +161,16 @@ def song_bytes(song: Path) -> bytes:
 async def test_an_attachment_is_fetched_heard_and_removed(pool: WorkerPool, song_bytes: bytes, tmp_path: Path) -> None:
     async with running_server() as server, contextlib.AsyncExitStack() as stack:
         settings = Settings.model_validate({"allowed_hosts": server.host, "data_dir": tmp_path / "data"})
-        proxy, files = await open_fetching(stack, settings)
-        identifier = Identifier(settings, pool=pool, proxy=proxy, files=files)
+        fetcher = await open_fetcher(stack, settings)
+        identifier = Identifier(settings, pool=pool, fetcher=fetcher)
         url = server.serve("/attachments/1/2/song.wav", song_bytes, "audio/wav")
         steps: list[Step] = []
         request = Request(AttachmentSource(url, "my song.wav", len(song_bytes)))
-        heard = await identifier.identify(request, progress=lambda step, share: steps.append(step))
-        assert heard.verdict.source == "my song.wav"
-        assert heard.verdict.genre in GENRES
+        heard = await identifier.identify(request, on_progress=lambda step, share: steps.append(step))
+        assert heard.verdict.song.source == "my song.wav"
+        assert heard.prediction.genre in GENRES
         assert heard.verdict.elapsed.fetch > 0
         assert list(dict.fromkeys(steps))[0] is Step.FETCHING
-        assert files.reserved == 0
+        assert fetcher.files.reserved == 0
         assert await code_of(identifier, Request(AttachmentSource(url + "x", "gone"))) is ErrorCode.UNAVAILABLE
         assert [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.name != "lock"] == []

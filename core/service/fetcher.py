@@ -1,0 +1,78 @@
+"""Attachments and links → files on disk, with the proxy and the temporary files that both need."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from core.errors import ConfigurationError
+from core.fetch.discord_cdn import fetch_attachment
+from core.fetch.proxy import FetchProxy
+from core.fetch.result import Fetched
+from core.fetch.tempfiles import LINK_COPIES, TemporaryFiles
+from core.fetch.ytdlp import fetch_link
+from core.inference.pipeline import ProgressCallback, Step
+from core.settings import MIB, Settings
+
+
+class Fetcher:
+    """Fetches what is elsewhere, each file into a directory of its own that goes with the request.
+
+    Args:
+        settings: limits.
+        proxy: through which everything is fetched.
+        files: where fetched files lie while they are classified.
+    """
+
+    def __init__(self, settings: Settings, *, proxy: FetchProxy, files: TemporaryFiles) -> None:
+        self._settings = settings
+        self.proxy = proxy
+        self.files = files
+
+    @contextlib.asynccontextmanager
+    async def attachment(
+        self, url: str, filename: str, size: int | None, on_progress: ProgressCallback
+    ) -> AsyncIterator[Fetched]:
+        """Download an attachment; raises as `fetch_attachment` does."""
+        with self.files.job(self._settings.max_file_bytes) as directory:
+            yield await fetch_attachment(
+                url,
+                directory,
+                proxy=self.proxy,
+                settings=self._settings,
+                filename=filename,
+                size=size,
+                progress=_in_shares(on_progress),
+            )
+
+    @contextlib.asynccontextmanager
+    async def link(self, url: str, on_progress: ProgressCallback) -> AsyncIterator[Fetched]:
+        """Download the sound that a link leads to; raises as `fetch_link` does."""
+        with self.files.job(LINK_COPIES * self._settings.max_file_bytes) as directory:
+            yield await fetch_link(
+                url, directory, proxy=self.proxy, settings=self._settings, progress=_in_shares(on_progress)
+            )
+
+
+def _in_shares(on_progress: ProgressCallback) -> Callable[[int, int | None], None]:
+    """Turn bytes received and announced into the share of the fetching that is done."""
+
+    def report(received: int, announced: int | None) -> None:
+        on_progress(Step.FETCHING, min(1.0, received / announced) if announced else None)
+
+    return report
+
+
+async def open_fetcher(stack: contextlib.AsyncExitStack, settings: Settings) -> Fetcher:
+    """Open the proxy and the temporary files until the stack is closed.
+
+    Raises:
+        ConfigurationError: the data directory cannot be written to.
+    """
+    # One link at a time must always fit, however the two limits are set.
+    quota = max(settings.max_tmp_mb * MIB, LINK_COPIES * settings.max_file_bytes)
+    files = TemporaryFiles(settings.data_dir / "tmp", quota=quota, min_free=settings.min_free_mb * MIB)
+    try:
+        stack.enter_context(files)
+    except OSError as error:
+        raise ConfigurationError(f"GENREGENIE_DATA_DIR cannot be written to: {error.strerror}") from None
+    proxy = await stack.enter_async_context(FetchProxy(allowed_hosts=settings.allowed_hosts, ca_file=settings.ca_file))
+    return Fetcher(settings, proxy=proxy, files=files)
