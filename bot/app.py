@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
-import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from bot.settings import BotSettings
 from core.logging_setup import set_up_logs
 from core.service.admission import Admission
+from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ async def serve(settings: BotSettings) -> None:
     gc.disable()
     set_up_logs(settings, settings.token)
     stop = asyncio.Event()
-    _on_signals(stop)
+    on_stop_signal(stop.set)
     async with AsyncExitStack() as stack:
         pool = WorkerPool(settings)
         await pool.start()
@@ -120,12 +119,3 @@ async def _retain(store: "Store") -> None:
         except StoreError:
             log.warning("Old data was not deleted")
         await asyncio.sleep(3_600)
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if sys.platform == "win32":
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        else:
-            loop.add_signal_handler(number, stop.set)

@@ -151,7 +151,7 @@ def _data_directory(settings: Settings) -> Check:
 
 
 def _links() -> list[Check]:
-    from core.fetch.ytdlp import javascript_runtime, ytdlp_version
+    from core.fetch.ytdlp_install import javascript_runtime, ytdlp_version
 
     found = ytdlp_version()
     runtime = javascript_runtime()

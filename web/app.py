@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import os
-import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from logging import getLogger
@@ -24,6 +22,7 @@ from core.inference.model_card import model_file, shipped_models
 from core.service.admission import Admission
 from core.service.fetcher import open_fetcher
 from core.service.identify import Identifier
+from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
 from web.access import AccessMiddleware, visitor_of
 from web.jobs import PageJobs
@@ -177,7 +176,7 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
                 ws="none",
             )
             server = _Server(config)
-            _on_signals(server)
+            on_stop_signal(server.stop)
             announce(settings.web_origin or _address(sock))
             await server.serve([sock])
 
@@ -189,17 +188,8 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-
-def _on_signals(server: uvicorn.Server) -> None:
-    def stop() -> None:
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if sys.platform == "win32":
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
-        else:
-            loop.add_signal_handler(number, stop)
+    def stop(self) -> None:
+        self.should_exit = True
 
 
 def _listening(settings: WebSettings) -> socket.socket:

@@ -1,8 +1,6 @@
 """Verdict or error → what Discord shows: embeds, pictures with their text alternative, and plain text."""
 
 import io
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,6 +12,7 @@ from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import GENRE_COLOURS, clock
 from core.service.identify import IdentifyResult
+from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
 
 MAX_NAME: Final = 100
@@ -82,14 +81,8 @@ def sentence(text: str, view: discord.ui.View | None = None) -> Reply:
 
 
 def clean(name: str, limit: int = MAX_NAME) -> str:
-    """Name of a song as one short line: no control characters, nothing that turns the direction of the text."""
-    printable = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c
-        for c in name
-        if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn")
-    )
-    line = re.sub(r"\s+", " ", printable).strip() or "?"
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    """Return a song's name as one short line, `?` where nothing of it can be shown."""
+    return one_line(name, limit) or "?"
 
 
 def escaped(name: str, limit: int = MAX_NAME) -> str:

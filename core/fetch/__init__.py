@@ -1,1 +1,1 @@
-"""Source → local file: the guarded way out, and what is fetched through it."""
+"""Source → local file, fetched through a proxy that reaches only the public internet."""

@@ -1,7 +1,6 @@
-"""A Discord attachment → local file: from Discord's own hosts only, streamed, bounded in bytes and time."""
+"""A Discord attachment → local file: from Discord's own hosts only, streamed, within limits of size and time."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -9,20 +8,18 @@ import aiohttp
 from yarl import URL
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.proxy import FetchProxy, ProxyLease
-from core.fetch.result import Fetched, clean_text, lease_error, refusal_error, too_large
+from core.fetch.lease import ProxyLease
+from core.fetch.proxy import FetchProxy
+from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
 from core.fetch.url_policy import RefusedError, parse_url
 from core.settings import Settings
 
 CDN_HOSTS: Final = ("cdn.discordapp.com", "media.discordapp.net")
 
-ByteProgress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and, where it is known, how many there will be."""
-
 _CHUNK_BYTES: Final = 64 * 1024
-_SILENT_SECONDS: Final = 30.0
+_READ_SECONDS: Final = 30.0
 _OVERHEAD_BYTES: Final = 1024 * 1024
-"""What TLS and headers may add to a file on its way."""
+"""What TLS and headers may add to a file's size."""
 
 
 async def fetch_attachment(
@@ -33,22 +30,22 @@ async def fetch_attachment(
     settings: Settings,
     filename: str | None = None,
     size: int | None = None,
-    progress: ByteProgress | None = None,
-) -> Fetched:
+    on_progress: ByteProgress | None = None,
+) -> FetchedFile:
     """Download an attachment into a directory.
 
     Args:
         url: as Discord gives it.
         directory: the job's own.
-        proxy: the way out.
+        proxy: what the download goes through.
         settings: limits and allowed hosts.
-        filename: as the member called it; becomes the title.
+        filename: the attachment's name; becomes the title.
         size: bytes that Discord announces.
-        progress: told of every piece.
+        on_progress: called after every chunk.
 
     Raises:
-        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone,
-            broken off, or shorter than announced; `timeout`; `busy`: the disk is full.
+        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone, incomplete, or
+            shorter than announced; `timeout`; `busy`: the disk is full.
     """
     _check_host(url, settings)
     if size is not None and size > settings.max_file_bytes:
@@ -57,7 +54,7 @@ async def fetch_attachment(
     async with proxy.lease(max_bytes=settings.max_file_bytes + _OVERHEAD_BYTES) as lease:
         try:
             async with asyncio.timeout(settings.job_timeout_s):
-                received = await _download(url, path, proxy, lease, settings, progress)
+                received = await _download(url, path, proxy, lease, settings, on_progress)
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
         except aiohttp.ClientError:
@@ -66,11 +63,11 @@ async def fetch_attachment(
             raise GenreGenieError(ErrorCode.BUSY) from None  # the disk is full
     if size is not None and received < size:
         raise GenreGenieError(ErrorCode.UNAVAILABLE)
-    return Fetched(path, title=clean_text(filename))
+    return FetchedFile(path, title=clean_text(filename))
 
 
 def _check_host(url: str, settings: Settings) -> None:
-    """Let through Discord's hosts over https, and those that the settings name.
+    """Allow Discord's hosts over https, and those that the settings name.
 
     Raises:
         GenreGenieError: `blocked-address` or `unsupported-link`.
@@ -85,19 +82,19 @@ def _check_host(url: str, settings: Settings) -> None:
 
 
 async def _download(
-    url: str, path: Path, proxy: FetchProxy, lease: ProxyLease, settings: Settings, progress: ByteProgress | None
+    url: str, path: Path, proxy: FetchProxy, lease: ProxyLease, settings: Settings, on_progress: ByteProgress | None
 ) -> int:
-    """Stream the body to disk as it comes, without unpacking it, and return its bytes."""
+    """Stream the body to disk as it comes, without decompressing it, and return its size in bytes."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=proxy.ssl_context, force_close=True),
-        timeout=aiohttp.ClientTimeout(total=None, sock_read=_SILENT_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None, sock_read=_READ_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"Accept-Encoding": "identity"},
     )
     async with (
         session,
-        # The signature is over the address as it stands; a redirect would lead away from Discord's hosts.
+        # The signature covers the exact URL; a redirect would lead away from Discord's hosts.
         session.get(URL(url, encoded=True), allow_redirects=False, proxy=proxy.url_with_secret(lease)) as response,
     ):
         if response.status != 200:
@@ -113,6 +110,6 @@ async def _download(
                 if received > settings.max_file_bytes:
                     raise too_large(settings)
                 file.write(chunk)
-                if progress is not None:
-                    progress(received, announced)
+                if on_progress is not None:
+                    on_progress(received, announced)
         return received

@@ -1,4 +1,4 @@
-"""Which hosts, ports and addresses fetching may reach: the public internet's web ports, and nothing else."""
+"""Which hosts, ports and addresses may be fetched from: the public internet's web ports, and nothing else."""
 
 import ipaddress
 import re
@@ -16,8 +16,8 @@ WEB_PORTS: Final = {"http": 80, "https": 443}
 _NOT_PUBLIC_V4: Final = tuple(
     ipaddress.IPv4Network(network)
     for network in (
-        # IANA IPv4 Special-Purpose Address Registry (RFC 6890), whole, and not `ipaddress.is_global`, whose
-        # answers differ between Python's patch releases.
+        # All of the IANA IPv4 Special-Purpose Address Registry (RFC 6890). Not `ipaddress.is_global`, whose
+        # results differ between Python's patch releases.
         "0.0.0.0/8",
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT; Alibaba's metadata service is in it
@@ -36,13 +36,13 @@ _NOT_PUBLIC_V4: Final = tuple(
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        # Public by the registry, but Azure answers its guests' metadata there.
+        # Public by the registry, but Azure's metadata service for its guests.
         "168.63.129.16/32",
     )
 )
 
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""The only block that IANA gives out as global unicast: mapped, compatible, NAT64 (64:ff9b::/96), unique
+"""The only block that IANA assigns as global unicast: mapped, compatible, NAT64 (64:ff9b::/96), unique
 local, link-local, site-local and multicast addresses all lie outside it."""
 
 _NOT_PUBLIC_V6: Final = tuple(
@@ -57,7 +57,7 @@ _NOT_PUBLIC_V6: Final = tuple(
 )
 
 _LOCAL_NAMES: Final = ("localhost", "local", "internal", "home.arpa", "lan", "intranet", "onion", "alt")
-"""Ends of names that mean something only inside a network (RFC 6761, RFC 6762, ICANN's `.internal`)."""
+"""Suffixes of names that resolve only inside a network (RFC 6761, RFC 6762, ICANN's `.internal`)."""
 
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -65,7 +65,7 @@ _MAX_URL: Final = 4_096
 
 
 class Refusal(StrEnum):
-    """Why something was not let through; the names are those of the metrics."""
+    """Why the proxy refused something; the values are labels of the metrics."""
 
     SECRET = "secret"  # noqa: S105 -- a reason, not a password
     REQUEST = "request"
@@ -79,7 +79,7 @@ class Refusal(StrEnum):
 
 
 class RefusedError(Exception):
-    """Fetching may not go there."""
+    """The policy forbids this."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason.value)
@@ -88,13 +88,14 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A host and port that the syntax allows, and what is asked of it.
+    """A host and port that the policy allows as they are written.
 
     Attributes:
-        host: a lower-case ASCII name, or an address in its one canonical spelling.
+        host: a lower-case ASCII name, or an address in canonical form.
+        port: its TCP port.
         address: `host` as an address, None for a name.
-        path: path and query, `/` at least.
-        allowed: whether `host:port` is one that the settings allow whatever its address.
+        path: path and query, at least `/`.
+        allowed: whether the settings allow `host:port` whatever its address.
     """
 
     host: str
@@ -105,13 +106,13 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What the `Host` header says."""
+        """The value of the `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == WEB_PORTS["http"] else f"{host}:{self.port}"
 
 
 def is_public(address: IPAddress) -> bool:
-    """Tell whether an address belongs to the public internet."""
+    """Return whether an address belongs to the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_V4)
     if address.scope_id is not None:
@@ -119,10 +120,10 @@ def is_public(address: IPAddress) -> bool:
     return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
 
 
-def is_own(address: IPAddress) -> bool:
-    """Tell whether an address is one of this machine's, on whose services no firewall looks.
+def is_local(address: IPAddress) -> bool:
+    """Return whether an address is one of this machine's own, whose services no firewall protects from it.
 
-    The kernel is asked which address it would talk from; no packet is sent.
+    Connecting a datagram socket shows which source address the kernel would use; no packet is sent.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -130,15 +131,15 @@ def is_own(address: IPAddress) -> bool:
             probe.connect((str(address), 9))
             return bool(ipaddress.ip_address(probe.getsockname()[0]) == address)
         except OSError:
-            return False  # there is no way there at all: connecting will say so
+            return False  # no route: connecting will fail as well
 
 
 def parse_authority(text: str, default_port: int | None, allowed_hosts: Collection[str]) -> Target:
-    """Read `host`, `host:port` or `[address]:port`.
+    """Parse `host`, `host:port` or `[address]:port`.
 
     Raises:
-        RefusedError: malformed (`REQUEST`); an address that is not public, a number that is not an address in
-            its usual spelling, or a name that only a local network knows (`ADDRESS`); another port (`PORT`).
+        RefusedError: malformed (`REQUEST`); an address that is not public, an address in an unusual spelling, or a
+            name that only a local network knows (`ADDRESS`); not a web port (`PORT`).
     """
     host, port = _split_authority(text, default_port)
     if f"{host}:{port}" in allowed_hosts or f"[{host}]:{port}" in allowed_hosts:
@@ -154,11 +155,11 @@ def parse_authority(text: str, default_port: int | None, allowed_hosts: Collecti
 
 
 def parse_url(url: str, allowed_hosts: Collection[str]) -> Target:
-    """Read an absolute `http` or `https` URL; what it looks like is checked, its name is not resolved.
+    """Parse an absolute `http` or `https` URL; its host is not resolved.
 
     Raises:
-        RefusedError: as `parse_authority`; `REQUEST` too for other schemes, user names, and characters that
-            two readers of a URL might understand differently.
+        RefusedError: as `parse_authority`; `REQUEST` also for other schemes, user names, and characters that
+            two URL parsers might read differently.
     """
     if len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or set(url) & set(' "<>\\^`{|}'):
         raise RefusedError(Refusal.REQUEST)
@@ -176,12 +177,12 @@ def parse_url(url: str, allowed_hosts: Collection[str]) -> Target:
 
 
 def _split_authority(text: str, default_port: int | None) -> tuple[str, int]:
-    """Cut an authority into a canonical lower-case host and a port."""
+    """Split an authority into a canonical lower-case host and a port."""
     match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:/?#@%\s]+)(?::([0-9]{1,5}))?", text.lower(), re.ASCII)
     if match is None:
         raise RefusedError(Refusal.REQUEST)
-    host, written = match.groups()
-    port = int(written) if written is not None else default_port
+    host, digits = match.groups()
+    port = int(digits) if digits is not None else default_port
     if port is None or not 0 < port < 65_536:
         raise RefusedError(Refusal.REQUEST)
     if host.startswith("["):
@@ -193,7 +194,7 @@ def _split_authority(text: str, default_port: int | None) -> tuple[str, int]:
 
 
 def _literal(host: str) -> IPAddress | None:
-    """Return the host as an address if it is one in its usual spelling."""
+    """Return the host as an address if it is one in the usual spelling."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -204,7 +205,7 @@ def _check_name(host: str) -> None:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise RefusedError(Refusal.REQUEST)
-    # `2130706433`, `0x7f.1` and `127.1` are addresses to the C library, which would be asked next.
+    # The C library, which resolves names, reads `2130706433`, `0x7f.1` and `127.1` as addresses.
     if _NUMBER.fullmatch(labels[-1]):
         raise RefusedError(Refusal.ADDRESS)
     if len(labels) == 1 or host.endswith(tuple(f".{name}" for name in _LOCAL_NAMES)):

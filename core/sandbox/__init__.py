@@ -1,1 +1,1 @@
-"""Child processes that can touch only what they are given."""
+"""Child processes that can touch only what a policy allows."""

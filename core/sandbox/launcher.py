@@ -1,11 +1,11 @@
-"""Put on the jail, then become the program: `python -I -S launcher.py NAME=VALUE... -- program arguments...`.
+"""Enter the sandbox, then become the program: `python -I -S launcher.py NAME=VALUE... -- program arguments...`.
 
-Runs as a script of its own, with the standard library only, between `fork` and the jailed program: a `preexec_fn`
-would run Python after a fork of a process that has threads. What the platform lacks is passed over, here as in
-`core.sandbox.policy.report`, which says so. Linux's Landlock is described at https://docs.kernel.org/userspace-api/landlock.html.
+Runs as a script of its own, with the standard library only, between `fork` and the sandboxed program: a `preexec_fn`
+would run Python after a fork of a process that has threads. What the platform lacks is skipped;
+`core.sandbox.policy.protections` reports it. Linux's Landlock: https://docs.kernel.org/userspace-api/landlock.html.
 """
 
-# Each import here is paid for with every song: `json` alone would double the start.
+# Each import here costs time with every song: `json` alone would double the start.
 import ctypes
 import os
 import sys
@@ -36,7 +36,7 @@ BIND_TCP, CONNECT_TCP = 1, 2  # from ABI 4
 SCOPES = 3  # abstract Unix sockets and signals, from ABI 6
 
 EXIT_NOT_STARTED = 127
-"""The jail could not be put on, or the program could not be started."""
+"""Exit status where the sandbox could not be entered or the program not started."""
 
 
 class RulesetAttributes(ctypes.Structure):
@@ -63,7 +63,7 @@ class NetPort(ctypes.Structure):
 
 
 def landlock_abi() -> int:
-    """Version of the kernel's Landlock; 0 where there is none."""
+    """Return the version of the kernel's Landlock; 0 where there is none."""
     if not sys.platform.startswith("linux"):
         return 0
     libc = ctypes.CDLL(None, use_errno=True)
@@ -72,7 +72,7 @@ def landlock_abi() -> int:
 
 
 def restrict(read: list[str], write: list[str], ports: list[int]) -> None:
-    """Leave the process the files beneath `read` (to read and run) and `write`, and TCP to `ports` only.
+    """Restrict the process to the files beneath `read` (to read and execute) and `write`, and to TCP on `ports`.
 
     Raises:
         OSError: the kernel has Landlock but refused the rules; the program must not start then.
@@ -98,8 +98,8 @@ def restrict(read: list[str], write: list[str], ports: list[int]) -> None:
                 descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
-            fitting = handled if os.path.isdir(path) else FILE_RIGHTS | TRUNCATE | IOCTL_DEV
-            rule = PathBeneath(rights & fitting & handled, descriptor)
+            applicable = handled if os.path.isdir(path) else FILE_RIGHTS | TRUNCATE | IOCTL_DEV
+            rule = PathBeneath(rights & applicable & handled, descriptor)
             call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0)
             os.close(descriptor)
     for port in ports if abi >= 4 else []:
@@ -110,7 +110,7 @@ def restrict(read: list[str], write: list[str], ports: list[int]) -> None:
 
 
 def limit(rlimits: dict[str, int]) -> None:
-    """Set resource limits (`{"AS": bytes, ...}`); one that the platform lacks or refuses is passed over."""
+    """Set resource limits (`{"AS": bytes, ...}`); one that the platform lacks or refuses is skipped."""
     for name, value in rlimits.items():
         number = getattr(resource, f"RLIMIT_{name}", None)
         if number is None:
@@ -124,7 +124,7 @@ def limit(rlimits: dict[str, int]) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, and end now if it has ended already."""
+    """Have the kernel kill this process when its parent ends; exit now if that has ended already."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -132,8 +132,8 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def die_first_when_memory_is_short() -> None:
-    """Have the kernel choose this process, not the bot, when the machine runs out of memory."""
+def prefer_for_oom_kill() -> None:
+    """Have the kernel kill this process, not the bot, when the machine runs out of memory."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
@@ -142,24 +142,24 @@ def die_first_when_memory_is_short() -> None:
 
 
 def parse(words: list[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Split the arguments into the jail, the values of each name in their order, and the program after `--`."""
+    """Split the arguments into the policy, a list of values for each name, and the program after `--`."""
     end = words.index("--")
-    jail: dict[str, list[str]] = {"parent": [], "read": [], "write": [], "port": [], "limit": []}
+    policy: dict[str, list[str]] = {"parent": [], "read": [], "write": [], "port": [], "limit": []}
     for word in words[:end]:
         name, _, value = word.partition("=")
-        jail[name].append(value)
-    return jail, words[end + 1 :]
+        policy[name].append(value)
+    return policy, words[end + 1 :]
 
 
 def main() -> None:
-    """Read the jail from the arguments, enter it and run the program."""
-    jail, program = parse(sys.argv[1:])
-    limits = (word.split(":") for word in jail["limit"])
+    """Read the policy from the arguments, apply it and run the program."""
+    policy, program = parse(sys.argv[1:])
+    limits = (word.split(":") for word in policy["limit"])
     try:
         if sys.platform.startswith("linux"):
-            die_with_parent(int(jail["parent"][0]))
-            die_first_when_memory_is_short()
-            restrict(jail["read"], jail["write"], [int(port) for port in jail["port"]])
+            die_with_parent(int(policy["parent"][0]))
+            prefer_for_oom_kill()
+            restrict(policy["read"], policy["write"], [int(port) for port in policy["port"]])
         limit({name: int(value) for name, value in limits})
         os.execv(program[0], program)  # noqa: S606 - no shell is what we want
     except OSError:

@@ -1,11 +1,11 @@
-"""What a child process may touch: a policy, and the command line that puts it on before the program starts.
+"""What a child process may touch: a policy, and the command line that applies it before the program starts.
 
-What is on depends on the platform; `protections` says what this one has:
+How much of it is enforced depends on the platform; `protections` reports what this one has:
 
-- Linux: resource limits, `PR_SET_PDEATHSIG`, no new privileges, and Landlock where the kernel has it (5.13 or
-  newer: files; 6.7: no TCP; 6.12: no signals to or abstract sockets of others).
-- macOS: resource limits (address space is not one that macOS enforces).
-- Windows: a job object that ends with the process that made it.
+- Linux: resource limits, `PR_SET_PDEATHSIG`, no new privileges, and Landlock where the kernel has it (from 5.13:
+  files; from 6.7: TCP; from 6.12: signals and abstract sockets).
+- macOS: resource limits (it does not enforce the one on address space).
+- Windows: a job object that ends with the process that created it.
 """
 
 import os
@@ -20,20 +20,20 @@ from core.sandbox.launcher import landlock_abi
 LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 
 SYSTEM_PATHS: Final = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/etc/ld.so.conf")
-"""Programs and their shared libraries: what a child may read beside its input."""
+"""Programs and their shared libraries: what every child may read."""
 
 DEVICE_PATHS: Final = ("/dev/null", "/dev/zero", "/dev/urandom")
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """Bounds for one child; None leaves one as it is.
+    """Resource limits of one child; None leaves a limit as it is.
 
     Attributes:
         address_space: bytes.
-        cpu_seconds: of processor time.
-        file_size: bytes of any file that it writes.
-        open_files: descriptors.
+        cpu_seconds: processor time.
+        file_size: bytes of any one file that it writes.
+        open_files: file descriptors.
     """
 
     address_space: int | None = None
@@ -42,7 +42,7 @@ class ResourceLimits:
     open_files: int | None = 256
 
     def rlimits(self) -> dict[str, int]:
-        """Return the limits under the names of `RLIMIT_*`, core dumps off."""
+        """Return the limits by their `RLIMIT_*` names, core dumps off."""
         named = {
             "AS": self.address_space,
             "CPU": self.cpu_seconds,
@@ -58,9 +58,10 @@ class SandboxPolicy:
     """What a child may touch.
 
     Attributes:
-        read: files, or directories with all beneath, that it may read and run.
+        read: files, or directories with everything beneath, that it may read and execute.
         write: likewise, to read and write.
-        ports: TCP ports that it may connect to; where there are none it has no TCP.
+        ports: TCP ports that it may connect to; without any it has no TCP.
+        limits: its resource limits.
     """
 
     read: Sequence[Path] = ()
@@ -69,33 +70,33 @@ class SandboxPolicy:
     limits: ResourceLimits = field(default_factory=ResourceLimits)
 
 
-def sandboxed_command(argv: Sequence[str], jail: SandboxPolicy) -> list[str]:
-    """Command line that enters the jail and becomes `argv`, whose first word must be an absolute path."""
+def sandboxed_command(argv: Sequence[str], policy: SandboxPolicy) -> list[str]:
+    """Return the command that enters the sandbox and becomes `argv`, whose first word must be an absolute path."""
     if os.name == "nt":
         return list(argv)
     program = os.path.realpath(argv[0])
-    # A virtual environment's interpreter is found through a link: both its ends count.
-    read = [*SYSTEM_PATHS, *DEVICE_PATHS, argv[0], program, *(os.path.realpath(path) for path in jail.read)]
-    described = [
+    # A virtual environment's interpreter is a symbolic link: both ends must be readable.
+    read = [*SYSTEM_PATHS, *DEVICE_PATHS, argv[0], program, *(os.path.realpath(path) for path in policy.read)]
+    arguments = [
         f"parent={os.getpid()}",
         *(f"read={path}" for path in read),
         "write=/dev/null",
-        *(f"write={os.path.realpath(path)}" for path in jail.write),
-        *(f"port={port}" for port in jail.ports),
-        *(f"limit={name}:{value}" for name, value in jail.limits.rlimits().items()),
+        *(f"write={os.path.realpath(path)}" for path in policy.write),
+        *(f"port={port}" for port in policy.ports),
+        *(f"limit={name}:{value}" for name, value in policy.limits.rlimits().items()),
     ]
-    return [sys.executable, "-I", "-S", str(LAUNCHER), *described, "--", *argv]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), *arguments, "--", *argv]
 
 
 def minimal_environment(directory: Path, **more: str) -> dict[str, str]:
-    """Minimal environment of a child: no variable of ours, so no token, and `directory` for what is temporary."""
+    """Return a child's environment: none of our variables, so no token; its home and TMPDIR are `directory`."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "COMSPEC") if name in os.environ}
-    own = str(directory)
-    return {**kept, "HOME": own, "TMPDIR": own, "TEMP": own, "TMP": own, "LANG": "C.UTF-8", **more}
+    home = str(directory)
+    return {**kept, "HOME": home, "TMPDIR": home, "TEMP": home, "TMP": home, "LANG": "C.UTF-8", **more}
 
 
 def protections() -> list[tuple[str, bool, str]]:
-    """Which protections this platform has: (what, whether it is on, what is missing or how)."""
+    """List the protections: what each does, whether it is on here, and how or what is missing."""
     abi = landlock_abi()
     linux, windows = sys.platform.startswith("linux"), os.name == "nt"
     return [

@@ -1,36 +1,46 @@
-"""Process groups: children that are killed with all that they started, and that end with their parent."""
+"""Process groups: children that are killed with everything that they started, and end with their parent."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-_kept_handles: list[Any] = []
-"""The Windows job object lives as long as this process."""
+_job_objects: Final[list[Any]] = []
+"""Keeps the Windows job object as long as this process lives."""
 
 
 def group_options() -> Mapping[str, Any]:
-    """Options for `Popen` and `create_subprocess_exec` that give the child a process group of its own."""
+    """Return options for `Popen` and `create_subprocess_exec` that give the child a process group of its own."""
     if os.name == "nt":
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
     return {"start_new_session": True}
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child started with `group_options`, and whatever it started; one that is gone is fine."""
-    try:
-        if os.name == "nt":
-            os.kill(pid, signal.SIGTERM)
-        else:
-            os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
+    """Kill a child started with `group_options` and everything that it started; do nothing if it has ended."""
+    if os.name == "nt":
+        kill_tree(pid)
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and its descendants, where process groups cannot be killed."""
+    import psutil  # needed on Windows only; a worker's start need not wait for it
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                member.kill()
 
 
 def end_with_parent() -> None:
-    """Tie this process to its parent, and its children to it, as far as the platform can.
+    """Make this process end with its parent, and its children with it, as far as the platform can.
 
     On Linux the kernel kills it when its parent dies. On Windows it enters a job object whose members are killed
     when this process ends (https://learn.microsoft.com/windows/win32/procthread/job-objects).
@@ -78,4 +88,4 @@ def _enter_job_object() -> None:
     limits.basic.limit_flags = kill_on_job_close
     kernel32.SetInformationJobObject(job, extended_limit_information, ctypes.byref(limits), ctypes.sizeof(limits))
     kernel32.AssignProcessToJobObject(job, ctypes.c_void_p(kernel32.GetCurrentProcess()))
-    _kept_handles.append(job)
+    _job_objects.append(job)

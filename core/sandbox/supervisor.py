@@ -1,4 +1,4 @@
-"""A jailed child process, its output bounded, its memory and disk watched, gone when the caller is."""
+"""A sandboxed child process: its output, memory and disk are bounded, and it never outlives the call."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from core.sandbox.processes import group_options, kill_group
 
 _WATCH_SECONDS: Final = 0.2
@@ -17,7 +19,7 @@ _ERROR_BYTES: Final = 64 * 1024
 
 
 class Overrun(StrEnum):
-    """What a child took too much of."""
+    """What a child used too much of."""
 
     MEMORY = "memory"
     DISK = "disk"
@@ -26,11 +28,12 @@ class Overrun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is watched because no resource limit covers it.
+    """What is polled because no resource limit covers it.
 
     Attributes:
-        memory: resident bytes of the child and its children together (Linux only).
+        memory: resident bytes of the child and its descendants together.
         disk: bytes of all files beneath `directory`.
+        directory: where the child writes.
     """
 
     memory: int
@@ -39,11 +42,17 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a child ended: its exit status, the last 64 KiB that it complained, and why we killed it, if we did."""
+class ChildExit:
+    """How a child ended.
+
+    Attributes:
+        status: its exit status, negative for a signal.
+        stderr: the last 64 KiB of its standard error.
+        overrun: what it was killed for; None if it was not.
+    """
 
     status: int
-    errors: str
+    stderr: str
     overrun: Overrun | None
 
 
@@ -55,16 +64,16 @@ async def run_child(
     stdin: bytes,
     bounds: Bounds,
     on_line: Callable[[bytes], None],
-) -> Ended:
-    """Run a program to its end; it and all that it started are gone when this returns or raises.
+) -> ChildExit:
+    """Run a program to its end; it and everything that it started have ended when this returns or raises.
 
     Args:
-        argv: as `core.sandbox.policy.command` gives it.
-        directory: where it runs.
-        environment: all of it.
-        stdin: what it is told.
-        bounds: it is killed over them.
-        on_line: told of each line of its output; what it raises ends the child.
+        argv: as from `core.sandbox.policy.sandboxed_command`.
+        directory: its working directory.
+        environment: its whole environment.
+        stdin: its standard input.
+        bounds: it is killed when it exceeds them.
+        on_line: called with each line of its output; what it raises ends the child.
 
     Raises:
         OSError: it could not be started.
@@ -80,8 +89,8 @@ async def run_child(
         **group_options(),
     )
     if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise RuntimeError("a child without pipes")
-    complaints = asyncio.create_task(_tail(process.stderr))
+        raise RuntimeError("the child has no pipes")
+    stderr = asyncio.create_task(_tail(process.stderr))
     watch = asyncio.create_task(_watch(process, bounds))
     overrun = None
     try:
@@ -92,21 +101,21 @@ async def run_child(
         try:
             while line := await process.stdout.readline():
                 on_line(line)
-        except ValueError:  # what asyncio makes of a line over the limit
+        except ValueError:  # what asyncio raises for a line over the limit
             overrun = Overrun.OUTPUT
             kill_group(process.pid)
         status = await process.wait()
     finally:
         kill_group(process.pid)
         watch.cancel()
-        await asyncio.gather(process.wait(), complaints, watch, return_exceptions=True)
+        await asyncio.gather(process.wait(), stderr, watch, return_exceptions=True)
     if watch.done() and not watch.cancelled() and overrun is None:
         overrun = watch.result()
-    return Ended(status, complaints.result().decode("utf-8", "replace"), overrun)
+    return ChildExit(status, stderr.result().decode("utf-8", "replace"), overrun)
 
 
 async def _tail(stream: asyncio.StreamReader) -> bytes:
-    """Read to the end, keep the last part."""
+    """Read to the end and return the last 64 KiB."""
     kept = b""
     while data := await stream.read(_ERROR_BYTES):
         kept = (kept + data)[-_ERROR_BYTES:]
@@ -114,9 +123,9 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _watch(process: asyncio.subprocess.Process, bounds: Bounds) -> Overrun | None:
-    """Kill the group when it is over its bounds, and say which; kill, too, what outlives the child.
+    """Kill the group when it exceeds its bounds and return which; kill what outlives the child, too.
 
-    What the child has started may hold its pipes open, and without their end asyncio waits on.
+    What the child has started may hold its pipes open, and asyncio waits until they are closed.
     """
     overrun = None
     while overrun is None and process.returncode is None:
@@ -133,25 +142,18 @@ def _measure(pid: int, bounds: Bounds) -> Overrun | None:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of a process and its descendants, in bytes; 0 where there is no Linux `/proc`."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0  # it has ended meanwhile
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(child) for child in _children(pid))
-
-
-def _children(pid: int) -> list[int]:
-    """List what a process has started; nothing where the kernel does not say."""
-    found: list[int] = []
-    with contextlib.suppress(OSError, ValueError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text("ascii").split()]
-    return found
+    """Return the resident memory of a process and its descendants, bytes; 0 if it has ended."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                total += member.memory_info().rss
+    return total
 
 
 def used_bytes(directory: Path) -> int:
-    """Disk that the files beneath a directory take, in bytes."""
+    """Return the size of all files beneath a directory, bytes."""
     total = 0
     for folder, _, names in os.walk(directory):
         for name in names:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from core.errors import ConfigurationError
 from core.fetch.discord_cdn import fetch_attachment
 from core.fetch.proxy import FetchProxy
-from core.fetch.result import Fetched
+from core.fetch.result import FetchedFile
 from core.fetch.tempfiles import LINK_COPIES, TemporaryFiles
 from core.fetch.ytdlp import fetch_link
 from core.inference.pipeline import ProgressCallback, Step
@@ -30,7 +30,7 @@ class Fetcher:
     @contextlib.asynccontextmanager
     async def attachment(
         self, url: str, filename: str, size: int | None, on_progress: ProgressCallback
-    ) -> AsyncIterator[Fetched]:
+    ) -> AsyncIterator[FetchedFile]:
         """Download an attachment; raises as `fetch_attachment` does."""
         with self.files.job(self._settings.max_file_bytes) as directory:
             yield await fetch_attachment(
@@ -40,15 +40,15 @@ class Fetcher:
                 settings=self._settings,
                 filename=filename,
                 size=size,
-                progress=_in_shares(on_progress),
+                on_progress=_in_shares(on_progress),
             )
 
     @contextlib.asynccontextmanager
-    async def link(self, url: str, on_progress: ProgressCallback) -> AsyncIterator[Fetched]:
+    async def link(self, url: str, on_progress: ProgressCallback) -> AsyncIterator[FetchedFile]:
         """Download the sound that a link leads to; raises as `fetch_link` does."""
         with self.files.job(LINK_COPIES * self._settings.max_file_bytes) as directory:
             yield await fetch_link(
-                url, directory, proxy=self.proxy, settings=self._settings, progress=_in_shares(on_progress)
+                url, directory, proxy=self.proxy, settings=self._settings, on_progress=_in_shares(on_progress)
             )
 
 

@@ -33,7 +33,7 @@ STOP_GRACE_S: Final = 0.5
 
 START_TIMEOUT_S: Final = 60.0
 MAX_START_FAILURES: Final = 3
-WORKER_JAIL: Final = SandboxPolicy(read=(Path(os.sep),), limits=ResourceLimits(open_files=None))
+WORKER_POLICY: Final = SandboxPolicy(read=(Path(os.sep),), limits=ResourceLimits(open_files=None))
 """A worker reads files wherever they are; it writes none, and has no network."""
 
 MAX_QUEUE: Final = 1024
@@ -301,7 +301,7 @@ class WorkerPool:
         noisy = log.isEnabledFor(10)
         try:
             return await asyncio.create_subprocess_exec(
-                *sandboxed_command(arguments, WORKER_JAIL),
+                *sandboxed_command(arguments, WORKER_POLICY),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=None if noisy else asyncio.subprocess.DEVNULL,

@@ -56,7 +56,7 @@ def flac_of_silence(path: Path, size: int, *, announced: bool) -> float:
     Args:
         path: the file.
         size: bytes at least.
-        announced: whether its header tells how long it is.
+        announced: whether its header gives the duration.
     """
     frames = []
     written = 0
@@ -122,7 +122,7 @@ def mp3_with_cover(song: bytes, cover: bytes) -> bytes:
 
 
 def wav(samples: bytes, *, riff: int, data: int, rate: int = 22_050, channels: int = 1, bits: int = 16) -> bytes:
-    """A WAV whose header says what it is told to say."""
+    """A WAV with any numbers in its header."""
     block = channels * bits // 8
     form = struct.pack("<HHIIHH", 1, channels, rate, rate * block & 0xFFFFFFFF, block & 0xFFFF, bits)
     return (

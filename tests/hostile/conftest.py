@@ -1,4 +1,4 @@
-"""The whole of fetching and listening, watched while it meets what means harm."""
+"""The whole of fetching and classifying, watched while it meets hostile input."""
 
 import asyncio
 import contextlib
@@ -45,15 +45,15 @@ class Outcome:
     disk: int = 0
 
 
-class Listener:
-    """Asks for verdicts and watches what that costs."""
+class WatchedIdentifier:
+    """Identifies songs and watches what that costs."""
 
     def __init__(self, identifier: Identifier, data_dir: Path) -> None:
         self._identifier = identifier
         self._data_dir = data_dir
 
-    async def hear(self, source: Path | str) -> Outcome:
-        """Ask about a file or a link."""
+    async def identify(self, source: Path | str) -> Outcome:
+        """Identify a file or a link."""
         outcome = Outcome()
         watch = asyncio.create_task(self._watch(outcome))
         began = time.monotonic()
@@ -111,13 +111,13 @@ def settings(server: Server, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def listener(settings: Settings, leaves_nothing: Path) -> AsyncIterator[Listener]:
+async def watched(settings: Settings, leaves_nothing: Path) -> AsyncIterator[WatchedIdentifier]:
     """Everything that answers a request; nothing of it may be left."""
     with TemporaryFiles(settings.data_dir / "tmp", quota=1024 * MIB, min_free=0) as files:
         async with FetchProxy(allowed_hosts=settings.allowed_hosts) as proxy, WorkerPool(settings, size=2) as pool:
             await pool.ready()
             fetcher = Fetcher(settings, proxy=proxy, files=files)
-            yield Listener(Identifier(settings, pool=pool, fetcher=fetcher), settings.data_dir)
+            yield WatchedIdentifier(Identifier(settings, pool=pool, fetcher=fetcher), settings.data_dir)
             assert pool.restarts == 0
             assert files.reserved == 0
         left = [path for path in (settings.data_dir / "tmp").rglob("*") if path.name != "lock" and path.is_file()]

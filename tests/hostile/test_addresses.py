@@ -12,7 +12,7 @@ from core.settings import Settings
 from tests.core.fetch.addresses import ADDRESSES, DISGUISES
 from tests.core.fetch.conftest import no_names
 from tests.core.fetch.servers import Server
-from tests.hostile.conftest import Listener
+from tests.hostile.conftest import WatchedIdentifier
 
 M3U8 = "application/vnd.apple.mpegurl"
 
@@ -59,7 +59,7 @@ async def follow(server: Server, settings: Settings, tmp_path: Path, way: str, u
                 assert code in NOTHING, url
             elif way == "m3u8":
                 assert url.startswith("data:")
-                assert content == b"\0\0\0"  # what the address itself says: nobody was asked for it
+                assert content == b"\0\0\0"  # what the URL itself holds: nothing was fetched
             else:
                 assert way == "ffconcat", url
                 assert content.startswith(b"ffconcat")
@@ -104,9 +104,9 @@ async def test_every_address_is_refused_on_every_way(
 
 
 async def test_every_address_in_a_script_under_a_sounds_name_is_not_followed(
-    listener: Listener, forbidden: Server, tmp_path: Path
+    watched: WatchedIdentifier, forbidden: Server, tmp_path: Path
 ) -> None:
     path = tmp_path / "song.mp3"
     for url in forms(forbidden.port):
         path.write_text(f"ffconcat version 1.0\nfile '{url}'\n", "utf-8")
-        assert (await listener.hear(path)).code == "not-audio", url
+        assert (await watched.identify(path)).code == "not-audio", url

@@ -9,7 +9,7 @@ import pytest
 from tests.core.fetch.media import tones
 from tests.core.fetch.servers import Server
 from tests.hostile import bombs as make
-from tests.hostile.conftest import MIB, Listener, Outcome
+from tests.hostile.conftest import MIB, WatchedIdentifier, Outcome
 
 USUAL = 400 * MIB
 """A worker takes 130 MB, ffmpeg 60 MB; a bomb that goes off takes gigabytes."""
@@ -28,47 +28,47 @@ def bounded(outcome: Outcome, *, seconds: float = 150.0, memory: int = USUAL) ->
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("size", [MIB, pytest.param(10 * MIB, marks=pytest.mark.slow)])
 async def test_hours_of_silence_in_each_mebibyte_are_too_long(
-    listener: Listener, bombs: Path, size: int, announced: bool
+    watched: WatchedIdentifier, bombs: Path, size: int, announced: bool
 ) -> None:
     seconds = make.flac_of_silence(bombs / "silence.flac", size, announced=announced)
     assert seconds > 20 * 3_600 * size / MIB
-    assert bounded(await listener.hear(bombs / "silence.flac")).code == "too-long"
+    assert bounded(await watched.identify(bombs / "silence.flac")).code == "too-long"
 
 
-async def test_ten_hours_of_opus_are_too_long(listener: Listener, bombs: Path) -> None:
+async def test_ten_hours_of_opus_are_too_long(watched: WatchedIdentifier, bombs: Path) -> None:
     make.opus_of_silence(bombs / "silence.opus", 10)
     assert (bombs / "silence.opus").stat().st_size < 2 * MIB
-    assert bounded(await listener.hear(bombs / "silence.opus")).code == "too-long"
+    assert bounded(await watched.identify(bombs / "silence.opus")).code == "too-long"
 
 
-async def test_a_thousand_streams_are_refused(listener: Listener, bombs: Path) -> None:
-    assert bounded(await listener.hear(make.many_streams(bombs, 1_000))).code in ("not-audio", "damaged")
+async def test_a_thousand_streams_are_refused(watched: WatchedIdentifier, bombs: Path) -> None:
+    assert bounded(await watched.identify(make.many_streams(bombs, 1_000))).code in ("not-audio", "damaged")
 
 
-async def test_a_cover_of_gigapixels_is_not_opened(listener: Listener, bombs: Path) -> None:
+async def test_a_cover_of_gigapixels_is_not_opened(watched: WatchedIdentifier, bombs: Path) -> None:
     song = tones(bombs, "song.mp3", 6, "-b:a", "64k").read_bytes()
     cover = make.png_of_pixels(60_000, 60_000)
     (bombs / "covered.mp3").write_bytes(make.mp3_with_cover(song, cover))
-    outcome = bounded(await listener.hear(bombs / "covered.mp3"))
+    outcome = bounded(await watched.identify(bombs / "covered.mp3"))
     assert outcome.verdict is not None
     assert outcome.verdict.prediction.duration == pytest.approx(6, abs=0.3)
 
 
-async def test_a_cover_of_many_megabytes_does_not_hide_the_song(listener: Listener, bombs: Path) -> None:
+async def test_a_cover_of_many_megabytes_does_not_hide_the_song(watched: WatchedIdentifier, bombs: Path) -> None:
     song = tones(bombs, "song.mp3", 6, "-b:a", "64k").read_bytes()
     (bombs / "covered.mp3").write_bytes(make.mp3_with_cover(song, random.Random(0).randbytes(40 * MIB)))
-    assert bounded(await listener.hear(bombs / "covered.mp3")).verdict is not None
+    assert bounded(await watched.identify(bombs / "covered.mp3")).verdict is not None
 
 
-async def test_two_gigabytes_of_nothing_are_too_large(listener: Listener, bombs: Path) -> None:
-    outcome = bounded(await listener.hear(make.sparse(bombs / "sparse.wav", 2_000_000_000)), seconds=5)
+async def test_two_gigabytes_of_nothing_are_too_large(watched: WatchedIdentifier, bombs: Path) -> None:
+    outcome = bounded(await watched.identify(make.sparse(bombs / "sparse.wav", 2_000_000_000)), seconds=5)
     assert outcome.code == "too-large"
     assert outcome.disk < MIB
 
 
-async def test_a_hole_in_a_file_of_the_allowed_size_is_silent(listener: Listener, bombs: Path) -> None:
+async def test_a_hole_in_a_file_of_the_allowed_size_is_silent(watched: WatchedIdentifier, bombs: Path) -> None:
     head = make.wav(b"", riff=50 * MIB - 8, data=50 * MIB - 44)
-    assert bounded(await listener.hear(make.sparse(bombs / "hole.wav", 50 * MIB, head))).code == "silent"
+    assert bounded(await watched.identify(make.sparse(bombs / "hole.wav", 50 * MIB, head))).code == "silent"
 
 
 @pytest.mark.parametrize(
@@ -87,26 +87,28 @@ async def test_a_hole_in_a_file_of_the_allowed_size_is_silent(listener: Listener
     ids=["endless", "none", "much", "slow", "fast", "channels", "no-channels", "no-bits", "bits"],
 )
 async def test_a_wav_header_that_lies_is_survived(
-    listener: Listener, bombs: Path, header: dict[str, int], codes: set[str | None]
+    watched: WatchedIdentifier, bombs: Path, header: dict[str, int], codes: set[str | None]
 ) -> None:
     rng = random.Random(0)
     samples = b"".join(struct.pack("<h", rng.randint(-9_000, 9_000)) for _ in range(22_050 * 5))
     (bombs / "liar.wav").write_bytes(make.wav(samples, **header))
     # A sample that lasts a second swells to 22,050: that much ffmpeg may take before its own limit ends it.
     memory = MOST if header.get("rate") == 1 else USUAL
-    # What can be read of it is noise: where a model can tell, it is no music.
+    # What can be decoded is noise: a music detector may say that it is not music.
     codes = codes | {"not-music"} if None in codes else codes
-    assert bounded(await listener.hear(bombs / "liar.wav"), memory=memory).code in codes
+    assert bounded(await watched.identify(bombs / "liar.wav"), memory=memory).code in codes
 
 
 @pytest.mark.parametrize("name", ["silence.flac", "sparse.wav"])
-async def test_a_bomb_behind_a_link_is_no_worse(listener: Listener, server: Server, bombs: Path, name: str) -> None:
+async def test_a_bomb_behind_a_link_is_no_worse(
+    watched: WatchedIdentifier, server: Server, bombs: Path, name: str
+) -> None:
     if name == "silence.flac":
         make.flac_of_silence(bombs / name, 2 * MIB, announced=True)
         server.serve(f"/{name}", (bombs / name).read_bytes(), "audio/flac")
     else:
         server.serve(f"/{name}", bytes(64 * MIB), "audio/wav")
-    outcome = bounded(await listener.hear(server.url(f"/{name}")))
+    outcome = bounded(await watched.identify(server.url(f"/{name}")))
     assert outcome.code == ("too-long" if name == "silence.flac" else "too-large")
     assert outcome.disk < 160 * MIB
 
@@ -129,20 +131,20 @@ HIDDEN = (
 
 @pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".ogg", ".flac", ".wav", ".m3u8"])
 async def test_scripts_under_a_sounds_name_lead_nowhere(
-    listener: Listener, forbidden: Server, bombs: Path, suffix: str
+    watched: WatchedIdentifier, forbidden: Server, bombs: Path, suffix: str
 ) -> None:
     secret = tones(bombs, "secret.wav", 4)
     for text in HIDDEN:
         path = bombs / f"song{suffix}"
         path.write_text(text.format(url=forbidden.url("/a.mp3"), path=secret, port=forbidden.port), "utf-8")
-        assert bounded(await listener.hear(path)).code == "not-audio", text
+        assert bounded(await watched.identify(path)).code == "not-audio", text
 
 
 async def test_scripts_behind_a_link_lead_nowhere(
-    listener: Listener, server: Server, forbidden: Server, bombs: Path
+    watched: WatchedIdentifier, server: Server, forbidden: Server, bombs: Path
 ) -> None:
     secret = tones(bombs, "secret.wav", 4)
     for text in HIDDEN[:6]:
         body = text.format(url=forbidden.url("/a.mp3"), path=secret, port=forbidden.port)
-        outcome = bounded(await listener.hear(server.serve("/song.mp3", body, "audio/mpeg")))
+        outcome = bounded(await watched.identify(server.serve("/song.mp3", body, "audio/mpeg")))
         assert outcome.code in ("not-audio", "blocked-address", "unsupported-link", "unavailable"), text

@@ -9,7 +9,7 @@ import pytest
 from core.errors import ErrorCode
 from tests.core.fetch.media import ffmpeg
 from tests.hostile.bombs import mutate
-from tests.hostile.conftest import Listener
+from tests.hostile.conftest import WatchedIdentifier
 from tests.support.audio import make_song, write_wav
 
 FORMATS = {
@@ -33,18 +33,18 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {name: (directory / name).read_bytes() for name in FORMATS}
 
 
-async def check(listener: Listener, originals: dict[str, bytes], directory: Path, count: int) -> None:
-    """Hear mutated files, two at a time, a good one among each ten."""
+async def check(watched: WatchedIdentifier, originals: dict[str, bytes], directory: Path, count: int) -> None:
+    """Classify mutated files, two at a time, a good one among each ten."""
     good = {name: directory / f"good-{name}" for name in originals}
     for name, path in good.items():
         path.write_bytes(originals[name])
-    right = {name: await listener.hear(path) for name, path in good.items()}
+    right = {name: await watched.identify(path) for name, path in good.items()}
     names = list(originals)
 
-    async def hear(number: int) -> None:
+    async def classify(number: int) -> None:
         name = names[number % len(names)]
         if number % 10 == 9:
-            again = (await listener.hear(good[name])).verdict
+            again = (await watched.identify(good[name])).verdict
             before = right[name].verdict
             assert before is not None
             assert again is not None
@@ -52,24 +52,24 @@ async def check(listener: Listener, originals: dict[str, bytes], directory: Path
             return
         path = directory / f"{number}-{name}"
         path.write_bytes(mutate(originals[name], random.Random(number)))
-        outcome = await listener.hear(path)
+        outcome = await watched.identify(path)
         assert outcome.code in ANSWERS, f"mutation {number} of {name}"
         assert (outcome.code is None) == (outcome.verdict is not None)
         path.unlink()
 
     for number in range(0, count, 2):
-        await asyncio.gather(hear(number), hear(number + 1))
+        await asyncio.gather(classify(number), classify(number + 1))
 
 
 async def test_two_hundred_mutated_files_are_answered(
-    listener: Listener, originals: dict[str, bytes], tmp_path: Path
+    watched: WatchedIdentifier, originals: dict[str, bytes], tmp_path: Path
 ) -> None:
-    await check(listener, originals, tmp_path, 220)
+    await check(watched, originals, tmp_path, 220)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 async def test_two_thousand_mutated_files_are_answered(
-    listener: Listener, originals: dict[str, bytes], tmp_path: Path
+    watched: WatchedIdentifier, originals: dict[str, bytes], tmp_path: Path
 ) -> None:
-    await check(listener, originals, tmp_path, 2_220)
+    await check(watched, originals, tmp_path, 2_220)

@@ -112,5 +112,5 @@ async def test_nothing_that_was_planted_comes_out(
     inner = (server.host, forbidden.host, "127.0.0.1", str(tmp_path), "Traceback", "/home", "site-packages")
     assert [word for word in ("planted", *inner, *secrets) if word in replies_and_logs] == []
     outside = "\n".join(text for text in visible)
-    told = (*PLANTED.values(), *secrets, server.url("/"), forbidden.url("/"))
-    assert [word for word in told if word in outside] == []
+    secret_texts = (*PLANTED.values(), *secrets, server.url("/"), forbidden.url("/"))
+    assert [word for word in secret_texts if word in outside] == []

@@ -1,4 +1,4 @@
-"""Addresses and ways of writing them that lead into a house, each with a place for a port."""
+"""Private addresses and ways of disguising them, each with a place for a port."""
 
 ADDRESSES = (
     # This machine, as everyone writes it.
@@ -44,7 +44,7 @@ ADDRESSES = (
     "[2001:0:7f00:1::]",
     "[::ffff:10.0.0.1]",
     "[::ffff:169.254.169.254]",
-    # The house and the provider's network.
+    # Home networks and providers' networks.
     "10.0.0.1",
     "10.255.255.255",
     "172.16.0.1",

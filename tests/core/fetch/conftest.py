@@ -24,7 +24,7 @@ async def server() -> AsyncIterator[Server]:
 async def forbidden() -> AsyncIterator[Server]:
     """A server that must never be reached: each test that uses it ends by looking at its connections."""
     async with running_server() as running:
-        running.routes["*"] = lambda exchange: exchange.respond(b"the secrets of the house")
+        running.routes["*"] = lambda exchange: exchange.respond(b"the secrets of this network")
         yield running
         assert running.connections == 0
 
@@ -36,7 +36,7 @@ async def proxy(server: Server) -> AsyncIterator[FetchProxy]:
 
 
 async def no_names(host: str) -> list[str]:
-    """A resolver that knows nothing: these tests ask no one outside."""
+    """A resolver that knows no name: these tests query no server outside."""
     raise OSError(f"{host} has no address")
 
 

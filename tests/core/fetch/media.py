@@ -21,7 +21,7 @@ def ffmpeg(*arguments: str, cwd: Path) -> None:
 
 
 def tones(directory: Path, name: str, seconds: float = 8.0, *options: str) -> Path:
-    """Write tones into a file whose name tells the format."""
+    """Write tones into a file whose suffix decides the format."""
     ffmpeg("-f", "lavfi", "-i", f"{TONES}:d={seconds}", *options, name, cwd=directory)
     return directory / name
 

@@ -40,7 +40,7 @@ class Exchange:
         await self.respond(status=302, headers={"Location": to})
 
     async def media(self, body: bytes, kind: str = "audio/mpeg", *, ranges: bool = True) -> None:
-        """Answer with a file as a media server does, with ranges unless told otherwise."""
+        """Answer with a file as a media server does, with ranges by default."""
         wanted = self.headers.get("range", "")
         if not ranges or not wanted.startswith("bytes="):
             await self.respond(body, kind=kind, headers={"Accept-Ranges": "bytes"} if ranges else None)
@@ -53,12 +53,12 @@ class Exchange:
 
 @dataclass
 class Server:
-    """An HTTP server whose every path behaves as it is told.
+    """An HTTP server whose every path behaves as its route says.
 
     Attributes:
         port: on 127.0.0.1.
         connections: that have reached it.
-        requests: what has been asked: method, target.
+        requests: received so far: method, target.
         routes: path, without query → behaviour; a path that ends in `*` serves all that begin like it.
     """
 
@@ -68,7 +68,7 @@ class Server:
     routes: dict[str, Behaviour] = field(default_factory=dict)
     secure: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _received: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def host(self) -> str:
@@ -112,7 +112,7 @@ class Server:
                 headers = {name.lower(): value.strip() for name, _, value in fields}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 self.requests.append((method, target))
-                self._asked.set()
+                self._received.set()
                 exchange = Exchange(method, target, headers, body, writer)
                 behaviour = self._behaviour(target)
                 if behaviour is None:
@@ -129,8 +129,8 @@ class Server:
     async def wait_for_requests(self, count: int = 1) -> None:
         async with asyncio.timeout(120):
             while len(self.requests) < count:
-                self._asked.clear()
-                await self._asked.wait()
+                self._received.clear()
+                await self._received.wait()
 
     async def stop(self) -> None:
         for task in self._tasks:

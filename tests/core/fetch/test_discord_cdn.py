@@ -32,7 +32,7 @@ async def test_the_bytes_arrive_with_their_name_and_progress(
     server: Server, proxy: FetchProxy, settings: Settings, directory: Path, song: bytes
 ) -> None:
     url = server.serve("/attachments/1/2/song.mp3", song, "audio/mpeg") + "?ex=1%2B2&is=3&hm=4"
-    told: list[tuple[int, int | None]] = []
+    progress: list[tuple[int, int | None]] = []
     fetched = await fetch_attachment(
         url,
         directory,
@@ -40,12 +40,12 @@ async def test_the_bytes_arrive_with_their_name_and_progress(
         settings=settings,
         filename="my\nsong\u202e.mp3",
         size=len(song),
-        progress=lambda there, of: told.append((there, of)),
+        on_progress=lambda received, total: progress.append((received, total)),
     )
     assert fetched.path.read_bytes() == song
     assert fetched.path.parent == directory
     assert fetched.title == "my song.mp3"
-    assert told[-1] == (len(song), len(song))
+    assert progress[-1] == (len(song), len(song))
     assert server.requests == [("GET", "/attachments/1/2/song.mp3?ex=1%2B2&is=3&hm=4")]
 
 
@@ -65,7 +65,7 @@ async def test_the_bytes_arrive_with_their_name_and_progress(
         ("", "unsupported-link"),
     ],
 )
-async def test_only_discords_hosts_and_the_allowed_ones_are_asked(
+async def test_only_discords_hosts_and_the_allowed_ones_are_fetched_from(
     proxy: FetchProxy, settings: Settings, directory: Path, url: str, code: str
 ) -> None:
     assert await failure(url, directory, proxy, settings) == code
@@ -74,18 +74,18 @@ async def test_only_discords_hosts_and_the_allowed_ones_are_asked(
 
 
 @pytest.mark.parametrize("host", ["cdn.discordapp.com", "media.discordapp.net"])
-async def test_discords_hosts_are_asked_over_tls_on_their_own_port(
+async def test_discords_hosts_are_reached_over_tls_on_their_own_port(
     server: Server, settings: Settings, directory: Path, host: str
 ) -> None:
-    asked = []
+    resolved = []
 
     async def resolve(name: str) -> list[str]:
-        asked.append(name)
+        resolved.append(name)
         return []
 
     async with FetchProxy(resolver=resolve) as proxy:
         assert await failure(f"https://{host}/attachments/1/2/a.mp3", directory, proxy, settings) == "unavailable"
-    assert asked == [host]
+    assert resolved == [host]
 
 
 async def test_a_size_over_the_limit_is_refused_before_a_byte(

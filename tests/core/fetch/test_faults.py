@@ -1,6 +1,6 @@
 """What happens when yt-dlp hangs, lies, swells, is missing, or loses its parent.
 
-Programs of our own take its place: they run in the same jail, with the same input.
+Programs of our own take its place: they run in the same sandbox, with the same input.
 """
 
 import asyncio
@@ -366,21 +366,3 @@ def test_a_killed_bot_takes_its_child_along(directory: Path) -> None:
         parent.wait(60)
     psutil.wait_procs([child], timeout=60)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-
-
-def test_the_version_tells_its_age() -> None:
-    found = ytdlp.ytdlp_version()
-    assert found is not None
-    version, age = found
-    assert version[:4].isdigit()
-    assert age >= 0
-
-
-def test_deno_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ytdlp.sysconfig, "get_path", lambda name: str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert ytdlp.javascript_runtime() is None
-    deno = tmp_path / "deno"
-    deno.write_text("#!/bin/sh\n", "ascii")
-    deno.chmod(0o755)
-    assert ytdlp.javascript_runtime() == str(deno)

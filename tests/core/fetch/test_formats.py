@@ -1,4 +1,4 @@
-"""Which of a song's formats yt-dlp is told to take."""
+"""Which of a song's formats yt-dlp takes."""
 
 from typing import Any
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.fetch.proxy import FetchProxy, ProxyLease
-from core.fetch.url_policy import Refusal, RefusedError, is_own, is_public, parse_url
+from core.fetch.lease import ProxyLease
+from core.fetch.proxy import FetchProxy
+from core.fetch.url_policy import Refusal, RefusedError, is_local, is_public, parse_url
 from tests.core.fetch.addresses import ADDRESSES, DISGUISES
 from tests.core.fetch.servers import Exchange, Server, running_server
 
@@ -18,8 +19,8 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 async def lease(proxy: FetchProxy) -> AsyncIterator[ProxyLease]:
-    async with proxy.lease(max_bytes=MIB) as granted:
-        yield granted
+    async with proxy.lease(max_bytes=MIB) as leased:
+        yield leased
 
 
 def authorization(proxy: FetchProxy, lease: ProxyLease) -> str:
@@ -27,21 +28,21 @@ def authorization(proxy: FetchProxy, lease: ProxyLease) -> str:
     return "Proxy-Authorization: Basic " + base64.b64encode(f"any:{lease.secret}".encode()).decode()
 
 
-async def ask(proxy: FetchProxy, lease: ProxyLease, first_line: str, *headers: str, body: str = "") -> bytes:
+async def request(proxy: FetchProxy, lease: ProxyLease, first_line: str, *headers: str, body: str = "") -> bytes:
     """Send a request just as written, and return all that comes back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     head = "\r\n".join([first_line, authorization(proxy, lease), *headers])
     writer.write(f"{head}\r\n\r\n{body}".encode("utf-8", "surrogateescape"))
-    answer = b""
+    response = b""
     with contextlib.suppress(ConnectionError):
         async with asyncio.timeout(30):
-            answer = await reader.read(-1)
+            response = await reader.read(-1)
     writer.close()
-    return answer
+    return response
 
 
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1]) if answer else 0
+def status(response: bytes) -> int:
+    return int(response.split(b" ", 2)[1]) if response else 0
 
 
 def get(url: str) -> str:
@@ -50,9 +51,9 @@ def get(url: str) -> str:
 
 async def test_the_allowed_host_is_reached_and_counted(proxy: FetchProxy, lease: ProxyLease, server: Server) -> None:
     server.serve("/song", b"x" * 1000, "audio/mpeg")
-    answer = await ask(proxy, lease, get(server.url("/song")), "Host: whatever")
-    assert status(answer) == 200
-    assert answer.endswith(b"x" * 1000)
+    response = await request(proxy, lease, get(server.url("/song")), "Host: whatever")
+    assert status(response) == 200
+    assert response.endswith(b"x" * 1000)
     assert proxy.connections == 1
     assert proxy.bytes_in > 1000
     assert proxy.bytes_out > 0
@@ -64,8 +65,8 @@ async def test_an_address_that_is_not_public_is_refused(
     proxy: FetchProxy, lease: ProxyLease, forbidden: Server, host: str
 ) -> None:
     for port in (forbidden.port, 80, 443):
-        plain = await ask(proxy, lease, get(f"http://{host}:{port}/"), "Host: x")
-        tunnel = await ask(proxy, lease, f"CONNECT {host}:{port} HTTP/1.1", "Host: x")
+        plain = await request(proxy, lease, get(f"http://{host}:{port}/"), "Host: x")
+        tunnel = await request(proxy, lease, f"CONNECT {host}:{port} HTTP/1.1", "Host: x")
         assert status(plain) == status(tunnel) == 403
     assert proxy.connections == 0
     assert proxy.refusals == {Refusal.ADDRESS: 6}
@@ -76,8 +77,8 @@ async def test_a_disguised_address_is_refused(
     proxy: FetchProxy, lease: ProxyLease, forbidden: Server, form: str
 ) -> None:
     url = form.format(port=forbidden.port)
-    answer = await ask(proxy, lease, get(url), "Host: public.example")
-    assert status(answer) in (0, 400, 403)
+    response = await request(proxy, lease, get(url), "Host: public.example")
+    assert status(response) in (0, 400, 403)
     with pytest.raises(RefusedError):
         parse_url(url, ())
     assert proxy.connections == 0
@@ -103,15 +104,15 @@ def test_public_is_never_more_than_the_standard_library_says() -> None:
             assert address.is_global or not is_public(address)
 
 
-def test_this_machines_own_addresses_are_known_without_being_asked() -> None:
-    assert is_own(ipaddress.ip_address("127.0.0.1"))
-    assert not is_own(ipaddress.ip_address("93.184.216.34"))
+def test_this_machines_own_addresses_are_recognised() -> None:
+    assert is_local(ipaddress.ip_address("127.0.0.1"))
+    assert not is_local(ipaddress.ip_address("93.184.216.34"))
 
 
 @pytest.mark.parametrize("port", [1, 21, 22, 25, 81, 3128, 6379, 8080, 65535])
 async def test_other_ports_are_refused(proxy: FetchProxy, lease: ProxyLease, port: int) -> None:
-    assert status(await ask(proxy, lease, get(f"http://93.184.216.34:{port}/"), "Host: x")) == 403
-    assert status(await ask(proxy, lease, f"CONNECT 93.184.216.34:{port} HTTP/1.1", "Host: x")) == 403
+    assert status(await request(proxy, lease, get(f"http://93.184.216.34:{port}/"), "Host: x")) == 403
+    assert status(await request(proxy, lease, f"CONNECT 93.184.216.34:{port} HTTP/1.1", "Host: x")) == 403
     assert proxy.refusals == {Refusal.PORT: 2}
 
 
@@ -131,10 +132,10 @@ async def test_a_request_without_the_secret_gets_nothing(proxy: FetchProxy, leas
     assert not lease.refusals
 
 
-async def test_a_permit_is_worthless_after_its_job(proxy: FetchProxy, server: Server) -> None:
+async def test_a_lease_is_worthless_after_its_job(proxy: FetchProxy, server: Server) -> None:
     async with proxy.lease(max_bytes=MIB) as lease:
         pass
-    assert status(await ask(proxy, lease, get(server.url()), "Host: x")) == 407
+    assert status(await request(proxy, lease, get(server.url()), "Host: x")) == 407
     assert server.connections == 0
 
 
@@ -145,10 +146,10 @@ async def test_the_end_of_a_job_cuts_its_connections(proxy: FetchProxy, server: 
 
     server.routes["/"] = endless
     async with proxy.lease(max_bytes=MIB) as lease:
-        asking = asyncio.create_task(ask(proxy, lease, get(server.url()), "Host: x"))
+        pending = asyncio.create_task(request(proxy, lease, get(server.url()), "Host: x"))
         await server.wait_for_requests()
     async with asyncio.timeout(30):
-        await asking
+        await pending
 
 
 async def test_the_secret_does_not_reach_the_server(proxy: FetchProxy, lease: ProxyLease, server: Server) -> None:
@@ -159,7 +160,7 @@ async def test_the_secret_does_not_reach_the_server(proxy: FetchProxy, lease: Pr
         await exchange.respond()
 
     server.routes["/"] = note
-    await ask(proxy, lease, get(server.url()), "Host: x", "Proxy-Connection: keep-alive", "X-Kept: yes")
+    await request(proxy, lease, get(server.url()), "Host: x", "Proxy-Connection: keep-alive", "X-Kept: yes")
     assert seen["x-kept"] == "yes"
     assert seen["host"] == server.host
     assert not any(name.startswith("proxy-") for name in seen)
@@ -171,8 +172,8 @@ async def test_a_second_request_on_the_same_connection_goes_nowhere(
 ) -> None:
     server.serve("/", "first")
     second = f"GET {forbidden.url()} HTTP/1.1\r\nHost: {forbidden.host}\r\n{authorization(proxy, lease)}\r\n\r\n"
-    answer = await ask(proxy, lease, get(server.url()), "Host: x", body=second)
-    assert b"secrets" not in answer
+    response = await request(proxy, lease, get(server.url()), "Host: x", body=second)
+    assert b"secrets" not in response
     assert server.requests == [("GET", "/")]
 
 
@@ -192,7 +193,7 @@ async def test_a_request_that_two_readers_would_cut_differently_never_carries_a_
     proxy: FetchProxy, lease: ProxyLease, server: Server, headers: tuple[str, ...]
 ) -> None:
     smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-    await ask(proxy, lease, f"POST {server.url()} HTTP/1.1", *headers, body=smuggled)
+    await request(proxy, lease, f"POST {server.url()} HTTP/1.1", *headers, body=smuggled)
     assert not any("smuggled" in target for _, target in server.requests)
 
 
@@ -200,7 +201,7 @@ async def test_a_request_that_two_readers_would_cut_differently_never_carries_a_
 async def test_methods_that_fetching_does_not_need_are_refused(
     proxy: FetchProxy, lease: ProxyLease, server: Server, method: str
 ) -> None:
-    assert status(await ask(proxy, lease, f"{method} {server.url()} HTTP/1.1", "Host: x")) == 400
+    assert status(await request(proxy, lease, f"{method} {server.url()} HTTP/1.1", "Host: x")) == 400
     assert server.connections == 0
 
 
@@ -227,17 +228,19 @@ async def test_a_post_is_carried_whole(proxy: FetchProxy, lease: ProxyLease, ser
         await exchange.respond(b"thanks")
 
     server.routes["/api"] = keep
-    answer = await ask(proxy, lease, f"POST {server.url('/api')} HTTP/1.1", "Host: x", "Content-Length: 4", body="song")
-    assert answer.endswith(b"thanks")
+    response = await request(
+        proxy, lease, f"POST {server.url('/api')} HTTP/1.1", "Host: x", "Content-Length: 4", body="song"
+    )
+    assert response.endswith(b"thanks")
     assert bodies == [b"song"]
 
 
 async def test_a_tunnel_carries_bytes_both_ways(proxy: FetchProxy, lease: ProxyLease, server: Server) -> None:
     server.serve("/", "through the tunnel")
     inner = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = await ask(proxy, lease, f"CONNECT {server.host} HTTP/1.1", "Host: x", body=inner)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert answer.endswith(b"through the tunnel")
+    response = await request(proxy, lease, f"CONNECT {server.host} HTTP/1.1", "Host: x", body=inner)
+    assert response.startswith(b"HTTP/1.1 200")
+    assert response.endswith(b"through the tunnel")
 
 
 @pytest.mark.parametrize("tunnel", [False, True])
@@ -252,11 +255,11 @@ async def test_an_endless_stream_is_cut_at_the_jobs_bytes(
     server.routes["/"] = endless
     if tunnel:
         inner = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-        answer = await ask(proxy, lease, f"CONNECT {server.host} HTTP/1.1", "Host: x", body=inner)
+        response = await request(proxy, lease, f"CONNECT {server.host} HTTP/1.1", "Host: x", body=inner)
     else:
-        answer = await ask(proxy, lease, get(server.url()), "Host: x")
-        assert not answer.endswith(b"0\r\n\r\n")  # broken off, not ended
-    assert len(answer) < 1.2 * MIB
+        response = await request(proxy, lease, get(server.url()), "Host: x")
+        assert not response.endswith(b"0\r\n\r\n")  # broken off, not ended
+    assert len(response) < 1.2 * MIB
     assert lease.refusals == {Refusal.BYTES: 1}
 
 
@@ -264,15 +267,15 @@ async def test_bytes_are_counted_over_all_connections_of_a_job(
     proxy: FetchProxy, lease: ProxyLease, server: Server
 ) -> None:
     server.serve("/", b"x" * (MIB // 2))
-    answers = [await ask(proxy, lease, get(server.url()), "Host: x") for _ in range(3)]
-    assert [len(answer) > MIB // 2 for answer in answers] == [True, False, False]
+    responses = [await request(proxy, lease, get(server.url()), "Host: x") for _ in range(3)]
+    assert [len(response) > MIB // 2 for response in responses] == [True, False, False]
 
 
 async def test_connections_of_a_job_are_counted(proxy: FetchProxy, server: Server) -> None:
     server.serve("/", "hello")
     async with proxy.lease(max_bytes=MIB, max_connections=2) as lease:
-        answers = [await ask(proxy, lease, get(server.url()), "Host: x") for _ in range(3)]
-    assert [status(answer) for answer in answers] == [200, 200, 429]
+        responses = [await request(proxy, lease, get(server.url()), "Host: x") for _ in range(3)]
+    assert [status(response) for response in responses] == [200, 200, 429]
 
 
 async def test_a_silent_server_is_given_up(server: Server) -> None:
@@ -284,7 +287,7 @@ async def test_a_silent_server_is_given_up(server: Server) -> None:
         FetchProxy(allowed_hosts=[server.host], idle_seconds=0.2) as proxy,
         proxy.lease(max_bytes=MIB) as lease,
     ):
-        assert status(await ask(proxy, lease, get(server.url()), "Host: x")) == 504
+        assert status(await request(proxy, lease, get(server.url()), "Host: x")) == 504
         assert lease.refusals == {Refusal.TIME: 1}
 
 
@@ -300,7 +303,7 @@ async def test_a_server_that_dribbles_is_cut_in_the_end(server: Server) -> None:
         FetchProxy(allowed_hosts=[server.host], max_seconds_per_connection=0.5) as proxy,
         proxy.lease(max_bytes=MIB) as lease,
     ):
-        await ask(proxy, lease, get(server.url()), "Host: x")
+        await request(proxy, lease, get(server.url()), "Host: x")
         assert lease.refusals == {Refusal.TIME: 1}
 
 
@@ -308,7 +311,7 @@ async def test_a_server_that_does_not_speak_http_is_unreachable(
     proxy: FetchProxy, lease: ProxyLease, server: Server
 ) -> None:
     server.routes["/"] = lambda exchange: exchange.send(b"ICY 200 OK\r\n\r\nmusic for ever")
-    assert status(await ask(proxy, lease, get(server.url()), "Host: x")) == 502
+    assert status(await request(proxy, lease, get(server.url()), "Host: x")) == 502
     assert lease.refusals == {Refusal.UNREACHABLE: 1}
 
 
@@ -320,42 +323,42 @@ async def test_a_body_shorter_than_announced_arrives_broken(
         exchange.writer.close()
 
     server.routes["/"] = short
-    answer = await ask(proxy, lease, get(server.url()), "Host: x")
-    assert b"100" in answer
-    assert len(answer.partition(b"\r\n\r\n")[2]) < 100
+    response = await request(proxy, lease, get(server.url()), "Host: x")
+    assert b"100" in response
+    assert len(response.partition(b"\r\n\r\n")[2]) < 100
 
 
 async def test_a_name_is_resolved_once_and_only_its_public_addresses_count(forbidden: Server) -> None:
-    asked = []
+    resolved = []
 
     async def rebinding(host: str) -> list[str]:
-        # The first answer is one that passes, every later one is not: who asks twice is lost.
-        asked.append(host)
-        return ["192.0.2.1", "127.0.0.1"] if len(asked) > 1 else ["127.0.0.1", "::1", "10.0.0.1"]
+        # The first answer is allowed, every later one is not: a proxy that resolves twice connects to it.
+        resolved.append(host)
+        return ["192.0.2.1", "127.0.0.1"] if len(resolved) > 1 else ["127.0.0.1", "::1", "10.0.0.1"]
 
     async with FetchProxy(resolver=rebinding) as proxy, proxy.lease(max_bytes=MIB) as lease:
-        assert status(await ask(proxy, lease, get("http://rebind.example/"), "Host: x")) == 403
-        assert asked == ["rebind.example"]
-        assert status(await ask(proxy, lease, "CONNECT rebind.example:443 HTTP/1.1", "Host: x")) == 403
-        assert asked == ["rebind.example"] * 2
+        assert status(await request(proxy, lease, get("http://rebind.example/"), "Host: x")) == 403
+        assert resolved == ["rebind.example"]
+        assert status(await request(proxy, lease, "CONNECT rebind.example:443 HTTP/1.1", "Host: x")) == 403
+        assert resolved == ["rebind.example"] * 2
         assert lease.refusals == {Refusal.ADDRESS: 2}
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(server: Server) -> None:
-    answers = [["127.0.0.1"], ["127.0.0.9"]]
+    responses = [["127.0.0.1"], ["127.0.0.9"]]
 
     async def rebinding(host: str) -> list[str]:
-        return answers.pop(0)
+        return responses.pop(0)
 
-    server.serve("/", "the first answer's server")
+    server.serve("/", "the first address's server")
     host = f"music.example:{server.port}"
     async with (
         FetchProxy(allowed_hosts=[host], resolver=rebinding) as proxy,
         proxy.lease(max_bytes=MIB) as lease,
     ):
-        answer = await ask(proxy, lease, get(f"http://{host}/"), "Host: x")
-    assert answer.endswith(b"the first answer's server")
-    assert answers == [["127.0.0.9"]]
+        response = await request(proxy, lease, get(f"http://{host}/"), "Host: x")
+    assert response.endswith(b"the first address's server")
+    assert responses == [["127.0.0.9"]]
 
 
 async def test_an_allowed_name_allows_neither_its_address_nor_another_name_for_it(
@@ -375,23 +378,23 @@ async def test_an_allowed_name_allows_neither_its_address_nor_another_name_for_i
             "music.example:80",
             "music.example:22",
         ):
-            assert status(await ask(proxy, lease, get(f"http://{other}/"), "Host: x")) == 403
+            assert status(await request(proxy, lease, get(f"http://{other}/"), "Host: x")) == 403
 
 
 @pytest.mark.parametrize("failure", [OSError(), ValueError()])
-async def test_a_name_that_does_not_resolve_is_told_so(failure: Exception) -> None:
+async def test_a_name_that_does_not_resolve_is_counted_as_such(failure: Exception) -> None:
     async def resolve(host: str) -> list[str]:
         raise failure
 
     async with FetchProxy(resolver=resolve) as proxy, proxy.lease(max_bytes=MIB) as lease:
-        assert status(await ask(proxy, lease, get("http://gone.example/"), "Host: x")) == 502
+        assert status(await request(proxy, lease, get("http://gone.example/"), "Host: x")) == 502
         assert lease.refusals == {Refusal.NAME: 1}
 
 
-async def test_the_system_is_asked_for_names_where_nobody_else_is() -> None:
+async def test_without_a_resolver_the_system_resolves() -> None:
     async with FetchProxy() as proxy, proxy.lease(max_bytes=MIB) as lease:
         # `.invalid` never resolves (RFC 6761).
-        assert status(await ask(proxy, lease, get("http://nowhere.invalid/"), "Host: x")) == 502
+        assert status(await request(proxy, lease, get("http://nowhere.invalid/"), "Host: x")) == 502
         assert lease.refusals == {Refusal.NAME: 1}
 
 
@@ -403,12 +406,12 @@ async def test_closing_leaves_no_connection(server: Server) -> None:
     proxy = FetchProxy(allowed_hosts=[server.host])
     await proxy.start()
     async with proxy.lease(max_bytes=MIB) as lease:
-        asking = asyncio.create_task(ask(proxy, lease, get(server.url()), "Host: x"))
+        pending = asyncio.create_task(request(proxy, lease, get(server.url()), "Host: x"))
         await server.wait_for_requests()
         port = proxy.port
         await proxy.close()
         async with asyncio.timeout(30):
-            await asking
+            await pending
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 
@@ -424,8 +427,8 @@ async def test_more_connections_than_there_may_be_at_once_are_turned_away() -> N
             FetchProxy(allowed_hosts=[server.host], max_connections=2) as proxy,
             proxy.lease(max_bytes=MIB) as lease,
         ):
-            first = [asyncio.create_task(ask(proxy, lease, get(server.url()), "Host: x")) for _ in range(2)]
+            first = [asyncio.create_task(request(proxy, lease, get(server.url()), "Host: x")) for _ in range(2)]
             await server.wait_for_requests(2)
-            assert await ask(proxy, lease, get(server.url()), "Host: x") == b""
+            assert await request(proxy, lease, get(server.url()), "Host: x") == b""
             assert proxy.refusals == {Refusal.CONNECTIONS: 1}
         await asyncio.gather(*first)

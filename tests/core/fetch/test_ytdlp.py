@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.proxy import FetchProxy
-from core.fetch.result import Fetched
+from core.fetch.result import FetchedFile
 from core.fetch.tempfiles import TemporaryFiles
 from core.fetch.ytdlp import fetch_link
 from core.settings import Settings
@@ -21,7 +21,7 @@ from tests.core.fetch.servers import Exchange, Server, running_server
 
 MIB = 1024 * 1024
 
-Fetch = Callable[..., "asyncio.Future[Fetched]"]
+Fetch = Callable[..., "asyncio.Future[FetchedFile]"]
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ def contents(directory: Path) -> bytes:
 
 
 async def test_a_direct_link_is_fetched_with_progress(server: Server, fetch: Fetch, song: bytes) -> None:
-    told: list[tuple[int, int | None]] = []
+    progress: list[tuple[int, int | None]] = []
     url = server.serve("/my-song.mp3", song, "audio/mpeg")
-    fetched = await fetch(url, progress=lambda there, of: told.append((there, of)))
+    fetched = await fetch(url, on_progress=lambda received, total: progress.append((received, total)))
     assert fetched.path.read_bytes() == song
     assert fetched.title == "my-song"
     assert fetched.note is None
-    assert told
-    assert told[-1][1] == len(song)
+    assert progress
+    assert progress[-1][1] == len(song)
 
 
 async def unranged(exchange: Exchange, song: bytes) -> None:
@@ -171,9 +171,9 @@ async def test_dash_gives_the_cheapest_sound_that_serves(server: Server, fetch: 
     publish(server, media.dash(tmp_path / "served").parent)
     fetched = await fetch(server.url("/song.mpd"))
     assert media.duration(fetched.path) == pytest.approx(8.0, abs=0.3)
-    asked = {target for _, target in server.requests}
-    assert any("chunk-stream0" in target for target in asked)
-    assert not any("chunk-stream1" in target for target in asked)  # the dearer one
+    targets = {target for _, target in server.requests}
+    assert any("chunk-stream0" in target for target in targets)
+    assert not any("chunk-stream1" in target for target in targets)  # the dearer one
 
 
 async def test_a_relative_data_directory_serves(
@@ -207,7 +207,7 @@ async def test_https_goes_through_the_proxy_and_is_verified(
 
 
 async def test_a_page_without_sound_is_unsupported(server: Server, failure: Failure) -> None:
-    assert await failure(server.serve("/", "<html><title>News</title>Nothing to hear.</html>")) == "unsupported-link"
+    assert await failure(server.serve("/", "<html><title>News</title>No audio here.</html>")) == "unsupported-link"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,9 @@ async def test_a_page_without_sound_is_unsupported(server: Server, failure: Fail
     [(401, "login-required"), (402, "not-public"), (403, "unavailable"), (404, "unavailable"), (410, "unavailable")]
     + [(451, "region-blocked"), (500, "unavailable"), (503, "unavailable")],
 )
-async def test_a_refusing_server_is_told_apart(server: Server, failure: Failure, status: int, code: str) -> None:
+async def test_a_refusing_servers_status_decides_the_error(
+    server: Server, failure: Failure, status: int, code: str
+) -> None:
     server.routes["/"] = lambda exchange: exchange.respond(b"no", status=status)
     assert await failure(server.url()) == code
 
@@ -235,7 +237,7 @@ async def test_a_live_stream_is_not_waited_for(server: Server, failure: Failure,
     assert await failure(server.url("/live.m3u8")) == "live-stream"
 
 
-async def test_protected_hls_is_told_so(server: Server, failure: Failure) -> None:
+async def test_protected_hls_is_drm_protected(server: Server, failure: Failure) -> None:
     server.serve(
         "/protected.m3u8",
         '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://key",KEYFORMAT="com.apple.streamingkeydelivery"\n'
@@ -245,7 +247,7 @@ async def test_protected_hls_is_told_so(server: Server, failure: Failure) -> Non
     assert await failure(server.url("/protected.m3u8")) == "drm-protected"
 
 
-async def test_protected_dash_is_told_so(server: Server, failure: Failure, tmp_path: Path) -> None:
+async def test_protected_dash_is_drm_protected(server: Server, failure: Failure, tmp_path: Path) -> None:
     folder = media.dash(tmp_path / "served").parent
     publish(server, folder)
     plain = (folder / "song.mpd").read_text("utf-8")
@@ -258,8 +260,8 @@ async def test_a_song_over_the_longest_is_refused_before_its_body(
     server: Server, failure: Failure, song: bytes
 ) -> None:
     server.serve("/song.mp3", song, "audio/mpeg")
-    told = '{"@context": "https://schema.org", "@type": "AudioObject", "name": "Long", "duration": "PT45M", '
-    page = f'<script type="application/ld+json">{told}"contentUrl": "{server.url("/song.mp3")}"}}</script>'
+    start = '{"@context": "https://schema.org", "@type": "AudioObject", "name": "Long", "duration": "PT45M", '
+    page = f'<script type="application/ld+json">{start}"contentUrl": "{server.url("/song.mp3")}"}}</script>'
     assert await failure(server.serve("/page", f"<html><head>{page}</head></html>")) == "too-long"
 
 
@@ -368,18 +370,20 @@ async def test_yt_dlps_own_notes_are_not_taken_from_a_stranger(server: Server, f
     assert await failure(server.url("/song.mp3#__youtubedl_smuggle=%7B%7D")) == "unsupported-link"
 
 
-async def test_a_redirect_into_the_house_is_blocked(server: Server, forbidden: Server, failure: Failure) -> None:
+async def test_a_redirect_to_a_private_address_is_blocked(server: Server, forbidden: Server, failure: Failure) -> None:
     server.redirect("/song.mp3", forbidden.url("/song.mp3"))
     assert await failure(server.url("/song.mp3")) == "blocked-address"
 
 
-async def test_a_page_that_embeds_the_house_is_blocked(server: Server, forbidden: Server, failure: Failure) -> None:
+async def test_a_page_that_embeds_a_private_address_is_blocked(
+    server: Server, forbidden: Server, failure: Failure
+) -> None:
     page = f"<html><title>x</title><audio src='{forbidden.url('/song.mp3')}'></audio></html>"
     assert await failure(server.serve("/", page)) == "blocked-address"
 
 
 @pytest.mark.parametrize("place", ["piece", "key", "map", "variant", "sound"])
-async def test_a_stream_that_leads_into_the_house_is_blocked(
+async def test_a_stream_that_leads_to_a_private_address_is_blocked(
     server: Server, forbidden: Server, failure: Failure, place: str
 ) -> None:
     inside = forbidden.url("/song.ts")
@@ -396,7 +400,7 @@ async def test_a_stream_that_leads_into_the_house_is_blocked(
     assert await failure(server.serve("/song.m3u8", texts[place], "application/vnd.apple.mpegurl")) == "blocked-address"
 
 
-async def test_a_dash_manifest_that_leads_into_the_house_is_blocked(
+async def test_a_dash_manifest_that_leads_to_a_private_address_is_blocked(
     server: Server, forbidden: Server, failure: Failure, tmp_path: Path
 ) -> None:
     plain = media.dash(tmp_path / "served").read_text("utf-8")

@@ -14,7 +14,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.sandbox.launcher import EXIT_NOT_STARTED, landlock_abi
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, protections, sandboxed_command
 from core.sandbox.processes import group_options, kill_group
-from core.workers.pool import WORKER_JAIL
+from core.workers.pool import WORKER_POLICY
 from tests.core.conftest import OpenPool
 from tests.support.audio import make_song
 from tests.support.data import ROOT
@@ -22,7 +22,7 @@ from tests.support.processes import is_alive, living_children, wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("leaves_nothing"),
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the jail is whole on Linux only"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox is complete on Linux only"),
 ]
 
 needs_landlock = pytest.mark.skipif(landlock_abi() < 1, reason="this kernel has no Landlock")
@@ -32,10 +32,10 @@ needs_landlock_signals = pytest.mark.skipif(landlock_abi() < 6, reason="this ker
 PYTHON = (Path(sys.prefix), Path(sys.base_prefix))
 
 
-def run(script: str, *arguments: object, confined: SandboxPolicy, **environment: str) -> Any:
-    """Run Python in a jail; what it says last is read as JSON."""
+def run(script: str, *arguments: object, policy: SandboxPolicy, **environment: str) -> Any:
+    """Run Python in a sandbox and parse its output as JSON."""
     done = subprocess.run(
-        sandboxed_command([sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], confined),
+        sandboxed_command([sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], policy),
         capture_output=True,
         timeout=60,
         env=minimal_environment(Path("/dev"), **environment),
@@ -71,7 +71,7 @@ class TestFiles:
         "write own": possible(lambda: open(own, "a").write("x")),
         "truncate own": possible(lambda: os.truncate(own, 0)),
         "write beside": possible(lambda: open(other + ".new", "w").write("x")),
-        "write temporary": possible(lambda: open("/tmp/genregenie-jail-test", "w").write("x")),
+        "write temporary": possible(lambda: open("/tmp/genregenie-sandbox-test", "w").write("x")),
         "remove": possible(lambda: os.remove(other)),
         "rename": possible(lambda: os.rename(own, own + ".moved")),
         "link": possible(lambda: os.symlink(own, own + ".link")),
@@ -89,7 +89,7 @@ class TestFiles:
         other.parent.mkdir()
         own.write_text("own")
         other.write_text("secret")
-        possible = run(self.SCRIPT, own, other, confined=SandboxPolicy(read=(own, *PYTHON)))
+        possible = run(self.SCRIPT, own, other, policy=SandboxPolicy(read=(own, *PYTHON)))
         assert {name for name, can in possible.items() if can} == {"read own", "write nowhere"}
         assert own.read_text() == "own"
 
@@ -98,7 +98,7 @@ class TestFiles:
         own, other = tmp_path / "own.txt", tmp_path / "other.txt"
         own.write_text("own")
         other.write_text("other")
-        possible = run(self.SCRIPT, own, other, confined=WORKER_JAIL)
+        possible = run(self.SCRIPT, own, other, policy=WORKER_POLICY)
         assert possible["read own"]
         assert possible["read other"]
         for name in ("write own", "truncate own", "write beside", "write temporary", "remove", "rename", "link"):
@@ -118,7 +118,7 @@ class TestFiles:
             os.rename(path, path + "2")
             print(1)
         """
-        run(script, place, confined=SandboxPolicy(read=PYTHON, write=(place,)))
+        run(script, place, policy=SandboxPolicy(read=PYTHON, write=(place,)))
         assert (place / "deep" / "file2").read_text() == "x" * 5
 
     @needs_landlock
@@ -128,7 +128,7 @@ class TestFiles:
         place.mkdir()
         (place / "link").symlink_to(secret)
         script = TRY + "    print(json.dumps(possible(lambda: open(sys.argv[1]).read())))"
-        assert run(script, place / "link", confined=SandboxPolicy(read=(*PYTHON, place))) is False
+        assert run(script, place / "link", policy=SandboxPolicy(read=(*PYTHON, place))) is False
 
 
 class TestNetwork:
@@ -149,17 +149,17 @@ class TestNetwork:
     )
 
     @needs_landlock_net
-    @pytest.mark.parametrize("confined", [SandboxPolicy(read=PYTHON), WORKER_JAIL], ids=["child", "worker"])
-    def test_there_is_none(self, confined: SandboxPolicy) -> None:
+    @pytest.mark.parametrize("policy", [SandboxPolicy(read=PYTHON), WORKER_POLICY], ids=["child", "worker"])
+    def test_there_is_none(self, policy: SandboxPolicy) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            assert run(self.SCRIPT, port, port, confined=confined) == [False, False, False]
+            assert run(self.SCRIPT, port, port, policy=policy) == [False, False, False]
 
     @needs_landlock_net
     def test_a_port_that_is_named_can_be_reached(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
             ports = one.getsockname()[1], two.getsockname()[1]
-            assert run(self.SCRIPT, *ports, confined=SandboxPolicy(read=PYTHON, ports=ports[:1])) == [
+            assert run(self.SCRIPT, *ports, policy=SandboxPolicy(read=PYTHON, ports=ports[:1])) == [
                 True,
                 False,
                 False,
@@ -174,15 +174,15 @@ class TestLimits:
                               for n in ("AS", "CPU", "FSIZE", "NOFILE", "CORE")}))
         """
         limits = ResourceLimits(address_space=2**30, cpu_seconds=7, file_size=1_000, open_files=64)
-        told = run(script, confined=SandboxPolicy(read=PYTHON, limits=limits))
+        limits_set = run(script, policy=SandboxPolicy(read=PYTHON, limits=limits))
         expected = {"AS": 2**30, "CPU": 7, "FSIZE": 1_000, "NOFILE": 64, "CORE": 0}
-        assert told == {name: [value, value] for name, value in expected.items()}
+        assert limits_set == {name: [value, value] for name, value in expected.items()}
 
     def test_one_that_is_not_named_stays(self) -> None:
         script = "import json, resource; print(json.dumps(resource.getrlimit(resource.RLIMIT_AS)))"
         import resource
 
-        assert run(script, confined=SandboxPolicy(read=PYTHON)) == list(resource.getrlimit(resource.RLIMIT_AS))
+        assert run(script, policy=SandboxPolicy(read=PYTHON)) == list(resource.getrlimit(resource.RLIMIT_AS))
 
     def test_too_much_memory_is_refused(self) -> None:
         script = """
@@ -192,8 +192,8 @@ class TestLimits:
             except MemoryError:
                 print(0)
         """
-        confined = SandboxPolicy(read=PYTHON, limits=ResourceLimits(address_space=2**29))
-        assert run(script, confined=confined) == 0
+        policy = SandboxPolicy(read=PYTHON, limits=ResourceLimits(address_space=2**29))
+        assert run(script, policy=policy) == 0
 
 
 class TestEnvironment:
@@ -208,12 +208,12 @@ class TestEnvironment:
     @needs_landlock_signals
     def test_a_child_cannot_signal_others(self) -> None:
         script = TRY + "    import os\n    print(json.dumps(possible(lambda: os.kill(os.getppid(), 0))))"
-        assert run(script, confined=SandboxPolicy(read=PYTHON)) is False
-        assert run(script, confined=WORKER_JAIL) is False
+        assert run(script, policy=SandboxPolicy(read=PYTHON)) is False
+        assert run(script, policy=WORKER_POLICY) is False
 
     def test_a_child_gains_no_rights(self) -> None:
         script = "print(int([l for l in open('/proc/self/status') if l.startswith('NoNewPrivs')][0].split()[1]))"
-        assert run(script, confined=WORKER_JAIL) == 1
+        assert run(script, policy=WORKER_POLICY) == 1
 
 
 class TestEnd:
@@ -258,7 +258,7 @@ class TestAnFfmpegThatMeansHarm:
     def place(self, tmp_path: Path) -> Path:
         return tmp_path
 
-    async def hear(
+    async def classify(
         self, open_pool: OpenPool, place: Path, script: str, monkeypatch: pytest.MonkeyPatch, timeout_s: float = 20
     ) -> None:
         program = place / "ffmpeg"
@@ -281,7 +281,7 @@ class TestAnFfmpegThatMeansHarm:
     SILENT = "head -c 1000000 /dev/zero"
 
     async def test_it_reads_the_song(self, open_pool: OpenPool, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        await self.hear(open_pool, place, self.LOUD, monkeypatch)
+        await self.classify(open_pool, place, self.LOUD, monkeypatch)
 
     @needs_landlock
     async def test_it_reads_nothing_else_and_writes_nothing(
@@ -290,9 +290,9 @@ class TestAnFfmpegThatMeansHarm:
         secret = place / "secret.txt"
         secret.write_text("secret")
         tries = f"cat {secret} || cat /etc/passwd || echo x > {place}/written || echo x >> {secret} || ls {place}"
-        script = f"if {tries} || echo x > /tmp/genregenie-jail-test; then {self.LOUD}; else {self.SILENT}; fi 2>&-"
+        script = f"if {tries} || echo x > /tmp/genregenie-sandbox-test; then {self.LOUD}; else {self.SILENT}; fi 2>&-"
         with pytest.raises(GenreGenieError) as raised:
-            await self.hear(open_pool, place, script, monkeypatch)
+            await self.classify(open_pool, place, script, monkeypatch)
         assert raised.value.code is ErrorCode.SILENT
         assert not (place / "written").exists()
         assert secret.read_text() == "secret"
@@ -306,7 +306,7 @@ class TestAnFfmpegThatMeansHarm:
             port = server.getsockname()[1]
             script = f"if echo x > /dev/tcp/127.0.0.1/{port}; then {self.LOUD}; else {self.SILENT}; fi"
             with pytest.raises(GenreGenieError) as raised:
-                await self.hear(open_pool, place, script, monkeypatch)
+                await self.classify(open_pool, place, script, monkeypatch)
             assert raised.value.code is ErrorCode.SILENT
             with pytest.raises(TimeoutError):
                 server.accept()
@@ -315,19 +315,19 @@ class TestAnFfmpegThatMeansHarm:
         self, open_pool: OpenPool, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         script = f"head -c 5000000 /dev/urandom >&2; echo 'Output #0' >&2; {self.LOUD}"
-        await self.hear(open_pool, place, script, monkeypatch)
+        await self.classify(open_pool, place, script, monkeypatch)
 
     async def test_one_that_says_nothing_and_stays_is_ended(
         self, open_pool: OpenPool, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(GenreGenieError) as raised:
-            await self.hear(open_pool, place, "exec 1>&- 2>&-; sleep 600", monkeypatch, timeout_s=1)
+            await self.classify(open_pool, place, "exec 1>&- 2>&-; sleep 600", monkeypatch, timeout_s=1)
         assert raised.value.code is ErrorCode.TIMEOUT
 
     async def test_its_children_end_with_it(
         self, open_pool: OpenPool, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await self.hear(open_pool, place, f"sleep 600 >&- 2>&- & {self.LOUD}", monkeypatch)
+        await self.classify(open_pool, place, f"sleep 600 >&- 2>&- & {self.LOUD}", monkeypatch)
         wait_until(lambda: not living_children(), 10, "the end of all")
 
 

@@ -1,4 +1,4 @@
-"""What yt-dlp says → the code that the asker is told."""
+"""What yt-dlp writes on standard error → the error code."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ from yt_dlp import YoutubeDL
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError
 
-from core.fetch.ytdlp_errors import complaint_code
+from core.fetch.ytdlp_output import error_code
 
-SENTENCES = [
+MESSAGES = [
     ("[youtube] dQw4w9WgXcQ: Video unavailable", "unavailable"),
     ("[youtube] x: Video unavailable. This video has been removed by the uploader", "unavailable"),
     ("[youtube] x: This video has been removed for violating YouTube's Terms of Service", "unavailable"),
@@ -55,18 +55,18 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize(("sentence", "code"), SENTENCES)
-def test_a_complaint_gets_its_code(sentence: str, code: str) -> None:
-    assert complaint_code(f"Reading options from STDIN\nERROR: {sentence}\n") == code
+@pytest.mark.parametrize(("message", "code"), MESSAGES)
+def test_an_error_message_gets_its_code(message: str, code: str) -> None:
+    assert error_code(f"Reading options from STDIN\nERROR: {message}\n") == code
 
 
 @pytest.mark.parametrize("text", ["", "WARNING: private", "Traceback (most recent call last):\nKeyError: 'live'"])
-def test_what_is_no_error_of_its_own_has_no_code(text: str) -> None:
-    assert complaint_code(text) is None
+def test_what_is_not_an_error_message_has_no_code(text: str) -> None:
+    assert error_code(text) is None
 
 
 @pytest.mark.parametrize(
-    ("complain", "code"),
+    ("fail", "code"),
     [
         (lambda extractor: extractor.raise_login_required(), "login-required"),
         (lambda extractor: extractor.raise_geo_restricted(), "region-blocked"),
@@ -74,9 +74,9 @@ def test_what_is_no_error_of_its_own_has_no_code(text: str) -> None:
         (lambda extractor: extractor.raise_no_formats("No video formats found!"), "unsupported-link"),
     ],
 )
-def test_the_sentences_that_all_extractors_share_are_understood(
-    complain: Callable[[InfoExtractor], None], code: str
+def test_the_messages_common_to_all_extractors_have_their_codes(
+    fail: Callable[[InfoExtractor], None], code: str
 ) -> None:
     with pytest.raises(ExtractorError) as caught:
-        complain(InfoExtractor(YoutubeDL({"quiet": True})))
-    assert complaint_code(f"ERROR: {caught.value}") == code
+        fail(InfoExtractor(YoutubeDL({"quiet": True})))
+    assert error_code(f"ERROR: {caught.value}") == code
