@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from bot.logs import set_up_bot_logs
 from bot.settings import BotSettings
-from core.logging_setup import set_up_logs
 from core.service.admission import Admission
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
@@ -35,7 +35,7 @@ async def serve(settings: BotSettings) -> None:
     """
     token = settings.required_token()
     gc.disable()
-    set_up_logs(settings, settings.token)
+    set_up_bot_logs(settings)
     stop = asyncio.Event()
     on_stop_signal(stop.set)
     async with AsyncExitStack() as stack:

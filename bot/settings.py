@@ -27,6 +27,10 @@ class BotSettings(Settings):
     shards: str | None = Field(default=None, validation_alias="DISCORD_SHARDS")
     """Shards of this process, as `0-3`; None is all of them."""
 
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8_080, ge=0, le=65_535)
+    """Where health and metrics listen; 0 takes any free port."""
+
     max_jobs: int = Field(default=256, ge=1)
     """Songs waiting or being heard, in all."""
     max_jobs_per_server: int = Field(default=64, ge=1)
@@ -34,6 +38,8 @@ class BotSettings(Settings):
     cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """Seconds between two requests of one member in one server."""
 
+    database_url: str | None = None
+    """SQLAlchemy URL; None is SQLite in `data_dir`."""
     store_mb: int = Field(default=512, ge=0)
     """Room for songs' spectrograms and pictures, MiB; the ones not asked for longest go first."""
     retention_days: int = Field(default=30, ge=1)

@@ -1,10 +1,11 @@
-"""The log: a line an event on standard error, as text or JSON; no contents, no tokens, no traces."""
+"""Logging: one line an event on standard error, as text or JSON, without secrets and stack traces."""
 
 import json
 import logging
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,35 +13,33 @@ from pydantic import SecretStr
 
 from core.settings import Settings
 
-INTERACTION_TOKEN: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
 REDACTED: Final = "[removed]"
-LIBRARIES: Final = (
-    "discord",
-    "aiohttp",
-    "asyncio",
-    "alembic",
-    "sqlalchemy",
-    "aiosqlite",
-    "PIL",
-    "uvicorn",
-    "httpx",
-    "gradio",
-)
+QUIET_LOGGERS: Final = ("aiohttp", "asyncio", "PIL")
+"""Loggers of the core's libraries, which report nothing below a warning."""
 
 
 class LineFormatter(logging.Formatter):
-    """Makes every record one line, without the secrets given.
+    """Formats every record as one line, without secrets.
 
     Args:
-        as_json: an object a line instead of text.
-        secrets: strings that never appear.
-        traces: put an exception's trace into the line; for debugging.
+        as_json: write JSON objects instead of text.
+        secrets: strings to remove.
+        redact: patterns of which everything but the first group is removed.
+        traces: include exceptions' stack traces; for debugging.
     """
 
-    def __init__(self, *, as_json: bool, secrets: tuple[str, ...], traces: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        secrets: Sequence[str] = (),
+        redact: Sequence[re.Pattern[str]] = (),
+        traces: bool = False,
+    ) -> None:
         super().__init__()
         self._as_json = as_json
         self._secrets = secrets
+        self._redact = redact
         self._traces = traces
 
     def format(self, record: logging.LogRecord) -> str:
@@ -70,7 +69,9 @@ class LineFormatter(logging.Formatter):
     def _redacted(self, line: str) -> str:
         for secret in self._secrets:
             line = line.replace(secret, REDACTED)
-        return INTERACTION_TOKEN.sub(rf"\1{REDACTED}", line)
+        for pattern in self._redact:
+            line = pattern.sub(rf"\1{REDACTED}", line)
+        return line
 
 
 def _plain(value: object) -> str:
@@ -80,18 +81,24 @@ def _plain(value: object) -> str:
     return json.dumps(text) if " " in text else text
 
 
-def set_up_logs(settings: Settings, *secrets: SecretStr | None) -> None:
-    """Send all records to standard error, and let libraries speak of trouble only.
+def set_up_logs(
+    settings: Settings,
+    *secrets: SecretStr | None,
+    quiet_loggers: Sequence[str] = (),
+    redact: Sequence[re.Pattern[str]] = (),
+) -> None:
+    """Log to standard error as the settings say, libraries only from warnings on.
 
     Args:
-        settings: level and form.
-        secrets: what appears in no line.
+        settings: level and format.
+        secrets: what to remove from every line.
+        quiet_loggers: further libraries' loggers.
+        redact: patterns of which everything but the first group is removed from every line.
     """
-    hidden = tuple(value for secret in secrets if secret and (value := secret.get_secret_value().strip()))
+    hidden = [value for secret in secrets if secret and (value := secret.get_secret_value().strip())]
+    debugging = settings.log_level == "DEBUG"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(as_json=settings.log_json, secrets=hidden, traces=settings.log_level == "DEBUG"))
+    handler.setFormatter(LineFormatter(as_json=settings.log_json, secrets=hidden, redact=redact, traces=debugging))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for name in LIBRARIES:
+    for name in (*QUIET_LOGGERS, *quiet_loggers):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
-    # It says at every start that there will be no voice: nobody wants any.
-    logging.getLogger("discord.client").addFilter(lambda record: "voice will NOT" not in record.getMessage())

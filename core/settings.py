@@ -1,4 +1,4 @@
-"""The environment as typed settings; `.env` in the working directory is read too."""
+"""Typed settings from the environment and `.env` in the working directory."""
 
 from functools import cached_property
 from pathlib import Path
@@ -15,37 +15,32 @@ SettingsType = TypeVar("SettingsType", bound="Settings")
 
 
 class Settings(BaseSettings):
-    """Every limit of the core, with its default. Variables are named `GENREGENIE_<FIELD>`."""
+    """The core's settings, with their defaults. Variables are named `GENREGENIE_<FIELD>`."""
 
     model_config = SettingsConfigDict(
         env_prefix="GENREGENIE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     model: str | None = None
-    """A path under `models/` without suffix (`genie`, `evidence/genie-filtered`) or a file; None takes the best."""
+    """A path under `models/` without suffix (`genie`, `evidence/genie-filtered`) or a file; None is the best one."""
     workers: int = Field(default=1, ge=1, le=64)
-    """Processes that listen; each takes about 130 MB."""
+    """Processes that classify; each takes about 130 MB."""
     data_dir: Path = Path("data")
-    """Database and temporary files."""
-    database_url: str | None = None
-    """SQLAlchemy URL; None is SQLite in `data_dir`."""
+    """Directory for everything that is kept, and for temporary files."""
     max_file_mb: int = Field(default=50, ge=1, le=2_048)
     """Largest file that is fetched or opened, MiB."""
     max_duration_s: float = Field(default=1_800.0, ge=3.0, le=6 * 3_600.0)
     """Longest song, seconds."""
     job_timeout_s: float = Field(default=120.0, ge=1.0, le=3_600.0)
-    """Deadline for one song, seconds, from the start of its fetching; time in the queue is not counted."""
+    """Deadline for one song, seconds, from the start of fetching; time in the queue does not count."""
     max_tmp_mb: int = Field(default=1_024, ge=1)
-    """Disk that fetched files may take all together, MiB."""
+    """Disk space for all fetched files together, MiB."""
     min_free_mb: int = Field(default=256, ge=0)
-    """Disk that stays free whatever is asked, MiB."""
+    """Disk space that always stays free, MiB."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    """Private `host:port` pairs that fetching may reach, separated by commas."""
+    """Private `host:port` pairs that may be fetched from, separated by commas."""
     ca_file: Path | None = None
-    """One more trusted authority for fetching, PEM."""
-    http_host: str = "127.0.0.1"
-    http_port: int = Field(default=8_080, ge=0, le=65_535)
-    """Where health and metrics listen, or the page (8081 by default); 0 takes any free port."""
+    """One more authority to trust when fetching, PEM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
 
@@ -77,10 +72,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(kind: type[SettingsType]) -> SettingsType:
-    """Read the environment.
+    """Read the settings.
 
     Raises:
-        ConfigurationError: one or more variables do not fit; the message names all of them, not their values.
+        ConfigurationError: variables are invalid; the message names all of them, but not their values.
     """
     try:
         return kind()
@@ -89,12 +84,12 @@ def load_settings(kind: type[SettingsType]) -> SettingsType:
 
 
 def describe(error: ValidationError, kind: type[Settings]) -> str:
-    """One line for each variable that does not fit. Values are left out: one may be a token."""
+    """Describe each invalid variable in one line, without its value, which may be a token."""
     prefix = kind.model_config.get("env_prefix", "")
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
-        # A field with a name of its own is told under that name; what concerns several, under none.
+        # A field with an alias is reported under that name, a problem of several fields under none.
         name = f"{prefix}{field}: ".upper() if field in kind.model_fields else f"{field}: " if field else ""
         lines.append(name + problem["msg"].removeprefix("Value error, "))
     return "\n".join(lines)

@@ -2,13 +2,15 @@
 
 import asyncio
 import webbrowser
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from core.logging_setup import set_up_logs
 from core.settings import load_settings
 from web.settings import WebSettings, check_exposure
+
+QUIET_LOGGERS: Final = ("uvicorn", "httpx", "gradio")
 
 
 def web(
@@ -27,7 +29,7 @@ def web(
     given = {"http_host": host, "http_port": port}
     settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
     check_exposure(settings)
-    set_up_logs(settings, settings.web_password)
+    set_up_logs(settings, settings.web_password, quiet_loggers=QUIET_LOGGERS)
 
     def announce(address: str) -> None:
         typer.echo(f"GenreGenie listens on {address}")

@@ -17,8 +17,9 @@ MIN_PASSWORD: Final = 8
 class WebSettings(Settings):
     """What `genregenie web` reads from the environment or `.env`."""
 
+    http_host: str = "127.0.0.1"
     http_port: int = Field(default=8_081, ge=0, le=65_535)
-    """Not the bot's, so that both run on one machine without a word about it."""
+    """Where the page listens; 0 takes any free port. Not the bot's port, so that both run on one machine by default."""
     web_password: SecretStr | None = None
     """Asked of every visitor. Needed on any address but loopback."""
     web_origin: str | None = None

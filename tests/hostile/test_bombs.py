@@ -9,7 +9,7 @@ import pytest
 from tests.core.fetch.media import tones
 from tests.core.fetch.servers import Server
 from tests.hostile import bombs as make
-from tests.hostile.conftest import MIB, WatchedIdentifier, Outcome
+from tests.hostile.conftest import MIB, Outcome, WatchedIdentifier
 
 USUAL = 400 * MIB
 """A worker takes 130 MB, ffmpeg 60 MB; a bomb that goes off takes gigabytes."""

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_job_that_fails_leaves_nothing(files: TemporaryFiles) -> None:
     assert files.reserved == 0
 
 
-def test_jobs_over_the_quota_are_told_busy(files: TemporaryFiles) -> None:
+def test_jobs_over_the_quota_are_busy(files: TemporaryFiles) -> None:
     with files.job(600):
         with pytest.raises(GenreGenieError) as caught, files.job(600):
             pass
@@ -124,3 +125,38 @@ def test_a_link_among_the_leftovers_is_not_followed(root: Path, tmp_path: Path) 
     with TemporaryFiles(root, quota=1000, min_free=0):
         pass
     assert (precious / "file").exists()
+
+
+RACER = """
+import sys, time
+from pathlib import Path
+from core.fetch.tempfiles import TemporaryFiles
+for _ in range(25):
+    with TemporaryFiles(Path(sys.argv[1]), quota=1000, min_free=0) as files, files.job(10) as directory:
+        (directory / "song").write_bytes(b"x")
+        time.sleep(0.002)
+        assert (directory / "song").exists()
+"""
+
+
+def test_processes_that_start_at_the_same_time_keep_their_directories(root: Path) -> None:
+    racers = [subprocess.Popen([sys.executable, "-c", RACER, str(root)]) for _ in range(4)]
+    assert [racer.wait(120) for racer in racers] == [0] * 4
+    assert not [entry for entry in root.iterdir() if entry.is_dir()]
+
+
+def test_two_in_one_process_keep_their_directories(root: Path, files: TemporaryFiles) -> None:
+    with files.job(10) as directory:
+        with TemporaryFiles(root, quota=1000, min_free=0) as others, others.job(10) as other:
+            assert other.exists()
+            assert directory.exists()
+        assert directory.exists()
+
+
+def test_another_thread_may_close(root: Path) -> None:
+    files = TemporaryFiles(root, quota=1000, min_free=0)
+    files.open()
+    thread = threading.Thread(target=files.close)
+    thread.start()
+    thread.join(30)
+    assert not [entry for entry in root.iterdir() if entry.is_dir()]

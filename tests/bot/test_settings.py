@@ -1,0 +1,42 @@
+"""The bot's own settings."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bot.settings import BotSettings
+from core.errors import ConfigurationError
+from core.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours, and no `.env` of the one who runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("GENREGENIE_", "DISCORD_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_health_and_metrics_are_on_loopback_and_the_database_in_a_file_by_default() -> None:
+    settings = load_settings(BotSettings)
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8_080)
+    assert settings.database_url is None
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "http"])
+def test_an_invalid_port_is_named(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("GENREGENIE_HTTP_PORT", port)
+    with pytest.raises(ConfigurationError, match=r"^GENREGENIE_HTTP_PORT: "):
+        load_settings(BotSettings)
+
+
+def test_everything_invalid_of_core_and_bot_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENREGENIE_WORKERS", "a-secret")
+    monkeypatch.setenv("GENREGENIE_HTTP_PORT", "another-secret")
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(BotSettings)
+    message = str(raised.value)
+    assert len(message.splitlines()) == 2
+    assert "secret" not in message
