@@ -127,7 +127,7 @@ def heard(path: Path, codec: str) -> tuple[NDArray[np.uint8], int] | None:
     except (GenreGenieError, RuntimeError):
         return None
     count = len(mel.segment_starts(most=10))
-    if not count or mel.silent():
+    if not count or mel.is_silent():
         return None
     return _repeated(mel.section_db(0)), count
 

@@ -198,4 +198,4 @@ class PageJobs:
 
 
 def _picture(mel: QuantizedMel, section: Section) -> bytes:
-    return spectrogram(mel.log_mel(), section)
+    return spectrogram(mel.dequantize(), section)

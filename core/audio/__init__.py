@@ -1,1 +1,1 @@
-"""A file → samples → log-mel → the main section."""
+"""File → samples → log-mel → main section."""

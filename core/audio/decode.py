@@ -1,7 +1,7 @@
-"""Any audio file → mono samples, by an ffmpeg that can read nothing else.
+"""An audio file → mono samples, by an ffmpeg that can read nothing but that file.
 
-There is no ffprobe here (imageio-ffmpeg has none): duration and streams are read from what ffmpeg itself says before
-it decodes. What is in a file is decided by its content, never by its name: ffmpeg gets an open descriptor.
+There is no ffprobe (imageio-ffmpeg has none): duration and streams are parsed from what ffmpeg logs before it decodes.
+The format is detected from the content, never from the name: ffmpeg gets an open descriptor.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from typing import IO, Final
 import ffmpeg
 import numpy as np
 
+from core.audio.cancel import CancelToken
 from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
@@ -37,7 +38,7 @@ CODECS: Final = (
     "mp2float,mp3,mp3float,opus,pcm_alaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,"
     "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2"
 )
-"""Decoders that ffmpeg may use: sound only, so that a film's picture or a cover never meets a decoder."""
+"""Decoders that ffmpeg may use: audio only, so that neither video nor cover art is ever decoded."""
 
 MAX_STREAMS: Final = 64
 ADDRESS_SPACE: Final = 1024**3
@@ -49,70 +50,38 @@ _LOG_BYTES: Final = 1 << 16
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
 _AUDIO_STREAM = re.compile(r"^  Stream #0:\d+.*?: Audio: ", re.MULTILINE)
 _ANY_STREAM = re.compile(r"^  Stream #0:\d+", re.MULTILINE)
-_MOVING_PICTURE = re.compile(r"^  Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
-# What ffmpeg itself says begins a line with the name of a part of it; what a file's tags say never does.
-_GUESSED_DURATION = re.compile(r"^\[.*Estimating duration from bitrate", re.MULTILINE)
-_GUESSED_FORMAT = re.compile(r"^\[.*misdetection possible", re.MULTILINE)
-_CUT_OFF = re.compile(r"^\[.*(partial file|File ended prematurely)", re.MULTILINE)
+_VIDEO_STREAM = re.compile(r"^  Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
+# A line of ffmpeg's own begins with the component that wrote it; a line from a file's tags never does.
+_ESTIMATED_DURATION = re.compile(r"^\[.*Estimating duration from bitrate", re.MULTILINE)
+_UNCERTAIN_FORMAT = re.compile(r"^\[.*misdetection possible", re.MULTILINE)
+_TRUNCATED = re.compile(r"^\[.*(partial file|File ended prematurely)", re.MULTILINE)
 
-_LOUDEST: Final = 100.0
-"""Far beyond any codec's overshoot, and far from where a power overflows."""
+_MAX_SAMPLE: Final = 100.0
+"""Far beyond any codec's overshoot, and far below what overflows when it is squared."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """Bounds for one file: bytes of the file, seconds of sound, seconds of work."""
+    """Limits for one file.
+
+    Attributes:
+        max_bytes: size of the file.
+        max_seconds: duration of its audio.
+        timeout_s: seconds that decoding may take.
+    """
 
     max_bytes: int
     max_seconds: float
     timeout_s: float
 
 
-class CancelToken:
-    """What a control thread raises to end the work of another: the child at work is killed at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._code: ErrorCode | None = None
-        self._pid: int | None = None
-
-    def set(self, code: ErrorCode = ErrorCode.CANCELLED) -> None:
-        """End the work with an error of this code; the first call counts."""
-        with self._lock:
-            self._code = self._code or code
-            if self._pid is not None:
-                kill_group(self._pid)
-
-    def check(self) -> None:
-        """Raise the error if the work has been ended.
-
-        Raises:
-            GenreGenieError: with the code given to `set`.
-        """
-        if self._code is not None:
-            raise GenreGenieError(self._code)
-
-    @contextlib.contextmanager
-    def child(self, pid: int) -> Iterator[None]:
-        """Kill this child with the work, while the context lasts."""
-        with self._lock:
-            self._pid = pid
-            if self._code is not None:
-                kill_group(pid)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._pid = None
-
-
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What ffmpeg said of a file before decoding it.
+    """What ffmpeg reports of a file before decoding it.
 
     Attributes:
-        duration: seconds; None where the file does not say.
-        exact: False where ffmpeg only guessed the duration from the bit rate.
+        duration: seconds; None where the file has none.
+        exact: False where ffmpeg only estimated the duration from the bit rate.
     """
 
     duration: float | None
@@ -120,19 +89,22 @@ class StreamInfo:
 
 
 class FfmpegDecoder:
-    """One ffmpeg at work on one file: iterate for blocks of samples, once.
+    """Decodes one file with one ffmpeg: iterate once for blocks of samples.
 
     Args:
-        path: the file. Its name plays no part.
-        limits: bounds.
-        stop: ends the work from another thread.
+        path: the file; its name does not matter.
+        limits: bytes, seconds and time.
+        cancel_token: cancels decoding from another thread.
+
+    Attributes:
+        stream_info: what ffmpeg reports of the file; known once the first block has come.
     """
 
-    def __init__(self, path: Path, limits: DecodeLimits, stop: CancelToken | None = None) -> None:
+    def __init__(self, path: Path, limits: DecodeLimits, cancel_token: CancelToken | None = None) -> None:
         self._path = path
         self._limits = limits
-        self._stop = stop or CancelToken()
-        self.announced = StreamInfo(None, exact=False)
+        self._cancel_token = cancel_token or CancelToken()
+        self.stream_info = StreamInfo(None, exact=False)
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Decode.
@@ -142,80 +114,80 @@ class FfmpegDecoder:
 
         Raises:
             GenreGenieError: `not-found`, `not-audio`, `no-audio-track`, `too-large`, `too-long`, `damaged`, `timeout`,
-                or what `stop` was set to.
+                or the code that `cancel_token` was set to.
         """
-        self._stop.check()
+        self._cancel_token.check()
         with opened(self._path, self._limits.max_bytes) as source:
             yield from self._run(source)
 
     def _run(self, source: IO[bytes]) -> Iterator[FloatArray]:
-        confined = SandboxPolicy(
+        policy = SandboxPolicy(
             read=(self._path,),
             limits=ResourceLimits(
                 address_space=ADDRESS_SPACE, cpu_seconds=int(self._limits.timeout_s) + 1, file_size=0
             ),
         )
         process = subprocess.Popen(  # noqa: S603 - a fixed command; the file is an open descriptor
-            sandboxed_command(_ffmpeg_command(self._limits, self._path), confined),
+            sandboxed_command(_ffmpeg_command(self._limits, self._path), policy),
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=minimal_environment(Path(os.devnull).parent),
             **group_options(),
         )
-        told = _Log(process.stderr)
-        timer = threading.Timer(self._limits.timeout_s, self._stop.set, (ErrorCode.TIMEOUT,))
+        log = _LogReader(process.stderr)
+        timer = threading.Timer(self._limits.timeout_s, self._cancel_token.set, (ErrorCode.TIMEOUT,))
         timer.daemon = True
         timer.start()
         decoded = 0
         try:
-            with self._stop.child(process.pid):
-                told.wait_for_header()
-                self.announced = told.announced()
-                self._check_announced()
+            with self._cancel_token.child(process.pid):
+                log.wait_for_input()
+                self.stream_info = log.stream_info()
+                self._check_announced_duration()
                 for block in _blocks(process.stdout):
                     decoded += block.size
-                    self._check_decoded(decoded)
+                    self._check_length(decoded)
                     yield block
                 process.wait()
-            self._stop.check()
+            self._cancel_token.check()
         finally:
             timer.cancel()
-            kill_group(process.pid)  # also what it may have started, when it has ended itself
+            kill_group(process.pid)  # also whatever it started, even if it has ended itself
             process.wait()
-            told.close()
+            log.close()
             if process.stdout is not None:
                 process.stdout.close()
-        self._check_outcome(decoded / SAMPLE_RATE, told.text(), process.returncode)
+        self._check_exit(decoded / SAMPLE_RATE, log.text(), process.returncode)
 
-    def _check_announced(self) -> None:
-        duration, exact = self.announced.duration, self.announced.exact
+    def _check_announced_duration(self) -> None:
+        duration, exact = self.stream_info.duration, self.stream_info.exact
         if duration is not None and exact:
-            self._check_decoded(int(duration * SAMPLE_RATE))
+            self._check_length(int(duration * SAMPLE_RATE))
 
-    def _check_decoded(self, samples: int) -> None:
+    def _check_length(self, samples: int) -> None:
         if samples > (self._limits.max_seconds + 0.5) * SAMPLE_RATE:
             raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=_minutes(self._limits.max_seconds))
 
-    def _check_outcome(self, decoded: float, told: str, returncode: int) -> None:
-        """Tell from ffmpeg's words why there are no samples, or fewer than announced."""
+    def _check_exit(self, decoded: float, log: str, returncode: int) -> None:
+        """Raise the error for an ffmpeg that failed, or decoded nothing or less than announced (`decoded`: seconds)."""
         if returncode == EXIT_NOT_STARTED:
             raise GenreGenieError(ErrorCode.INTERNAL)
         if returncode < 0:  # it crashed on the file, or one of its limits killed it
             raise GenreGenieError(ErrorCode.DAMAGED)
-        if _GUESSED_FORMAT.search(told):  # a few bytes that look like MP3 among noise
+        if _UNCERTAIN_FORMAT.search(log):  # a few bytes of noise that look like MP3
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if decoded == 0:
-            raise GenreGenieError(_why_nothing(told))
-        if self._is_cut_off(decoded, told):
+            raise GenreGenieError(_nothing_decoded_code(log))
+        if self._is_truncated(decoded, log):
             raise GenreGenieError(ErrorCode.DAMAGED)
 
-    def _is_cut_off(self, decoded: float, told: str) -> bool:
-        """Tell whether much of the announced sound is missing; a film's duration may be its picture's alone."""
-        announced = self.announced
-        if announced.duration is None or not announced.exact or decoded >= 0.9 * announced.duration - 1:
+    def _is_truncated(self, decoded: float, log: str) -> bool:
+        """Return whether much of the announced audio is missing; a video's duration may be its picture's alone."""
+        info = self.stream_info
+        if info.duration is None or not info.exact or decoded >= 0.9 * info.duration - 1:
             return False
-        return not _MOVING_PICTURE.search(told) or bool(_CUT_OFF.search(told))
+        return not _VIDEO_STREAM.search(log) or bool(_TRUNCATED.search(log))
 
 
 def _minutes(seconds: float) -> str:
@@ -224,7 +196,11 @@ def _minutes(seconds: float) -> str:
 
 @contextlib.contextmanager
 def opened(path: Path, max_bytes: int) -> Iterator[FileIO]:
-    """Open a regular file of a bounded size; a pipe or a device is never waited for."""
+    """Open a regular file of at most `max_bytes`; a pipe or a device is never waited for.
+
+    Raises:
+        GenreGenieError: `not-found`; `not-audio`: empty, or not a regular file; `too-large`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):  # ValueError: a null byte in the name
@@ -240,68 +216,69 @@ def opened(path: Path, max_bytes: int) -> Iterator[FileIO]:
 
 
 def _ffmpeg_command(limits: DecodeLimits, path: Path) -> list[str]:
-    where = f"file:{path.resolve()}" if os.name == "nt" else "file:/dev/fd/0"
-    opened = ffmpeg.input(
-        where,
+    url = f"file:{path.resolve()}" if os.name == "nt" else "file:/dev/fd/0"
+    source = ffmpeg.input(
+        url,
         format_whitelist=FORMATS,
         codec_whitelist=CODECS,
         protocol_whitelist="file",
         max_streams=MAX_STREAMS,
         threads=1,
     )
-    # One second more than allowed tells a song of just the allowed length from a longer one.
-    written = ffmpeg.output(
-        opened["a:0"], "pipe:1", format="f32le", ac=1, ar=SAMPLE_RATE, t=limits.max_seconds + 1, threads=1
+    # One second more than allowed, to distinguish a song of exactly the allowed length from a longer one.
+    output = ffmpeg.output(
+        source["a:0"], "pipe:1", format="f32le", ac=1, ar=SAMPLE_RATE, t=limits.max_seconds + 1, threads=1
     )
-    plain = written.global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-filter_threads", "1")
-    command: list[str] = plain.compile(cmd=ffmpeg_path())
+    output = output.global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-filter_threads", "1")
+    command: list[str] = output.compile(cmd=ffmpeg_path())
     return command
 
 
 def _blocks(pipe: IO[bytes] | None) -> Iterator[FloatArray]:
-    """Read float32 samples; what is not a number counts as silence, what no converter could play is cut off."""
+    """Read float32 samples; NaN and infinity become silence, absurdly large samples are clipped."""
     if pipe is None:  # pragma: no cover - Popen was asked for a pipe
         return
     while data := pipe.read(_BLOCK_BYTES):
         block = np.frombuffer(data, "<f4", len(data) // 4)
-        yield np.clip(np.nan_to_num(block, nan=0, posinf=0, neginf=0), -_LOUDEST, _LOUDEST)
+        yield np.clip(np.nan_to_num(block, nan=0, posinf=0, neginf=0), -_MAX_SAMPLE, _MAX_SAMPLE)
 
 
-class _Log:
-    """Reads what ffmpeg says to the end and keeps its beginning; knows when the description of the input is over."""
+class _LogReader:
+    """Reads ffmpeg's log to its end in a thread of its own, and keeps the beginning."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         self._pipe = pipe
-        self._kept = bytearray()
-        self._described = threading.Event()
+        self._text = bytearray()
+        self._input_logged = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         pipe = self._pipe
-        with contextlib.suppress(ValueError, OSError):  # closed under our hands
+        with contextlib.suppress(ValueError, OSError):  # closed while we read
             while pipe is not None and (data := os.read(pipe.fileno(), 4096)):
-                if len(self._kept) < _LOG_BYTES:
-                    self._kept += data
-                    if b"\nOutput #0" in self._kept:
-                        self._described.set()
+                if len(self._text) < _LOG_BYTES:
+                    self._text += data
+                    if b"\nOutput #0" in self._text:
+                        self._input_logged.set()
                 else:
-                    self._described.set()
-        self._described.set()
+                    self._input_logged.set()
+        self._input_logged.set()
 
-    def wait_for_header(self) -> None:
-        self._described.wait()
+    def wait_for_input(self) -> None:
+        """Wait until ffmpeg has described its input, or ended."""
+        self._input_logged.wait()
 
     def text(self) -> str:
-        return self._kept.decode("utf-8", "replace")
+        return self._text.decode("utf-8", "replace")
 
-    def announced(self) -> StreamInfo:
-        told = self.text()
-        match = _DURATION.search(told)
+    def stream_info(self) -> StreamInfo:
+        log = self.text()
+        match = _DURATION.search(log)
         if match is None:
             return StreamInfo(None, exact=False)
         seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-        return StreamInfo(seconds, exact=_GUESSED_DURATION.search(told) is None)
+        return StreamInfo(seconds, exact=_ESTIMATED_DURATION.search(log) is None)
 
     def close(self) -> None:
         self._thread.join(timeout=5)
@@ -309,9 +286,10 @@ class _Log:
             self._pipe.close()
 
 
-def _why_nothing(told: str) -> ErrorCode:
-    if "moov atom not found" in told:
+def _nothing_decoded_code(log: str) -> ErrorCode:
+    """Return the code for a file of which ffmpeg decoded no sample."""
+    if "moov atom not found" in log:
         return ErrorCode.DAMAGED
-    if _AUDIO_STREAM.search(told):
-        return ErrorCode.NOT_AUDIO if "not on whitelist" in told else ErrorCode.DAMAGED
-    return ErrorCode.NO_AUDIO_TRACK if _ANY_STREAM.search(told) else ErrorCode.NOT_AUDIO
+    if _AUDIO_STREAM.search(log):
+        return ErrorCode.NOT_AUDIO if "not on whitelist" in log else ErrorCode.DAMAGED
+    return ErrorCode.NO_AUDIO_TRACK if _ANY_STREAM.search(log) else ErrorCode.NOT_AUDIO

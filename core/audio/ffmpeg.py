@@ -1,4 +1,4 @@
-"""Which ffmpeg there is: the system's, or the one that `imageio-ffmpeg` carries."""
+"""Which ffmpeg to run: the system's, or the one in `imageio-ffmpeg`."""
 
 import re
 import shutil
@@ -9,12 +9,12 @@ from os import environ
 from core.errors import ConfigurationError
 
 FFMPEG_VARIABLE = "GENREGENIE_FFMPEG"
-"""Names an ffmpeg to use instead of the one that is found."""
+"""Environment variable that names the ffmpeg to use."""
 
 
 @cache
 def ffmpeg_path() -> str:
-    """Absolute path of the ffmpeg to use: `GENREGENIE_FFMPEG`, the one on the PATH, or imageio-ffmpeg's.
+    """Return the path of the ffmpeg to use: `GENREGENIE_FFMPEG`, the one on the PATH, or imageio-ffmpeg's.
 
     Raises:
         ConfigurationError: there is none.
@@ -32,7 +32,7 @@ def ffmpeg_path() -> str:
 
 
 def bundled_ffmpeg_path() -> str:
-    """Absolute path of imageio-ffmpeg's program.
+    """Return the path of imageio-ffmpeg's ffmpeg.
 
     Raises:
         ConfigurationError: the package has none for this platform.
@@ -47,9 +47,9 @@ def bundled_ffmpeg_path() -> str:
 
 
 def ffmpeg_version(path: str) -> str:
-    """Version that an ffmpeg says it has (`5.1.9`), or `unknown`."""
+    """Return the version that an ffmpeg reports (`5.1.9`), or `unknown`."""
     try:
-        told = subprocess.run(  # noqa: S603 - the program is the one that we found
+        output = subprocess.run(  # noqa: S603 - the program is the one that we found
             [path, "-version"],
             capture_output=True,
             text=True,
@@ -59,5 +59,5 @@ def ffmpeg_version(path: str) -> str:
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    match = re.match(r"ffmpeg version (\S+)", told)
+    match = re.match(r"ffmpeg version (\S+)", output)
     return match[1] if match else "unknown"

@@ -1,7 +1,7 @@
-"""A song's log-mel → its main section: the thirty seconds that stand best for the song.
+"""A song's log-mel → its main section: the thirty seconds that represent the song best.
 
 Summarisation by self-similarity (Cooper & Foote, "Automatic Music Summarization via Similarity Analysis", ISMIR 2002):
-of all windows that are not quiet, the one most like the whole song.
+of all windows that are not quiet, the one most similar to the whole song.
 """
 
 from typing import Final
@@ -13,20 +13,20 @@ from core.audio.spectrogram import FloatArray, LogMel
 from core.constants import DB_FLOOR, SECTION_SECONDS, seconds_to_frame
 
 CELL_SECONDS: Final = 1.0
-"""The song is compared with itself in cells of this length."""
+"""The similarity matrix compares cells of this length, seconds."""
 
 QUIET_DB: Final = 15.0
-"""A cell this much quieter than the song's loud ones (95th percentile) does not stand for the song: intros, fades."""
+"""A cell this much quieter than the song's loud ones (95th percentile) does not represent the song: intros, fades."""
 
 WINDOW_QUIET_SHARE: Final = 0.2
-"""A window with a larger share of quiet cells is passed over while there is a better one."""
+"""A window with a larger share of quiet cells is taken only where there is no better one."""
 
 LOUDNESS_WEIGHT: Final = 0.015
-"""What each decibel below the loud cells costs in similarity: of equals, a chorus goes before its verse."""
+"""Similarity that each decibel below the loud cells costs: of equals, a chorus wins over its verse."""
 
 
 def main_section(recording: LogMel) -> int:
-    """First frame of the section: 0 where the song is no longer than a section.
+    """Return the first frame of the main section; 0 where the song is no longer than a section.
 
     Args:
         recording: the whole song.
@@ -37,7 +37,7 @@ def main_section(recording: LogMel) -> int:
         return 0
     features, below = _cells(recording, n_cells)
     quiet = below > QUIET_DB
-    score = _likeness(features, ~quiet) - LOUDNESS_WEIGHT * below
+    score = _similarity(features, ~quiet) - LOUDNESS_WEIGHT * below
     score[quiet] = score.min()
     quiet_share = _window_means(quiet, window)
     means = _window_means(score, window)
@@ -46,11 +46,11 @@ def main_section(recording: LogMel) -> int:
 
 
 def _cells(recording: LogMel, n_cells: int) -> tuple[FloatArray, FloatArray]:
-    """Describe each cell: its sound, whatever its loudness, and its loudness.
+    """Compute each cell's timbre, independent of its loudness, and its loudness.
 
     Returns:
-        `(n_cells, 2 * N_MELS)`: mean spectrum and how much each band moves, dB;
-        `(n_cells,)`: how far it is below the song's loud cells, dB, at least 0.
+        features: float32 `(n_cells, 2 * N_MELS)`: mean and standard deviation of each band, dB;
+        below: float32 `(n_cells,)`: how far the cell is below the song's loud cells, dB, at least 0.
     """
     edges = [seconds_to_frame(index * CELL_SECONDS) for index in range(n_cells)]
     edges.append(recording.n_frames)
@@ -58,26 +58,26 @@ def _cells(recording: LogMel, n_cells: int) -> tuple[FloatArray, FloatArray]:
     features = np.empty((n_cells, 2 * recording.db.shape[0]), np.float32)
     means = np.empty((n_cells, recording.db.shape[0]), np.float32)
     for index in range(n_cells):
-        piece = np.maximum(recording.db[:, edges[index] : edges[index + 1]] - loudest, np.float32(DB_FLOOR))
-        mean = piece.mean(axis=1)
-        features[index] = np.concatenate((mean - mean.mean(), piece.std(axis=1)))
+        cell = np.maximum(recording.db[:, edges[index] : edges[index + 1]] - loudest, np.float32(DB_FLOOR))
+        mean = cell.mean(axis=1)
+        features[index] = np.concatenate((mean - mean.mean(), cell.std(axis=1)))
         means[index] = mean
     level = 10 * np.log10(np.power(10, means / 10).sum(axis=1))
-    # A little sound in much silence is above the percentile: it is the loud part all the same.
+    # Where a little sound is in much silence, the percentile is silence: the sound is the loud part all the same.
     loud = max(np.percentile(level, 95), level.max() - 2 * QUIET_DB)
     return features, np.maximum(loud - level, 0).astype(np.float32)
 
 
-def _likeness(features: FloatArray, heard: NDArray[np.bool_]) -> FloatArray:
-    """Mean similarity of each cell to the song's cells that are `heard`, `(n_cells,)` from -1 to 1.
+def _similarity(features: FloatArray, reference: NDArray[np.bool_]) -> FloatArray:
+    """Return the mean similarity of each cell to the `reference` cells, float32 `(n_cells,)` from -1 to 1.
 
-    The similarity of two cells is the cosine of the angle between their features, each without the song's mean. A mean
-    of cosines is one product with the mean of the unit vectors, so that the matrix of all similarities is never made.
+    The similarity of two cells is the cosine between their features, centred on the reference cells' mean. A mean of
+    cosines is one product with the mean unit vector, so the whole self-similarity matrix is never computed.
     """
-    apart = features - features[heard].mean(axis=0)
-    units = apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-6)
-    likeness: FloatArray = units @ units[heard].mean(axis=0)
-    return likeness
+    centred = features - features[reference].mean(axis=0)
+    units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    similarity: FloatArray = units @ units[reference].mean(axis=0)
+    return similarity
 
 
 def _window_means(values: NDArray[np.generic], window: int) -> NDArray[np.float64]:

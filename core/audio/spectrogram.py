@@ -1,4 +1,4 @@
-"""Samples → log-mel: what librosa's `melspectrogram` and `power_to_db` give, streamed and without librosa."""
+"""Samples → log-mel spectrogram: librosa's `melspectrogram` and `power_to_db`, streamed and without librosa."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,15 +29,16 @@ FloatArray = NDArray[np.float32]
 
 FILTERBANK_FILE: Final = Path(__file__).with_name("mel_filterbank.npz")
 
-STORED_RANGE_DB: Final = 120.0
-"""dB below the loudest bin that a stored spectrogram spans: 80 for a section that is 40 quieter than the loudest."""
+QUANTIZED_RANGE_DB: Final = 120.0
+"""Dynamic range of a quantised spectrogram, dB: 80 for a section that is 40 dB quieter than the loudest one."""
 
 _BLOCK_FRAMES: Final = 64
-"""Frames that are transformed at a time: half a megabyte of windowed samples, which stays in a core's own cache."""
+"""Frames per FFT call: half a megabyte of windowed samples, which fits into a core's own cache."""
 
 
 @cache
 def _filterbank() -> FloatArray:
+    """Load the Slaney mel filters, float32 `(N_MELS, 1 + N_FFT // 2)`."""
     with np.load(FILTERBANK_FILE) as archive:
         filters: FloatArray = archive["filters"]
     return filters
@@ -45,18 +46,18 @@ def _filterbank() -> FloatArray:
 
 @cache
 def _window() -> FloatArray:
-    """Periodic Hann window, `(N_FFT,)`."""
+    """Compute the periodic Hann window, float32 `(N_FFT,)`."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class LogMel:
-    """A recording as the models hear it, before the dB are referred to a section's loudest bin.
+    """A recording's log-mel spectrogram, before its dB are made relative to a section's loudest bin.
 
     Attributes:
         db: `10 log10(power)`, float32 `(N_MELS, n_frames)`, frame `j` centred on sample `j * HOP_LENGTH`.
-        peaks: largest magnitude of the samples around each frame, float32 `(n_frames,)`, full scale 1.
-        samples: how many samples the recording had.
+        peaks: largest magnitude of the samples around each frame's centre, float32 `(n_frames,)`, full scale 1.
+        samples: number of samples in the recording.
     """
 
     db: FloatArray
@@ -65,7 +66,7 @@ class LogMel:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Duration, seconds."""
         return self.samples / SAMPLE_RATE
 
     @property
@@ -73,17 +74,17 @@ class LogMel:
         """Number of frames: `1 + samples // HOP_LENGTH`."""
         return int(self.db.shape[1])
 
-    def silent(self, first: int = 0, last: int | None = None) -> bool:
-        """Whether nothing between two frames is louder than `SILENCE_DBFS`."""
-        heard = self.peaks[first:last]
-        return heard.size == 0 or float(heard.max()) <= 10 ** (SILENCE_DBFS / 20)
+    def is_silent(self, first: int = 0, last: int | None = None) -> bool:
+        """Return whether nothing from frame `first` up to `last` (exclusive) is louder than `SILENCE_DBFS`."""
+        peaks = self.peaks[first:last]
+        return peaks.size == 0 or float(peaks.max()) <= 10 ** (SILENCE_DBFS / 20)
 
     def segment_starts(self, first: int = 0, most: int | None = None) -> list[int]:
-        """First frames of the segments that follow frame `first`: those whose 72 frames and 3 s exist.
+        """Return the first frame of each segment from frame `first` on whose 72 frames and 3 s exist.
 
         Args:
             first: frame at which segment 0 starts.
-            most: how many segments to give at most; None gives all that fit.
+            most: how many segments to return at most; None is all that fit.
         """
         tolerance = round(SEGMENT_TOLERANCE_SECONDS * SAMPLE_RATE)
         starts: list[int] = []
@@ -96,21 +97,21 @@ class LogMel:
         return starts
 
     def section_db(self, first: int) -> FloatArray:
-        """Thirty seconds from frame `first` on, or what there is of them, in dB below their loudest bin.
+        """Return thirty seconds from frame `first` on, or what there is of them, in dB below their loudest bin.
 
         Returns:
             float32 `(N_MELS, at most SECTION_FRAMES)` from `DB_FLOOR` to 0.
         """
         section = self.db[:, first : first + SECTION_FRAMES]
-        referred: FloatArray = np.maximum(section - section.max(), np.float32(DB_FLOOR))
-        return referred
+        relative: FloatArray = np.maximum(section - section.max(), np.float32(DB_FLOOR))
+        return relative
 
 
 def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:
-    """Cut segments out, each in dB below the loudest bin of its 30 s: the models' input.
+    """Extract segments, each in dB below the loudest bin of its 30 s: the models' input.
 
-    Every ten segments from the first on are one section with one loudest bin, also when the whole song is heard.
-    (Rounding may put a tenth segment's last frame one beyond its section: it is cut from the song for that.)
+    Every ten segments from the first on share one 30 s section and its loudest bin, also when a whole song is
+    classified. (Rounding may put a tenth segment's last frame one beyond its section, so they are cut from the song.)
 
     Args:
         mel: the recording.
@@ -128,7 +129,7 @@ def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:
 
 
 class MelStream:
-    """Turns samples that arrive in blocks into log-mel frames, holding no more samples than a block needs.
+    """Computes log-mel frames from samples that arrive in blocks, in bounded memory for the samples.
 
     Equal to `librosa.feature.melspectrogram(y, sr=22050, n_fft=2048, hop_length=914, n_mels=128, power=2.0)` of the
     whole (`center=True`, zeros beyond the ends) in `librosa.power_to_db(ref=1.0, top_db=None)`.
@@ -141,19 +142,15 @@ class MelStream:
         self.samples = 0
 
     def feed(self, block: FloatArray) -> None:
-        """Take the next samples, float32 `(n,)`, full scale 1."""
+        """Add the next samples, float32 `(n,)`, full scale 1."""
         self.samples += block.size
         self._pending = np.concatenate((self._pending, block))
-        enough = N_FFT + (_BLOCK_FRAMES - 1) * HOP_LENGTH
-        while self._pending.size >= enough:
+        needed = N_FFT + (_BLOCK_FRAMES - 1) * HOP_LENGTH
+        while self._pending.size >= needed:
             self._transform(_BLOCK_FRAMES)
 
     def finish(self) -> LogMel:
-        """Transform what is left, zeros beyond the end.
-
-        Returns:
-            The recording; with no frames at all when there were no samples.
-        """
+        """Transform the remaining samples, zero-padded, and return the recording: without samples, one of no frames."""
         if self.samples:
             self._pending = np.concatenate((self._pending, np.zeros(N_FFT // 2, np.float32)))
             done = sum(block.shape[1] for block in self._blocks)
@@ -168,6 +165,7 @@ class MelStream:
         return LogMel(db, peaks, self.samples)
 
     def _transform(self, n_frames: int) -> None:
+        """Transform the next `n_frames` frames of the pending samples."""
         if n_frames <= 0:
             return
         used = self._pending[: N_FFT + (n_frames - 1) * HOP_LENGTH]
@@ -177,13 +175,13 @@ class MelStream:
         mel = _filterbank() @ power.T
         self._blocks.append(np.log10(np.maximum(mel, np.float32(POWER_MIN))) * np.float32(10))
         # The hop around a frame's centre: together the hops cover every sample.
-        around = frames[:, (N_FFT - HOP_LENGTH) // 2 : (N_FFT + HOP_LENGTH) // 2]
-        self._peaks.append(np.abs(around).max(axis=1))
+        centre = frames[:, (N_FFT - HOP_LENGTH) // 2 : (N_FFT + HOP_LENGTH) // 2]
+        self._peaks.append(np.abs(centre).max(axis=1))
         self._pending = self._pending[n_frames * HOP_LENGTH :]
 
 
 def log_mel(blocks: Iterable[FloatArray]) -> LogMel:
-    """Log-mel of samples that arrive in blocks, each float32 `(n,)`."""
+    """Compute the log-mel spectrogram of samples in blocks, each float32 `(n,)`, full scale 1."""
     stream = MelStream()
     for block in blocks:
         stream.feed(block)
@@ -192,13 +190,13 @@ def log_mel(blocks: Iterable[FloatArray]) -> LogMel:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedMel:
-    """A whole song's log-mel in a byte a bin, to be heard again without its audio (0.2 MB a minute).
+    """A song's log-mel spectrogram in one byte a bin (0.2 MB a minute), to classify it again without its audio.
 
     Attributes:
-        mel: uint8 `(N_MELS, n_frames)`: 255 is the loudest bin, 0 is `STORED_RANGE_DB` below it.
-        peaks: uint8 `(n_frames,)`: magnitude in half decibels below full scale, 255 the loudest.
+        mel: uint8 `(N_MELS, n_frames)`: 255 is the loudest bin, 0 is `QUANTIZED_RANGE_DB` below it.
+        peaks: uint8 `(n_frames,)`: peak magnitude in steps of 0.5 dB, 255 is full scale.
         reference: dB of the loudest bin.
-        samples: how many samples the recording had.
+        samples: number of samples in the recording.
     """
 
     mel: NDArray[np.uint8]
@@ -207,10 +205,10 @@ class QuantizedMel:
     samples: int
 
     @classmethod
-    def of(cls, recording: LogMel) -> "QuantizedMel":
-        """Quantise a recording: off by at most 0.24 dB."""
+    def quantize(cls, recording: LogMel) -> "QuantizedMel":
+        """Quantise a recording, with an error of at most 0.24 dB."""
         reference = float(recording.db.max()) if recording.db.size else 0.0
-        scaled = (recording.db - reference) * np.float32(255 / STORED_RANGE_DB) + np.float32(255.5)
+        scaled = (recording.db - reference) * np.float32(255 / QUANTIZED_RANGE_DB) + np.float32(255.5)
         peaks_db = 20 * np.log10(np.maximum(recording.peaks, np.float32(1e-7)))
         return cls(
             np.clip(scaled, 0, 255).astype(np.uint8),
@@ -219,30 +217,30 @@ class QuantizedMel:
             recording.samples,
         )
 
-    def log_mel(self) -> LogMel:
-        """Back to dB."""
+    def dequantize(self) -> LogMel:
+        """Return the recording in dB."""
         db = self.mel.astype(np.float32)
-        db *= np.float32(STORED_RANGE_DB / 255)
-        db += np.float32(self.reference - STORED_RANGE_DB)
+        db *= np.float32(QUANTIZED_RANGE_DB / 255)
+        db += np.float32(self.reference - QUANTIZED_RANGE_DB)
         peaks = np.power(10, (self.peaks.astype(np.float32) - 255) / 40).astype(np.float32)
         return LogMel(db, peaks, self.samples)
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Duration, seconds."""
         return self.samples / SAMPLE_RATE
 
     def to_bytes(self) -> bytes:
-        """Serialise: a header of two numbers, the peaks, the bins."""
+        """Serialise: `samples` and `reference` as float64, then the peaks and the bins."""
         header = np.array([self.samples, self.reference], "<f8").tobytes()
         return header + self.peaks.tobytes() + self.mel.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "QuantizedMel":
-        """Read what `to_bytes` wrote.
+        """Parse what `to_bytes` wrote.
 
         Raises:
-            ValueError: the bytes are not of that form.
+            ValueError: the bytes do not have that form.
         """
         if len(data) < 16 or (len(data) - 16) % (N_MELS + 1):
             raise ValueError("not a stored spectrogram")

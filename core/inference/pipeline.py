@@ -7,7 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from core.audio.decode import CancelToken, DecodeLimits, FfmpegDecoder
+from core.audio.cancel import CancelToken
+from core.audio.decode import DecodeLimits, FfmpegDecoder
 from core.audio.section import main_section
 from core.audio.spectrogram import FloatArray, LogMel, MelStream, QuantizedMel, segments_db
 from core.constants import (
@@ -166,7 +167,7 @@ def _with_progress(decoder: FfmpegDecoder, on_progress: ProgressCallback) -> Ite
     on_progress(Step.DECODING, None)
     for block in decoder:
         samples += block.size
-        duration = decoder.announced.duration
+        duration = decoder.stream_info.duration
         if duration and time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()
             on_progress(Step.DECODING, min(1.0, samples / SAMPLE_RATE / duration))
@@ -184,7 +185,7 @@ def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models:
     first, starts = _segment_starts(recording, options)
     segments = segments_db(recording, starts)
     # A silent stretch has no loudest bin to refer to, and no vote.
-    loud = [i for i, start in enumerate(starts) if not recording.silent(start, start + SEGMENT_FRAMES)]
+    loud = [i for i, start in enumerate(starts) if not recording.is_silent(start, start + SEGMENT_FRAMES)]
     if not loud:
         raise GenreGenieError(ErrorCode.SILENT)
     segments = segments[loud]
@@ -219,7 +220,7 @@ def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models:
         prediction,
         Elapsed(features=cut - began, classify=classified - cut, total=classified - began),
         picture,
-        QuantizedMel.of(recording) if options.keep_spectrogram else None,
+        QuantizedMel.quantize(recording) if options.keep_spectrogram else None,
     )
 
 
@@ -227,7 +228,7 @@ def _segment_starts(recording: LogMel, options: ClassifyOptions) -> tuple[int, l
     """First frame of the part to classify, and of each of its segments."""
     if not recording.segment_starts(most=1):
         raise GenreGenieError(ErrorCode.TOO_SHORT)
-    if recording.silent():
+    if recording.is_silent():
         raise GenreGenieError(ErrorCode.SILENT)
     if options.whole:
         return 0, recording.segment_starts()

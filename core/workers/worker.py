@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
-from core.audio.decode import CancelToken
+from core.audio.cancel import CancelToken
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, GenreGenieError
 from core.inference.pipeline import ClassifyResult, Models, Step, classify_file, classify_spectrogram
@@ -82,7 +82,7 @@ class Worker:
     def _classify(self, command: ClassifyFile | ClassifySpectrogram, cancel_token: CancelToken) -> ClassifyResult:
         if isinstance(command, ClassifySpectrogram):
             self._on_progress(Step.LISTENING, None)
-            recording = QuantizedMel.from_bytes(command.spectrogram).log_mel()
+            recording = QuantizedMel.from_bytes(command.spectrogram).dequantize()
             return classify_spectrogram(recording, command.options, models=self._models)
         return classify_file(
             Path(command.path),

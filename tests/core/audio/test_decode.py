@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.audio.decode import CancelToken, DecodeLimits, FfmpegDecoder, opened
+from core.audio.cancel import CancelToken
+from core.audio.decode import DecodeLimits, FfmpegDecoder, opened
 from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("leaves_nothing")
 Blocks = Generator[FloatArray, None, None]
 
 
-def decoding(path: Path, limits: DecodeLimits = LIMITS, stop: CancelToken | None = None) -> Blocks:
-    yield from FfmpegDecoder(path, limits, stop)
+def decoding(path: Path, limits: DecodeLimits = LIMITS, cancel: CancelToken | None = None) -> Blocks:
+    yield from FfmpegDecoder(path, limits, cancel)
 
 
 def decode(path: Path, limits: DecodeLimits = LIMITS) -> FloatArray:
@@ -76,7 +77,7 @@ def test_every_format_is_decoded(each_ffmpeg: str, folder: Path, scale: Path, na
     assert_is_scale(decode(path if path.exists() else encoded(folder, name, scale, SECONDS)))
 
 
-def test_the_name_of_a_file_plays_no_part(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+def test_the_name_of_a_file_does_not_matter(each_ffmpeg: str, folder: Path, scale: Path) -> None:
     flac = encoded(folder, "flac.flac", scale, SECONDS).read_bytes()
     for name in (
         "song.mp3",
@@ -101,7 +102,7 @@ def test_a_relative_path_with_a_leading_dash_is_a_file(
     assert_is_scale(decode(Path("-y.wav")))
 
 
-def test_only_the_first_sound_is_heard(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+def test_only_the_first_audio_track_is_decoded(each_ffmpeg: str, folder: Path, scale: Path) -> None:
     path = encode(
         folder / "two.mkv", "-i", scale, "-f", "lavfi", "-i", f"sine=5000:d={SECONDS}", "-map", "0", "-map", "1"
     )
@@ -118,7 +119,7 @@ def test_a_cover_is_no_hindrance(each_ffmpeg: str, folder: Path, scale: Path) ->
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-def test_a_film_whose_sound_ends_early_is_heard(each_ffmpeg: str, folder: Path, scale: Path, name: str) -> None:
+def test_a_video_whose_audio_ends_early_is_decoded(each_ffmpeg: str, folder: Path, scale: Path, name: str) -> None:
     path = folder / f"long-{name}"
     if not path.exists():
         encode(path, *picture(3 * SECONDS), "-i", scale, *VIDEOS[name])
@@ -145,7 +146,7 @@ def test_bad_input_has_its_error(each_ffmpeg: str, tmp_path: Path, name: str) ->
     assert error_of(path) is code
 
 
-def test_where_nothing_says_how_long_it_was_the_beginning_is_heard(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+def test_where_no_duration_is_announced_the_beginning_is_decoded(each_ffmpeg: str, folder: Path, scale: Path) -> None:
     for name in ("adts.aac", "vorbis.ogg", "16-bit.wav"):
         samples = decode(cut(encoded(folder, name, scale, SECONDS)))
         assert_is_scale(samples[: 3 * SAMPLE_RATE], seconds=3)
@@ -223,7 +224,7 @@ def test_a_length_that_is_not_announced_is_refused_when_it_is_reached(
     assert got <= (SECONDS - 1) * SAMPLE_RATE
 
 
-def test_a_song_of_just_the_allowed_length_is_heard(each_ffmpeg: str, folder: Path, scale: Path) -> None:
+def test_a_song_of_exactly_the_allowed_length_is_decoded(each_ffmpeg: str, folder: Path, scale: Path) -> None:
     limits = DecodeLimits(LIMITS.max_bytes, SECONDS, 60)
     for name in ("vbr.mp3", "index-at-the-end.m4a", "flac.flac"):
         assert_is_scale(decode(encoded(folder, name, scale, SECONDS), limits))
@@ -251,10 +252,10 @@ def test_what_is_no_number_is_silence_and_what_is_huge_is_bounded(each_ffmpeg: s
     )
     path = tmp_path / "float.wav"
     path.write_bytes(header + samples.tobytes())
-    heard = decode(path)
-    assert np.isfinite(heard).all()
-    assert np.abs(heard).max() <= 1_000
-    assert heard[1000] == pytest.approx(0.25)
+    decoded = decode(path)
+    assert np.isfinite(decoded).all()
+    assert np.abs(decoded).max() <= 1_000
+    assert decoded[1000] == pytest.approx(0.25)
 
 
 def test_tags_do_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, folder: Path, scale: Path) -> None:
@@ -281,14 +282,14 @@ class TestEnding:
 
     @pytest.fixture
     def blocks(self, each_ffmpeg: str, endless: Path) -> Iterator[tuple[Blocks, CancelToken]]:
-        stop = CancelToken()
-        blocks = decoding(endless, LIMITS, stop)
+        cancel = CancelToken()
+        blocks = decoding(endless, LIMITS, cancel)
         assert next(blocks).size > 0
         assert len(living_children()) == 1
-        yield blocks, stop
+        yield blocks, cancel
         blocks.close()
 
-    def test_a_stop_from_another_thread_ends_it(self, blocks: tuple[Blocks, CancelToken]) -> None:
+    def test_cancelling_from_another_thread_ends_it(self, blocks: tuple[Blocks, CancelToken]) -> None:
         threading.Timer(0.05, blocks[1].set).start()
         assert drain(blocks[0], 0.01)[1] is ErrorCode.CANCELLED
         assert not living_children()
@@ -312,10 +313,10 @@ class TestEnding:
             child.kill()
         assert drain(blocks[0])[1] is ErrorCode.DAMAGED
 
-    def test_it_is_not_begun_after_a_stop(self, endless: Path) -> None:
-        stop = CancelToken()
-        stop.set()
-        assert drain(decoding(endless, LIMITS, stop)) == (0, ErrorCode.CANCELLED)
+    def test_it_does_not_start_once_cancelled(self, endless: Path) -> None:
+        cancel = CancelToken()
+        cancel.set()
+        assert drain(decoding(endless, LIMITS, cancel)) == (0, ErrorCode.CANCELLED)
 
     def test_ffmpeg_runs_with_one_thread_of_work_and_bounded_memory(self, blocks: tuple[Blocks, CancelToken]) -> None:
         wait_until(ffmpegs, what="ffmpeg's start")

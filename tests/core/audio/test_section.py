@@ -64,19 +64,19 @@ class TestSongsOfRealParts:
     def check(self, kind: str, tracks: list[Path]) -> None:
         found = shares(kind, tracks)
         lie_in, time = EXPECTED[kind]
-        told = f"{kind}: {(found >= LIES_IN).mean():.2f} lie in it, {found.mean():.3f} of their time"
-        print(told)
-        assert (found >= LIES_IN).mean() >= lie_in, told
-        assert found.mean() >= time, told
+        shares_found = f"{kind}: {(found >= LIES_IN).mean():.2f} lie in it, {found.mean():.3f} of their time"
+        print(shares_found)
+        assert (found >= LIES_IN).mean() >= lie_in, shares_found
+        assert found.mean() >= time, shares_found
 
 
 @pytest.mark.parametrize("seconds", [3, 12, 29.996, 30, 30.9])
-def test_a_short_song_is_heard_from_its_beginning(seconds: float) -> None:
+def test_a_short_songs_section_starts_at_its_beginning(seconds: float) -> None:
     assert start_of(make_song(seconds)) == 0
 
 
 @pytest.mark.parametrize(("before", "after"), [(40, 0), (0, 40), (20, 20)])
-def test_silence_is_passed_over(before: float, after: float) -> None:
+def test_silence_is_skipped(before: float, after: float) -> None:
     start = start_of(np.concatenate((silence(before), make_song(45), silence(after))))
     assert before - 1 <= start <= before + 16
 
@@ -87,7 +87,7 @@ def test_there_are_always_ten_segments(seconds: float) -> None:
     assert len(recording.segment_starts(main_section(recording), 10)) == 10
 
 
-def test_all_the_same_is_heard_somewhere() -> None:
+def test_a_song_that_never_changes_has_a_section() -> None:
     tone = np.sin(np.arange(60 * SAMPLE_RATE) * 0.1)
     assert 0 <= start_of(tone) <= 30.1
     assert 0 <= start_of(np.zeros(60 * SAMPLE_RATE)) <= 30.1
@@ -104,12 +104,12 @@ def test_little_sound_in_much_silence_is_found() -> None:
     assert 73.9 <= start <= 100.1
 
 
-def test_loudness_of_the_whole_plays_no_part() -> None:
+def test_loudness_of_the_whole_does_not_matter() -> None:
     song = np.concatenate((gain(make_song(20, seed=3), -20), make_song(60, seed=4)))
     assert start_of(song) == start_of(gain(song, -20))
 
 
 def test_a_stored_spectrogram_has_the_same_section() -> None:
     recording = log_mel([np.concatenate((gain(make_song(20, seed=3), -25), make_song(50, seed=4)))])
-    stored = QuantizedMel.of(recording).log_mel()
+    stored = QuantizedMel.quantize(recording).dequantize()
     assert frame_to_seconds(main_section(stored)) == pytest.approx(frame_to_seconds(main_section(recording)), abs=1.1)

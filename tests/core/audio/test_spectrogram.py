@@ -34,7 +34,7 @@ def reference_db(samples: FloatArray) -> FloatArray:
 
 
 def assert_equals_librosa(samples: FloatArray) -> None:
-    """Compare in the range that models hear: the 80 dB under the loudest bin."""
+    """Compare in the range that models see: the 80 dB below the loudest bin."""
     ours, theirs = log_mel([samples]).db, reference_db(samples)
     assert ours.shape == theirs.shape
     floor = theirs.max() + DB_FLOOR
@@ -83,7 +83,7 @@ def test_silence_has_the_floor_of_power_to_db() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=12))
-def test_the_size_of_blocks_plays_no_part(sizes: list[int]) -> None:
+def test_the_size_of_blocks_does_not_matter(sizes: list[int]) -> None:
     samples = np.random.default_rng(0).uniform(-1, 1, sum(sizes)).astype(np.float32)
     streamed = log_mel(np.split(samples, np.cumsum(sizes)[:-1]))
     whole = log_mel([samples])
@@ -104,7 +104,7 @@ def test_blocks_around_the_frame_length_give_the_same() -> None:
 def test_nothing_at_all_is_a_recording_without_frames() -> None:
     recording = MelStream().finish()
     assert (recording.db.shape, recording.samples, recording.duration) == ((N_MELS, 0), 0, 0.0)
-    assert recording.silent()
+    assert recording.is_silent()
     assert recording.segment_starts() == []
 
 
@@ -151,7 +151,7 @@ class TestSegments:
         assert cut.shape[0] == 100
         assert cut.max(axis=1).min() > DB_FLOOR / 2  # noise has no empty frame
 
-    def test_loudness_plays_no_part(self) -> None:
+    def test_loudness_does_not_matter(self) -> None:
         quiet, loud = (log_mel([make_song(12) * np.float32(gain)]) for gain in (0.05, 1))
         np.testing.assert_allclose(
             segments_db(quiet, quiet.segment_starts()), segments_db(loud, loud.segment_starts()), atol=2e-3
@@ -162,21 +162,21 @@ class TestSilence:
     @pytest.mark.parametrize(("dbfs", "silent"), [(-100, True), (-61, True), (-59, False), (-1, False)])
     def test_nothing_over_60_dbfs_is_silent(self, dbfs: float, silent: bool) -> None:
         tone = np.sin(np.arange(5 * SAMPLE_RATE) * 0.2) * 10 ** (dbfs / 20)
-        assert log_mel([tone.astype(np.float32)]).silent() is silent
+        assert log_mel([tone.astype(np.float32)]).is_silent() is silent
 
     def test_one_click_anywhere_is_a_sound(self) -> None:
         for place in (1_000, 30_000, 65_000):
             samples = np.zeros(66_150, np.float32)
             samples[place] = 0.5
             recording = log_mel([samples])
-            assert not recording.silent()
+            assert not recording.is_silent()
             frame = round(place / HOP_LENGTH)
-            assert not recording.silent(frame - 1, frame + 2)
-            assert recording.silent(frame + 3)
-            assert frame < 3 or recording.silent(0, frame - 2)
+            assert not recording.is_silent(frame - 1, frame + 2)
+            assert recording.is_silent(frame + 3)
+            assert frame < 3 or recording.is_silent(0, frame - 2)
 
 
-class TestSongMel:
+class TestQuantizedMel:
     @pytest.fixture(scope="class")
     @classmethod
     def recording(cls) -> LogMel:
@@ -186,7 +186,7 @@ class TestSongMel:
         return log_mel([samples])
 
     def test_it_comes_back_from_bytes(self, recording: LogMel) -> None:
-        stored = QuantizedMel.of(recording)
+        stored = QuantizedMel.quantize(recording)
         again = QuantizedMel.from_bytes(stored.to_bytes())
         np.testing.assert_array_equal(again.mel, stored.mel)
         np.testing.assert_array_equal(again.peaks, stored.peaks)
@@ -197,21 +197,21 @@ class TestSongMel:
         )
 
     def test_it_is_off_by_a_quarter_of_a_decibel_at_most(self, recording: LogMel) -> None:
-        again = QuantizedMel.of(recording).log_mel()
+        again = QuantizedMel.quantize(recording).dequantize()
         floor = recording.db.max() - 119.9
         np.testing.assert_allclose(np.maximum(again.db, floor), np.maximum(recording.db, floor), rtol=0, atol=0.24)
         loud = recording.peaks > 1e-3
         np.testing.assert_allclose(again.peaks[loud], recording.peaks[loud], rtol=0.03)
 
     def test_silence_stays_silence(self, recording: LogMel) -> None:
-        again = QuantizedMel.of(recording).log_mel()
+        again = QuantizedMel.quantize(recording).dequantize()
         silence = (130, 190)
-        assert recording.silent(*silence)
-        assert again.silent(*silence)
-        assert not again.silent()
+        assert recording.is_silent(*silence)
+        assert again.is_silent(*silence)
+        assert not again.is_silent()
 
     def test_it_gives_the_same_segments(self, recording: LogMel) -> None:
-        again = QuantizedMel.of(recording).log_mel()
+        again = QuantizedMel.quantize(recording).dequantize()
         assert again.segment_starts() == recording.segment_starts()
         np.testing.assert_allclose(
             segments_db(again, again.segment_starts()),
@@ -221,10 +221,12 @@ class TestSongMel:
         )
 
     def test_it_takes_a_fifth_of_a_megabyte_a_minute(self, recording: LogMel) -> None:
-        assert len(QuantizedMel.of(recording).to_bytes()) < 210_000 * recording.duration / 60
+        assert len(QuantizedMel.quantize(recording).to_bytes()) < 210_000 * recording.duration / 60
 
     def test_an_empty_recording_comes_back_too(self) -> None:
-        assert QuantizedMel.from_bytes(QuantizedMel.of(MelStream().finish()).to_bytes()).log_mel().n_frames == 0
+        assert (
+            QuantizedMel.from_bytes(QuantizedMel.quantize(MelStream().finish()).to_bytes()).dequantize().n_frames == 0
+        )
 
     @settings(deadline=None)
     @given(data=st.binary(max_size=600))
@@ -233,7 +235,7 @@ class TestSongMel:
             QuantizedMel.from_bytes(data)
 
     def test_cut_bytes_are_refused(self, recording: LogMel) -> None:
-        data = QuantizedMel.of(recording).to_bytes()
+        data = QuantizedMel.quantize(recording).to_bytes()
         for length in (0, 15, 16, 200, len(data) - (N_MELS + 1), len(data) - 1):
             with pytest.raises(ValueError, match="not a stored spectrogram"):
                 QuantizedMel.from_bytes(data[:length])

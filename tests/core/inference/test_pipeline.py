@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.audio.decode import CancelToken, DecodeLimits
+from core.audio.cancel import CancelToken
+from core.audio.decode import DecodeLimits
 from core.audio.spectrogram import log_mel
 from core.constants import SAMPLE_RATE, SEGMENT_SECONDS
 from core.errors import ErrorCode, GenreGenieError
