@@ -64,10 +64,10 @@ class TestSongsOfRealParts:
     def check(self, kind: str, tracks: list[Path]) -> None:
         found = shares(kind, tracks)
         lie_in, time = EXPECTED[kind]
-        shares_found = f"{kind}: {(found >= LIES_IN).mean():.2f} lie in it, {found.mean():.3f} of their time"
-        print(shares_found)
-        assert (found >= LIES_IN).mean() >= lie_in, shares_found
-        assert found.mean() >= time, shares_found
+        summary = f"{kind}: {(found >= LIES_IN).mean():.2f} lie in it, {found.mean():.3f} of their time"
+        print(summary)
+        assert (found >= LIES_IN).mean() >= lie_in, summary
+        assert found.mean() >= time, summary
 
 
 @pytest.mark.parametrize("seconds", [3, 12, 29.996, 30, 30.9])
