@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from core.settings import Settings
 
 REDACTED: Final = "[removed]"
-QUIET_LOGGERS: Final = ("aiohttp", "asyncio", "PIL")
+QUIET_LOGGERS: Final = ("aiohttp", "asyncio", "filelock", "PIL")
 """Loggers of the core's libraries, which report nothing below a warning."""
 
 
