@@ -332,7 +332,7 @@ class TestLosingAWorker:
                 assert (await pool.classify_file(song, on_progress=fail)).prediction.genre in GENRES
                 assert (await pool.classify_file(song)).prediction.genre in GENRES
                 assert pool.restarts == 0
-        assert "progress could not be told" in caplog.text
+        assert "a progress callback failed" in caplog.text
 
 
 class TestStarting:
@@ -407,7 +407,7 @@ PARENT = """
         async with WorkerPool(Settings(max_duration_s=21600), size=2) as pool:
             await pool.ready()
             print("ready", flush=True)
-            await asyncio.gather(*(pool.classify_file(Path(sys.argv[1]), "s") for _ in range(2)))
+            await asyncio.gather(*(pool.classify_file(Path(sys.argv[1])) for _ in range(2)))
 
     asyncio.run(main())
 """
