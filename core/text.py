@@ -1,10 +1,6 @@
 """Text from strangers, made safe to show."""
 
-import re
 import unicodedata
-
-_SPACES = ("Cc", "Zl", "Zp")
-_INVISIBLE = ("Cf", "Cs", "Co", "Cn")
 
 
 def one_line(text: str, limit: int) -> str:
@@ -12,9 +8,10 @@ def one_line(text: str, limit: int) -> str:
 
     A title is a stranger's text: it must not forge a second line of a log or reverse the words around it.
     """
-    categories = ((character, unicodedata.category(character)) for character in text)
     visible = "".join(
-        " " if category in _SPACES else character for character, category in categories if category not in _INVISIBLE
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or unicodedata.category(character)[0] != "C"
     )
-    line = re.sub(r"\s+", " ", visible).strip()
+    line = " ".join(visible.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

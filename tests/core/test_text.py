@@ -15,7 +15,7 @@ from core.text import one_line
         ("  a  song ", "a song"),
         ("two\nlines\r\nand\u2028more\u2029still\x85", "two lines and more still"),
         ("turned\u202e round\u200b", "turned round"),
-        ("null\x00byte", "null byte"),
+        ("null\x00byte", "nullbyte"),
         ("\ud800\ue000", ""),
         ("\u202e\x00", ""),
         ("naïve 🎵 音楽", "naïve 🎵 音楽"),
