@@ -15,6 +15,20 @@ GENRES: Final = (
     "rock",
 )
 
+GENRE_COLOURS: Final = {
+    "blues": (66, 133, 244),
+    "classical": (214, 196, 140),
+    "country": (176, 125, 72),
+    "disco": (233, 92, 178),
+    "hiphop": (245, 166, 35),
+    "jazz": (0, 168, 150),
+    "metal": (150, 158, 172),
+    "pop": (174, 120, 230),
+    "reggae": (96, 186, 70),
+    "rock": (226, 74, 68),
+}
+"""One colour a genre; the name always stands beside it, so that nobody has to tell colours apart."""
+
 SAMPLE_RATE: Final = 22_050
 """Hz, mono."""
 

@@ -1,6 +1,6 @@
-"""Everything that can go wrong, each with a stable code and a sentence for the user.
+"""Everything that can go wrong, each with a stable code.
 
-The sentences themselves are in `core/i18n/locales/`, one file a language, under `error.<code>`.
+The sentence that people read is `core.i18n.catalog.error_sentence`; the texts are under `error.<code>` in `locales/`.
 """
 
 from enum import StrEnum
@@ -35,7 +35,7 @@ class ErrorCode(StrEnum):
 
 
 class GenreGenieError(Exception):
-    """An input that has no verdict, or a service that cannot give one now.
+    """An input that has no verdict, or a service that cannot give one now; as a string, its code.
 
     Args:
         code: what went wrong.
@@ -47,12 +47,6 @@ class GenreGenieError(Exception):
         super().__init__(code.value)
         self.code = code
         self.params = params
-
-    def __str__(self) -> str:
-        """Return the English sentence."""
-        from core.i18n.catalog import error_sentence
-
-        return error_sentence(self)
 
 
 class ConfigurationError(Exception):

@@ -23,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import too_large
-from core.i18n.catalog import error_sentence, locales
+from core.i18n.catalog import error_sentence
+from core.i18n.languages import locales
 from web.languages import accepted_locale
 from web.settings import WebSettings, is_loopback
 from web.view import login_html

@@ -17,7 +17,8 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp
 
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.i18n.catalog import error_sentence, locales
+from core.i18n.catalog import error_sentence
+from core.i18n.languages import locales
 from core.inference.model_card import model_file, shipped_models
 from core.service.admission import Admission
 from core.service.fetcher import open_fetcher

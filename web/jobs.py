@@ -10,6 +10,7 @@ from typing import Final
 
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.i18n.catalog import error_sentence
 from core.inference.chart import spectrogram
 from core.inference.pipeline import ClassifyOptions, Step
 from core.service.admission import Admission, Ticket
@@ -193,7 +194,8 @@ class PageJobs:
             other = await self._identifier.identify(Request(again, options))
             verdicts = (*verdicts, other.verdict)
         except (GenreGenieError, ConfigurationError) as error:
-            log.warning("%s could not be compared: %s", model, error)
+            reason = error_sentence(error) if isinstance(error, GenreGenieError) else error
+            log.warning("%s could not be compared: %s", model, reason)
         job.state = replace(job.state, verdicts=verdicts, comparing=job.state.comparing - 1)
 
 

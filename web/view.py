@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from core.constants import FMAX, GENRES
+from core.constants import FMAX, GENRE_COLOURS, GENRES
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n.catalog import error_sentence, locales, translate
-from core.i18n.formatting import GENRE_COLOURS, clock
+from core.i18n.catalog import error_sentence, translate
+from core.i18n.formatting import clock, percent
+from core.i18n.languages import locales
 from core.inference.chart import mel_number
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Segment
@@ -50,11 +51,6 @@ def render(template: str, locale: str, **values: object) -> str:
             **values,
         )
     )
-
-
-def percent(share: float, locale: str) -> str:
-    """Write a share as languages do: `61%`, `61 %`."""
-    return translate("web.percent", locale, number=f"{100 * share:.0f}")
 
 
 def ask_html(settings: WebSettings, locale: str) -> str:

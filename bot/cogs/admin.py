@@ -7,12 +7,14 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.settings import BotSettings
 from bot.storage.store import Stats, StoreError
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.permissions import FOR_DROPPED_AUDIO, in_channel, missing, notice
 from bot.ui.translator import phrase
-from core.i18n.catalog import best_locale, locales, translate
+from core.i18n.catalog import translate
+from core.i18n.languages import best_locale, locales
 
 if TYPE_CHECKING:
     from bot.client import GenreGenie
@@ -135,13 +137,8 @@ class Admin(commands.Cog):
             await self.store.save_guild(own)
         host = self.bot.settings
         effective = host.limits.tightened(own.places, own.cooldown_s)
-        text = translate(
-            "bot.admin.limits",
-            interaction.locale.value,
-            longest=f"{min(own.max_duration_s or host.max_duration_s, host.max_duration_s) / 60:g}",
-            cooldown=f"{effective.cooldown_s:g}",
-            places=effective.per_group,
-        )
+        longest_s = min(own.max_duration_s or host.max_duration_s, host.max_duration_s)
+        text = limits_text(longest_s, effective.cooldown_s, effective.per_group, interaction.locale.value)
         await self._say(interaction, text)
 
     @root.command(name=phrase("links.name"), description=phrase("links.description"))
@@ -187,23 +184,14 @@ class Admin(commands.Cog):
         if not await self.bot.acknowledge(interaction, private=True):
             return
         stats = await self.store.stats(_guild_id(interaction))
-        await self._say(interaction, _stats_text(stats, interaction.locale.value, self.bot.settings.retention_days))
+        await self._say(interaction, stats_text(stats, interaction.locale.value, self.bot.settings.retention_days))
 
     @privacy.command(name=phrase("privacy.show.name"), description=phrase("privacy.show.description"))
     async def privacy_show(self, interaction: Interaction) -> None:
         """Say what is stored."""
         if not await self.bot.acknowledge(interaction, private=True):
             return
-        settings = self.bot.settings
-        text = translate(
-            "bot.admin.privacy",
-            interaction.locale.value,
-            days=settings.retention_days,
-            correction_days=settings.correction_days,
-            grace_days=settings.grace_days,
-            mb=settings.store_mb,
-        )
-        await self._say(interaction, text)
+        await self._say(interaction, privacy_text(self.bot.settings, interaction.locale.value))
 
     @privacy.command(name=phrase("privacy.forget.name"), description=phrase("privacy.forget.description"))
     @app_commands.rename(what=phrase("privacy.forget.what.name"), member=phrase("privacy.forget.member.name"))
@@ -240,18 +228,42 @@ def _guild_id(interaction: Interaction) -> int:
     return interaction.guild_id or 0
 
 
-def _stats_text(stats: Stats, locale: str, days: int) -> str:
+def limits_text(longest_s: float, cooldown_s: float, places: int, locale: str) -> str:
+    """Say what a server's limits are; the times are in seconds."""
+    return translate(
+        "bot.admin.limits",
+        locale,
+        longest=translate("bot.admin.limits-longest", locale, n=longest_s / 60),
+        cooldown=translate("bot.admin.limits-cooldown", locale, n=cooldown_s),
+        places=translate("bot.admin.limits-places", locale, n=places),
+    )
+
+
+def privacy_text(settings: BotSettings, locale: str) -> str:
+    """Say what is stored and for how long."""
+    return translate(
+        "bot.admin.privacy",
+        locale,
+        kept=translate("bot.admin.privacy-kept", locale, n=settings.retention_days),
+        corrections=translate("bot.admin.privacy-corrections", locale, n=settings.correction_days),
+        left=translate("bot.admin.privacy-left", locale, n=settings.grace_days),
+        mb=settings.store_mb,
+    )
+
+
+def stats_text(stats: Stats, locale: str, days: int) -> str:
+    """Say what was asked in a server in the last days, and what came of it."""
     asked = sum(stats.outcomes.values())
     answered = stats.outcomes.get("verdict", 0)
     lines = [
         translate(
             "bot.admin.stats",
             locale,
-            days=days,
-            asked=asked,
-            answered=answered,
-            failed=asked - answered,
-            corrections=stats.corrections,
+            n=days,
+            asked=translate("bot.admin.stats-asked", locale, n=asked),
+            answered=translate("bot.admin.stats-answered", locale, n=answered),
+            failed=translate("bot.admin.stats-failed", locale, n=asked - answered),
+            corrections=translate("bot.admin.stats-corrections", locale, n=stats.corrections),
         )
     ]
     failures = [f"{code} {n}" for code, n in stats.outcomes.items() if code != "verdict"]

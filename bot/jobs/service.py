@@ -17,11 +17,12 @@ from bot.monitoring import Metrics
 from bot.settings import BotSettings
 from bot.storage.store import RequestRow, Store, StoreError
 from bot.ui.delivery import Delivery
-from bot.ui.embeds import Reply, SongResult, answers_reply, percent, sentence
+from bot.ui.embeds import Reply, SongResult, answers_reply, sentence
 from bot.ui.permissions import capabilities
 from bot.ui.views import cancel_view, pick_view, result_view
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
+from core.i18n.formatting import percent
 from core.inference.pipeline import ClassifyOptions, Step
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
@@ -73,7 +74,7 @@ class Job:
             return translate("bot.progress.several", locale, done=done, n=len(self.steps))
         step, share = self.steps[0]
         text = translate(f"bot.progress.{step.value}", locale)
-        return text if share is None or step is Step.DONE else f"{text} {percent(share)}"
+        return text if share is None or step is Step.DONE else f"{text} {percent(share, locale)}"
 
 
 class JobService:

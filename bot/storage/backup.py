@@ -21,9 +21,9 @@ def back_up(settings: BotSettings, target: Path) -> str:
     """
     source = _database(settings)
     if not source.is_file():
-        raise ConfigurationError(translate("bot.storage.backup.no-database", path=source))
+        raise ConfigurationError(translate("bot.backup.no-database", path=source))
     if target.exists():
-        raise ConfigurationError(translate("bot.storage.backup.exists", path=target))
+        raise ConfigurationError(translate("bot.backup.exists", path=target))
     partial = target.with_name(f"{target.name}.partial")
     try:
         partial.unlink(missing_ok=True)
@@ -34,8 +34,8 @@ def back_up(settings: BotSettings, target: Path) -> str:
         partial.replace(target)
     except (OSError, sqlite3.Error) as error:
         partial.unlink(missing_ok=True)
-        raise ConfigurationError(translate("bot.storage.backup.failed", reason=_reason(error))) from None
-    return translate("bot.storage.backup.done", path=target, size=f"{target.stat().st_size / 1e6:.1f}")
+        raise ConfigurationError(translate("bot.backup.failed", reason=_reason(error))) from None
+    return translate("bot.backup.done", path=target, size=f"{target.stat().st_size / 1e6:.1f}")
 
 
 def put_back(settings: BotSettings, copy: Path) -> str:
@@ -46,20 +46,20 @@ def put_back(settings: BotSettings, copy: Path) -> str:
     """
     target = _database(settings)
     if not copy.is_file():
-        raise ConfigurationError(translate("bot.storage.backup.no-database", path=copy))
+        raise ConfigurationError(translate("bot.backup.no-database", path=copy))
     try:
         _check(copy)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _copy(copy, target)
     except (OSError, sqlite3.Error) as error:
-        raise ConfigurationError(translate("bot.storage.backup.failed", reason=_reason(error))) from None
-    return translate("bot.storage.backup.restored", path=copy)
+        raise ConfigurationError(translate("bot.backup.failed", reason=_reason(error))) from None
+    return translate("bot.backup.restored", path=copy)
 
 
 def _database(settings: BotSettings) -> Path:
     path = sqlite_file(settings)
     if path is None:
-        raise ConfigurationError(translate("bot.storage.backup.not-sqlite"))
+        raise ConfigurationError(translate("bot.backup.not-sqlite"))
     return path
 
 
@@ -81,7 +81,7 @@ def _check(path: Path) -> None:
         sound = connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         ours = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         if not sound or not ours:
-            raise ConfigurationError(translate("bot.storage.backup.damaged", path=path))
+            raise ConfigurationError(translate("bot.backup.damaged", path=path))
         (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     if not list((MIGRATIONS / "versions").glob(f"{revision}_*.py")):
         raise ConfigurationError(translate("bot.start.database-newer"))

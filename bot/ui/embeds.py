@@ -8,9 +8,10 @@ from typing import Final
 
 import discord
 
+from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
-from core.i18n.formatting import GENRE_COLOURS, clock
+from core.i18n.formatting import clock, percent
 from core.service.identify import IdentifyResult
 from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
@@ -97,15 +98,10 @@ def genre_name(genre: str, locale: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def percent(share: float) -> str:
-    """Show a share of one as `61%`."""
-    return f"{share:.0%}"
-
-
 def confidence(prediction: Prediction, locale: str) -> str:
     """Say in words and as a number how sure the answer is."""
     step = next(word for least, word in CONFIDENCE_STEPS if prediction.confidence >= least)
-    return translate(f"bot.confidence.{step}", locale, share=percent(prediction.confidence))
+    return translate(f"bot.confidence.{step}", locale, share=percent(prediction.confidence, locale))
 
 
 def song_name(answer: SongResult) -> str:
@@ -163,7 +159,7 @@ def _summary(verdict: Verdict, locale: str) -> str:
             "bot.reply.runner-up",
             locale,
             genre=genre_name(prediction.runner_up, locale),
-            share=percent(prediction.probability(prediction.runner_up)),
+            share=percent(prediction.probability(prediction.runner_up), locale),
         ),
         translate(
             "bot.reply.heard",
@@ -183,17 +179,18 @@ def _summary(verdict: Verdict, locale: str) -> str:
 def _votes(prediction: Prediction, locale: str) -> str:
     """List the votes in order, one a line; of many, neighbours that agree share a line."""
     names = {genre: genre_name(genre, locale) for genre in prediction.votes}
-    width = max(map(len, names.values()))
+    width, widest = max(map(len, names.values())), len(percent(1, locale))
     if len(prediction.segments) <= 10:
         return "\n".join(
-            f"{clock(s.start):>5}  {names[s.genre]:<{width}}  {percent(s.probability):>4}" for s in prediction.segments
+            f"{clock(s.start):>5}  {names[s.genre]:<{width}}  {percent(s.probability, locale):>{widest}}"
+            for s in prediction.segments
         )
     lines = []
     for genre, run in groupby(prediction.segments, key=lambda segment: segment.genre):
         voters = list(run)
         mean = sum(voter.probability for voter in voters) / len(voters)
         span = f"{clock(voters[0].start):>5}–{clock(voters[-1].end):<5}"
-        lines.append(f"{span}  {names[genre]:<{width}} ×{len(voters):<2} {percent(mean):>4}")
+        lines.append(f"{span}  {names[genre]:<{width}} ×{len(voters):<2} {percent(mean, locale):>{widest}}")
     if len(lines) > MAX_LINES:
         lines[MAX_LINES - 1 :] = [translate("bot.reply.more-votes", locale, n=len(lines) - MAX_LINES + 1)]
     tally = ", ".join(f"{names[genre]} {n}" for genre, n in prediction.votes.items())
@@ -220,4 +217,6 @@ def _picture(heard: IdentifyResult, number: int, locale: str) -> Picture | None:
 
 
 def _spoken(segment: Segment, locale: str) -> str:
-    return f"{clock(segment.start)} {translate(f'genre.{segment.genre}', locale)} {percent(segment.probability)}"
+    return (
+        f"{clock(segment.start)} {translate(f'genre.{segment.genre}', locale)} {percent(segment.probability, locale)}"
+    )

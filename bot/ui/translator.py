@@ -5,7 +5,8 @@ from typing import Final
 from discord import Locale, app_commands
 from discord.app_commands import TranslationContextTypes, locale_str
 
-from core.i18n.catalog import DEFAULT_LOCALE, best_locale, translate
+from core.i18n.catalog import translate
+from core.i18n.languages import DEFAULT_LOCALE, best_locale
 
 PREFIX: Final = "bot.command."
 
@@ -16,7 +17,7 @@ def phrase(key: str) -> locale_str:
 
 
 class PhraseTranslator(app_commands.Translator):
-    """Reads the languages that Discord asks for from `core/i18n/locales/`."""
+    """Reads the languages that Discord asks for from `locales/`."""
 
     async def translate(self, string: locale_str, locale: Locale, context: TranslationContextTypes) -> str | None:
         """Translate; None where the language is not there, which leaves the English."""

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from core.errors import GenreGenieError
-from core.i18n.catalog import translate
-from core.i18n.formatting import clock
+from core.i18n.catalog import error_sentence, translate
+from core.i18n.formatting import clock, percent
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Segment, Verdict
 
@@ -98,7 +98,7 @@ def _to_json(name: str, answer: Verdict | GenreGenieError) -> dict[str, Any]:
     """Give the contract of `--json`."""
     if isinstance(answer, Verdict):
         return answer.to_json()
-    return {"source": name, "error": {"code": answer.code.value, "message": str(answer)}}
+    return {"source": name, "error": {"code": answer.code.value, "message": error_sentence(answer)}}
 
 
 def printable(words: str) -> str:
@@ -118,10 +118,10 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         console.print(Text(f"  {translate(song.note)}", style="dim"))
     line = Text("  ")
     line.append(translate(f"genre.{prediction.genre}"), style=f"bold {STYLES[prediction.genre]}")
-    votes = f"{prediction.votes[prediction.genre]} of {len(prediction.segments)} votes"
-    line.append(f"  {prediction.confidence:.0%} sure, {votes}")
+    votes = translate("verdict.votes", votes=prediction.votes[prediction.genre], n=len(prediction.segments))
+    line.append(f"  {percent(prediction.confidence)} sure, {votes}")
     runner_up = prediction.runner_up
-    line.append(f"; runner-up {translate(f'genre.{runner_up}')} {prediction.probability(runner_up):.0%}")
+    line.append(f"; runner-up {translate(f'genre.{runner_up}')} {percent(prediction.probability(runner_up))}")
     console.print(line)
     section = prediction.section
     part = f"{clock(section.start)}-{clock(section.end)}"
@@ -134,7 +134,7 @@ def show_error(console: Console, source: str, error: GenreGenieError) -> None:
     """Print why an input has no verdict."""
     line = Text(_shortened(printable(source), console.width - 2), style="bold", no_wrap=True)
     console.print(line)
-    console.print(Text(f"  {error} [{error.code.value}]", style="red"))
+    console.print(Text(f"  {error_sentence(error)} [{error.code.value}]", style="red"))
 
 
 def _rows(prediction: Prediction) -> Iterator[Text]:
@@ -154,7 +154,7 @@ def _row(group: list[Segment]) -> Text:
     filled = round(probability * BAR_WIDTH)
     row.append("█" * filled, style=STYLES[first.genre])
     row.append("░" * (BAR_WIDTH - filled), style="dim")
-    row.append(f" {probability:4.0%}")
+    row.append(f" {percent(probability):>4}")
     if len(group) > 1:
         row.append(f"  ×{len(group)}", style="dim")
     return row

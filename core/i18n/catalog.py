@@ -1,57 +1,77 @@
-"""The sentences that people read, by language: adding a language is adding one file to `core/i18n/locales/`."""
+"""The sentences that people read, by language: adding a language is adding one folder to `locales/`.
 
-import json
+A language is a folder `locales/<language>/LC_MESSAGES/`, named as Discord and browsers name it (`es`, `pt-BR`), with
+one gettext catalogue a domain. The ids of the messages are keys (`error.too-long`) and English is a catalogue like any
+other, which translators' tools call monolingual PO. `python -m core.i18n.compile` makes the `.mo` files read here.
+"""
+
+import gettext
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from core.errors import GenreGenieError
+from core.i18n.formatting import number
+from core.i18n.languages import DEFAULT_DOMAIN, DEFAULT_LOCALE, best_locale, catalogue_path
 
-LOCALES_DIR: Final = Path(__file__).parent / "locales"
-DEFAULT_LOCALE: Final = "en"
+_COUNTED: Final = ("retry_after", "limit_minutes")
+"""Parameters of errors that are counts: the `n` of their sentences."""
+
+_SEVERAL: Final = 2
+"""Stands for a fraction where a plural form is chosen: gettext knows whole numbers only."""
 
 
 @cache
-def _sentences(locale: str) -> dict[str, str]:
-    loaded: dict[str, str] = json.loads((LOCALES_DIR / f"{locale}.json").read_text("utf-8"))
-    return loaded
+def _catalogue(locale: str, domain: str) -> gettext.NullTranslations:
+    """Read a catalogue; what a language lacks is looked up in English."""
+    try:
+        with catalogue_path(locale, domain).open("rb") as file:
+            catalogue: gettext.NullTranslations = gettext.GNUTranslations(file)
+    except FileNotFoundError:
+        catalogue = gettext.NullTranslations()
+    if locale != DEFAULT_LOCALE:
+        catalogue.add_fallback(_catalogue(DEFAULT_LOCALE, domain))
+    return catalogue
 
 
 @cache
-def locales() -> tuple[str, ...]:
-    """Languages that there are, as the names of their files: `("en", "es")`."""
-    return tuple(sorted(path.stem for path in LOCALES_DIR.glob("*.json")))
-
-
-def best_locale(wanted: str | None) -> str:
-    """Language to answer in: `es-ES` and `es-419` are served by `es`, an unknown one by English."""
-    if wanted:
-        for name in (wanted, wanted.split("-")[0]):
-            if name in locales():
-                return name
-    return DEFAULT_LOCALE
+def _domain(prefix: str) -> str:
+    """Catalogue that has the keys of a prefix: the one of that name, where there is one."""
+    return prefix if catalogue_path(DEFAULT_LOCALE, prefix).is_file() else DEFAULT_DOMAIN
 
 
 def translate(key: str, locale: str | None = None, **params: object) -> str:
     """Sentence of `key` in a language, its `{placeholders}` filled from `params`.
 
-    A key that a language lacks is answered in English.
+    The key's first part names the catalogue: `web.votes` is in `web.po`, and what has no catalogue of its own in
+    `core.po`. The parameter `n` is a count: it chooses among the plural forms of a message that has them. A key that a
+    language lacks is answered in English.
 
     Raises:
         KeyError: English lacks the key, or a placeholder is not given.
     """
-    sentences = _sentences(best_locale(locale))
-    template = sentences[key] if key in sentences else _sentences(DEFAULT_LOCALE)[key]
+    language = best_locale(locale)
+    catalogue = _catalogue(language, _domain(key.partition(".")[0]))
+    template, n = key, params.get("n")
+    if isinstance(n, int | float):
+        template = catalogue.ngettext(key, key, int(n) if n == int(n) else _SEVERAL)
+        params["n"] = number(n, language)
+    if template == key:
+        template = catalogue.gettext(key)
+    if template == key:
+        raise KeyError(key)
     return template.format(**params)
 
 
 def error_sentence(error: GenreGenieError, locale: str | None = None) -> str:
     """Plain sentence for an error: what happened and, where there is one, what to do about it."""
     key = f"error.{error.code.value}"
-    detailed = f"{key}.detail"
-    if error.params and detailed in _sentences(DEFAULT_LOCALE):
+    if error.params:
+        params: dict[str, object] = {**error.params}
+        for name in _COUNTED:
+            if name in error.params:
+                params["n"] = float(error.params[name])
         try:
-            return translate(detailed, locale, **error.params)
+            return translate(f"{key}.detail", locale, **params)
         except KeyError:
-            pass  # the details do not fit the sentence that has details: the plain one serves
+            pass  # no sentence has these details: the plain one serves
     return translate(key, locale)

@@ -1,20 +1,9 @@
-"""What every face shows alike: times and colours. Imports nothing, so that any of them may."""
+"""How times, shares and numbers are written, by every face alike.
 
-from typing import Final
+Babel knows how languages write numbers, but takes a tenth of a second to load: English does without it.
+"""
 
-GENRE_COLOURS: Final = {
-    "blues": (66, 133, 244),
-    "classical": (214, 196, 140),
-    "country": (176, 125, 72),
-    "disco": (233, 92, 178),
-    "hiphop": (245, 166, 35),
-    "jazz": (0, 168, 150),
-    "metal": (150, 158, 172),
-    "pop": (174, 120, 230),
-    "reggae": (96, 186, 70),
-    "rock": (226, 74, 68),
-}
-"""One colour a genre; the name always stands beside it, so that nobody has to tell colours apart."""
+from core.i18n.languages import DEFAULT_LOCALE, best_locale
 
 
 def clock(seconds: float) -> str:
@@ -22,3 +11,27 @@ def clock(seconds: float) -> str:
     whole = round(seconds)
     minutes, hours = whole // 60 % 60, whole // 3600
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def percent(share: float, locale: str = DEFAULT_LOCALE) -> str:
+    """Write a share of one as the language does: `61%`, or `61 %` with a space that does not break."""
+    language = best_locale(locale)
+    if language == DEFAULT_LOCALE:
+        return f"{share:.0%}"
+    from babel import Locale
+    from babel.numbers import format_percent
+
+    return format_percent(share, locale=Locale.parse(language, sep="-"))
+
+
+def number(value: float, locale: str = DEFAULT_LOCALE) -> str:
+    """Write a number as the language does, with two decimals at most: `30`, `1.5`, or `1,5`."""
+    rounded, language = round(value, 2), best_locale(locale)
+    if rounded == int(rounded):
+        return str(int(rounded))
+    if language == DEFAULT_LOCALE:
+        return str(rounded)
+    from babel import Locale
+    from babel.numbers import format_decimal
+
+    return format_decimal(rounded, locale=Locale.parse(language, sep="-"), group_separator=False)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from core.audio.spectrogram import FloatArray, LogMel
-from core.constants import DB_FLOOR, FMAX, N_MELS, SECTION_FRAMES, seconds_to_frame
+from core.constants import DB_FLOOR, FMAX, GENRE_COLOURS, N_MELS, SECTION_FRAMES, seconds_to_frame
 from core.i18n.catalog import translate
-from core.i18n.formatting import GENRE_COLOURS, clock
+from core.i18n.formatting import clock, percent
 from core.verdict import Prediction, Section
 
 WIDTH: Final = 1000
@@ -75,11 +75,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def _share(share: float, locale: str) -> str:
+    """Write a share with common spaces: the font has none that do not break."""
+    return " ".join(percent(share, locale).split())
+
+
 def _draw_heading(pen: ImageDraw.ImageDraw, prediction: Prediction, locale: str) -> None:
     genre = translate(f"genre.{prediction.genre}", locale)
     pen.text((_LEFT, 40), genre, _TEXT, _font(40), anchor="lm")
     width = pen.textlength(genre, _font(40))
-    pen.text((_LEFT + width + 18, 46), f"{prediction.confidence:.0%}", _FAINT, _font(24), anchor="lm")
+    pen.text((_LEFT + width + 18, 46), _share(prediction.confidence, locale), _FAINT, _font(24), anchor="lm")
     counts = [(name, f"{translate(f'genre.{name}', locale)} {count}") for name, count in prediction.votes.items()]
     room = WIDTH - _RIGHT - (_LEFT + width + 100)
     size = next(s for s in range(20, 9, -1) if s == 10 or _row_length(pen, counts, s) <= room)
@@ -111,7 +116,8 @@ def _draw_votes(pen: ImageDraw.ImageDraw, prediction: Prediction, locale: str) -
         pen.rectangle((box[0], level, box[2], box[3]), GENRE_COLOURS[segment.genre])
         if labelled:
             middle, name = (left + right) / 2, translate(f"genre.{segment.genre}", locale)
-            for y, words, size in ((_VOTES_TOP + 18, name, 18), (_VOTES_TOP + 42, f"{segment.probability:.0%}", 17)):
+            share = _share(segment.probability, locale)
+            for y, words, size in ((_VOTES_TOP + 18, name, 18), (_VOTES_TOP + 42, share, 17)):
                 while size > 9 and pen.textlength(words, _font(size)) > right - left - 6:
                     size -= 1
                 pen.text((middle, y), words, _TEXT, _font(size), anchor="mm", stroke_width=2, stroke_fill=_BACKGROUND)

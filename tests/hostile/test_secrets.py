@@ -11,7 +11,8 @@ import pytest
 from core.errors import GenreGenieError
 from core.fetch.proxy import FetchProxy
 from core.fetch.tempfiles import TemporaryFiles
-from core.i18n.catalog import error_sentence, locales
+from core.i18n.catalog import error_sentence
+from core.i18n.languages import locales
 from core.service.fetcher import Fetcher
 from core.service.identify import Identifier, Request
 from core.service.sources import AttachmentSource, LinkSource, PathSource, Source

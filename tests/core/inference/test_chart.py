@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from core.audio.spectrogram import LogMel, log_mel
-from core.i18n.catalog import locales
+from core.i18n.languages import locales
 from core.inference import chart
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
 from core.verdict import Prediction
