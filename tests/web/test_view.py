@@ -129,7 +129,7 @@ def test_counts_and_shares_are_written_as_the_language_does() -> None:
     one = ViewState(verdicts=(verdict_of(predicted([62.0], ["jazz"])),))
     assert "1 of 1 vote." in verdict_html(one, "en")
     assert "1 de 1 voto." in verdict_html(one, "es")
-    assert "7 de 10 votos." in verdict_html(ViewState(verdicts=(TEN,)), "es")
+    assert "7 de 10 votos." in verdict_html(ViewState(verdicts=(verdict_of(TEN),)), "es")
     assert "70\u00a0%" in details_html(one, "es")
     assert "(falta 1)" in status_html(replace(one, comparing=1), "es")
     assert "(faltan 2)" in status_html(replace(one, comparing=2), "es")

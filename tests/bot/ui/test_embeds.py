@@ -11,6 +11,7 @@ from bot.ui.views import next_start, result_view
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
+from core.i18n.formatting import percent
 from core.service.identify import IdentifyResult
 from core.verdict import Prediction, Segment, Verdict
 from tests.support.verdicts import make_verdict
@@ -44,17 +45,17 @@ def test_a_reply_names_genre_confidence_runner_up_part_and_every_vote_in_order(l
     assert embed.author.name == "song.mp3"
     description = embed.description or ""
     assert confidence(verdict().prediction, locale) in description
-    assert "52%" in description
+    assert percent(0.52, locale) in description
     assert "Metal" in description
     assert "1:02–1:32" in description
     votes = description.split("```")[1].strip().splitlines()
     assert len(votes) == 10
     assert [line.split()[0] for line in votes][:2] == ["1:02", "1:05"]
-    assert all(line.endswith("73%") for line in votes)
+    assert all(line.endswith(percent(0.73, locale)) for line in votes)
     assert max(map(len, votes)) <= 30, "one line on a phone"
     [picture] = reply.pictures
     assert embed.image.url == f"attachment://{picture.name}"
-    assert picture.alt.count("73%") == 10
+    assert picture.alt.count(percent(0.73, locale)) == 10
 
 
 def test_ten_songs_fit_into_one_message() -> None:
@@ -73,6 +74,19 @@ def test_an_hour_of_votes_fits_into_one_message() -> None:
     assert len(reply.embeds[0].description or "") <= 4_096
     assert len(reply.pictures[0].alt) <= 1_024
     assert len(reply.text) <= 2_000
+
+
+def test_votes_that_find_no_line_are_counted() -> None:
+    def last_line(lines: int, locale: str) -> str:
+        song = verdict(*(GENRES[i % 10] for i in range(lines)))
+        votes = (answers_reply([SongResult("s", identified(song), 1)], locale).embeds[0].description or "").split(
+            "```"
+        )[1]
+        return votes.strip().splitlines()[-1]
+
+    assert last_line(20, "en").endswith(percent(0.73))
+    assert last_line(21, "en").startswith("… and 2 more lines;")
+    assert last_line(30, "es").startswith("… y 11 líneas más;")
 
 
 def test_neighbours_that_agree_share_a_line_when_there_are_many() -> None:

@@ -3,7 +3,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from core.audio.spectrogram import LogMel, log_mel
 from core.i18n.languages import locales
@@ -52,6 +52,23 @@ def test_other_votes_are_another_picture(recording: LogMel, prediction: Predicti
 @pytest.mark.parametrize("locale", locales())
 def test_every_language_can_be_drawn(recording: LogMel, prediction: Prediction, locale: str) -> None:
     opened(chart.draw(prediction, recording, locale))
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_the_font_has_every_character_that_is_drawn(
+    recording: LogMel, verdict: Verdict, locale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: set[str] = set()
+
+    def text(self: ImageDraw.ImageDraw, xy: object, words: str, *args: object, **kwargs: object) -> None:
+        drawn.update(words)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    chart.draw(verdict, recording, locale)
+    font = ImageFont.load_default(20)
+    missing = bytes(font.getmask("\u0378"))
+    assert "%" in drawn
+    assert not {character for character in drawn - {" "} if bytes(font.getmask(character)) == missing}
 
 
 @pytest.mark.parametrize("seconds", [3.0, 29.996, 400.0])

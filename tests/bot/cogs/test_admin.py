@@ -1,0 +1,55 @@
+"""What admins read: counts in the right number, in every language."""
+
+import pytest
+
+from bot.cogs.admin import limits_text, privacy_text, stats_text
+from bot.settings import BotSettings
+from bot.storage.store import Stats
+
+
+def test_one_is_one() -> None:
+    stats = Stats({"verdict": 1}, {"rock": 1}, 1)
+    assert (
+        stats_text(stats, "en", 1).splitlines()[0] == "In the last day: 1 request, 1 answered, 0 failed, 1 correction."
+    )
+    spanish = "En el último día: 1 petición, 1 respondida, 0 fallidas, 1 corrección."
+    assert stats_text(stats, "es", 1).splitlines()[0] == spanish
+
+
+def test_more_are_many() -> None:
+    stats = Stats({"verdict": 2, "silent": 3}, {"rock": 2}, 0)
+    english = "In the last 30 days: 5 requests, 2 answered, 3 failed, 0 corrections."
+    assert stats_text(stats, "en", 30).splitlines()[0] == english
+    spanish = "En los últimos 30 días: 5 peticiones, 2 respondidas, 3 fallidas, 0 correcciones."
+    assert stats_text(stats, "es", 30).splitlines()[0] == spanish
+
+
+@pytest.mark.parametrize(
+    ("limits", "locale", "parts"),
+    [
+        ((60, 1, 1), "en", ("up to 1 minute;", "1 second between", "1 place in")),
+        ((90, 0, 5), "en", ("up to 1.5 minutes;", "0 seconds between", "5 places in")),
+        ((60, 1, 1), "es", ("hasta 1 minuto;", "1 segundo entre", "1 puesto en")),
+        ((90, 2.5, 5), "es", ("hasta 1,5 minutos;", "2,5 segundos entre", "5 puestos en")),
+    ],
+)
+def test_limits_are_counted(limits: tuple[float, float, int], locale: str, parts: tuple[str, ...]) -> None:
+    text = limits_text(*limits, locale)
+    assert all(part in text for part in parts), text
+
+
+@pytest.mark.parametrize(
+    ("days", "locale", "parts"),
+    [
+        ((1, 1, 1), "en", ("All of this for 1 day.", "for 1 day.", "after 1 day.")),
+        ((30, 365, 7), "en", ("All of this for 30 days.", "for 365 days.", "after 7 days.")),
+        ((1, 1, 1), "es", ("Todo ello durante 1 día.", "durante 1 día.", "al cabo de 1 día.")),
+        ((30, 365, 7), "es", ("Todo ello durante 30 días.", "durante 365 días.", "al cabo de 7 días.")),
+    ],
+)
+def test_privacy_says_how_long_what_is_kept(days: tuple[int, int, int], locale: str, parts: tuple[str, ...]) -> None:
+    kept, corrections, left = days
+    settings = BotSettings(retention_days=kept, correction_days=corrections, grace_days=left)
+    text = privacy_text(settings, locale)
+    assert all(part in text for part in parts), text
+    assert f"{settings.store_mb} MB" in text
