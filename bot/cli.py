@@ -21,7 +21,7 @@ corrections = typer.Typer(no_args_is_help=True)
 def bot() -> None:
     """Run the Discord bot until SIGTERM or Ctrl+C.
 
-    Exit status: 0 when it was told to stop, 2 when it cannot start as it is set up.
+    Exit status: 0 when it was stopped, 2 when its settings do not let it start.
     """
     from bot.app import serve
 
@@ -29,9 +29,9 @@ def bot() -> None:
 
 
 def doctor() -> None:
-    """Say what is there, what is missing, and the remedy for it.
+    """Check what is there, what is missing, and how to fix it.
 
-    Exit status: 0 when all that is needed is there, 1 when something is missing, 2 when settings do not fit.
+    Exit status: 0 when everything needed is there, 1 when something is missing, 2 when a setting is wrong.
     """
     from bot.doctor import doctor_lines
     from core.doctor import print_checks
@@ -40,21 +40,21 @@ def doctor() -> None:
 
 
 def invite() -> None:
-    """Print the link that invites the bot to a server, with just the permissions that it needs."""
+    """Print the link that invites the bot to a server, with just the permissions it needs."""
     from bot.doctor import invite_link
 
     typer.echo(asyncio.run(invite_link(load_settings(BotSettings))))
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where the copy goes; with --restore, the copy.")],
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; with --restore, the copy to restore.")],
     restore: Annotated[
-        bool, typer.Option("--restore", help="Put the copy in the database's place; stop the bot first.")
+        bool, typer.Option("--restore", help="Replace the database with the copy; stop the bot first.")
     ] = False,
 ) -> None:
-    """Copy the database to a file; safe while the bot runs.
+    """Copy the database to a file; safe while the bot is running.
 
-    Exit status: 0 when the copy is complete and sound, 2 when it could not be made.
+    Exit status: 0 when the copy is complete and intact, 2 when it could not be made.
     """
     from bot.storage.backup import back_up, put_back
 
@@ -64,14 +64,14 @@ def backup(
 
 @corrections.callback()
 def _corrections() -> None:
-    """Members' corrections as a table, for those who train."""
+    """Members' corrections as a table, for training models."""
 
 
 @corrections.command("export")
 def export(
-    file: Annotated[Path | None, typer.Argument(help="CSV file; standard output without one.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="CSV file; standard output if left out.")] = None,
 ) -> None:
-    """Write a line for each: song's hash, heard as, said to be, model, day. Members are not named."""
+    """Write one row per correction: the song's hash, predicted and corrected genre, model and day, but no member."""
     from core.errors import ConfigurationError
 
     rows = asyncio.run(_corrections_of(load_settings(BotSettings)))

@@ -36,21 +36,21 @@ OutOption = Annotated[Path, typer.Option("--out", help="Where models and figures
 
 
 def train(
-    kind: Annotated[Kind, typer.Argument(help="The study's plain or augmented CNN, our genie, or music.")],
+    kind: Annotated[Kind, typer.Argument(help="The study's plain or augmented CNN, our genie, or the music detector.")],
     data: DataOption,
     split: SplitOption = SplitName.TRACK,
-    seed: Annotated[int, typer.Option(help="Of the split and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of the training.")] = 0,
     out: OutOption = MODELS,
     lists: ListsOption = None,
     not_music: Annotated[
         Path | None, typer.Option(help="Folder of sound that is not music; only `train music` needs it.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's, in training/fit.py.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: as in training/fit.py.")] = None,
     test: Annotated[
-        bool, typer.Option("--test/--no-test", help="Measure on the test side at the end; not for trials.")
+        bool, typer.Option("--test/--no-test", help="Measure on the test side at the end; switch off for trial runs.")
     ] = True,
 ) -> None:
-    """Train a model, from GTZAN to a LiteRT file with its card. An interrupted training goes on where it stopped."""
+    """Train a model, from GTZAN to a LiteRT file with its card. An interrupted run resumes where it stopped."""
     from training import experiment
 
     console = Console()
@@ -73,13 +73,13 @@ def evaluate(
         Path | None, typer.Option("--data", help="A GTZAN folder or mel.npz; not needed with --songs.")
     ] = None,
     split: Annotated[
-        SplitName | None, typer.Option("--split", help="Default: the one that the model was trained with.")
+        SplitName | None, typer.Option("--split", help="Default: the one the model was trained with.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the one that the model was trained with.")] = None,
-    side: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    seed: Annotated[int | None, typer.Option(help="Default: the one the model was trained with.")] = None,
+    side: Annotated[str, typer.Option(help="Side of the split: test or valid.")] = "test",
     lists: ListsOption = None,
     songs: Annotated[
-        Path | None, typer.Option(help="Songs to compare the models on: a folder a genre, or a CSV of file,genre.")
+        Path | None, typer.Option(help="Songs to compare the models on: one folder per genre, or a CSV of file,genre.")
     ] = None,
     out: OutOption = MODELS / "figures",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -154,9 +154,9 @@ def robustness(
     data: Annotated[Path, typer.Option("--data", help="A GTZAN folder of audio files.")],
     lists: ListsOption = None,
     out: OutOption = MODELS / "figures",
-    archive: Annotated[Path | None, typer.Option(help="mel.npz, to compare the same tracks' answers with.")] = None,
+    archive: Annotated[Path | None, typer.Option(help="mel.npz, to compare answers on the same tracks.")] = None,
 ) -> None:
-    """Measure a model on held-out audio before and after ten distortions of what people post."""
+    """Measure a model on held-out audio before and after ten distortions that posted songs suffer."""
     from training.evaluation.robustness import measure_robustness
 
     console = Console()

@@ -15,16 +15,16 @@ QUIET_LOGGERS: Final = ("uvicorn", "httpx", "gradio")
 
 def web(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; any but loopback needs GENREGENIE_WEB_PASSWORD.")
+        str | None, typer.Option(help="Address to listen on; any other than loopback needs GENREGENIE_WEB_PASSWORD.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes any free one.")
+        int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
 ) -> None:
-    """Serve the page until Ctrl+C: drop, record or link a song, and see what the models hear in it.
+    """Serve the page until Ctrl+C: drop, record or link a song and see what the models hear in it.
 
-    Exit status: 0 when it was told to stop, 2 when it cannot start as it is set up.
+    Exit status: 0 when it was stopped, 2 when its settings do not let it start.
     """
     given = {"http_host": host, "http_port": port}
     settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
