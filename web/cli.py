@@ -17,9 +17,7 @@ def web(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; any other than loopback needs GENREGENIE_WEB_PASSWORD.")
     ] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")
-    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
 ) -> None:
     """Serve the page until Ctrl+C: drop, record or link a song and see what the models hear in it.

@@ -56,7 +56,7 @@ def test_every_language_can_be_drawn(recording: LogMel, prediction: Prediction, 
 
 @pytest.mark.parametrize("locale", locales())
 def test_the_font_has_every_character_that_is_drawn(
-    recording: LogMel, verdict: Verdict, locale: str, monkeypatch: pytest.MonkeyPatch
+    recording: LogMel, prediction: Prediction, locale: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: set[str] = set()
 
@@ -64,7 +64,7 @@ def test_the_font_has_every_character_that_is_drawn(
         drawn.update(words)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
-    chart.draw(verdict, recording, locale)
+    chart.draw(prediction, recording, locale)
     font = ImageFont.load_default(20)
     missing = bytes(font.getmask("\u0378"))
     assert "%" in drawn
