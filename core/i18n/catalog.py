@@ -42,9 +42,9 @@ def _domain(prefix: str) -> str:
 def translate(key: str, locale: str | None = None, **params: object) -> str:
     """Sentence of `key` in a language, its `{placeholders}` filled from `params`.
 
-    The key's first part names the catalogue: `web.votes` is in `web.po`, and what has no catalogue of its own in
-    `core.po`. The parameter `n` is a count: it chooses among the plural forms of a message that has them. A key that a
-    language lacks is answered in English.
+    The key's first part names the catalogue; where there is none of that name, it is `core.po`. The parameter `n` is a
+    count: it chooses among the plural forms of a message that has them, and is written as the language writes numbers. A
+    key that a language lacks is answered in English.
 
     Raises:
         KeyError: English lacks the key, or a placeholder is not given.

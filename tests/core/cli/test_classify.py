@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from core.constants import GENRES
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n.catalog import error_sentence
 from tests.core.files import BAD, make_bad
 from tests.support.audio import make_song, write_wav
 from tests.support.data import ROOT
@@ -72,7 +74,7 @@ def test_people_get_a_table_of_80_columns_without_colours_in_a_pipe(song: Path, 
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "votes" in done.stdout
-    assert "not-audio" in done.stdout
+    assert f"{error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO))} [not-audio]" in done.stdout
     assert "Traceback" not in done.stderr
 
 
