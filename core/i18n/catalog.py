@@ -43,8 +43,8 @@ def translate(key: str, locale: str | None = None, **params: object) -> str:
     """Sentence of `key` in a language, its `{placeholders}` filled from `params`.
 
     The key's first part names the catalogue; where there is none of that name, it is `core.po`. The parameter `n` is a
-    count: it chooses among the plural forms of a message that has them, and is written as the language writes numbers. A
-    key that a language lacks is answered in English.
+    count: it chooses among the plural forms of a message that has them, and is written as the language does. A key that
+    a language lacks is answered in English.
 
     Raises:
         KeyError: English lacks the key, or a placeholder is not given.
