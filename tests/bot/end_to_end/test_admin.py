@@ -85,7 +85,7 @@ async def test_stats_count_what_was_asked_answered_and_failed(discord: Discord, 
     assert "not-audio 1" in told
     assert f"{translate(f'genre.{genre_of(reply)}', 'en').capitalize()} 1" in told
     other = furnished(discord)
-    assert "0 requests" in await use(discord, other, "stats")
+    assert " 0 requests, " in await use(discord, other, "stats")
 
 
 async def test_privacy_says_what_is_stored_and_for_how_long(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -104,7 +104,7 @@ async def test_forgetting_a_server_deletes_its_rows_and_its_buttons(
     assert rows_about(bot, house.guild.id) == {}
     gone = await discord.click(reply, translate("bot.button.whole", "en"), user=house.ana).reply()
     assert gone.content == translate("bot.gone", "en")
-    assert "0 requests" in await use(discord, house, "stats")
+    assert " 0 requests, " in await use(discord, house, "stats")
 
 
 async def test_forgetting_a_member_leaves_the_others(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -115,7 +115,7 @@ async def test_forgetting_a_member_leaves_the_others(discord: Discord, bot: BotP
     await use(discord, house, "privacy forget", what="member", member=house.ana)
     assert rows_about(bot, house.ana.id) == {}
     assert rows_about(bot, house.ben.id)
-    assert "1 asked" in await use(discord, house, "stats")
+    assert " 1 request, " in await use(discord, house, "stats")
 
 
 async def test_leaving_a_server_begins_its_grace_time_and_coming_back_ends_it(
