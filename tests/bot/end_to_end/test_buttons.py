@@ -73,7 +73,7 @@ async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, b
         await discord.until(lambda menu=menu, thanks=thanks: menu.content == thanks, what="the thanks")
         assert menu.components == []
     stats = await answer(discord.slash("genregenie stats", user=house.owner, channel=house.channel))
-    assert "1 asked, 1 answered, 0 failed, 2 corrections" in stats.content
+    assert "1 request, 1 answered, 0 failed, 2 corrections" in stats.content
 
 
 async def test_buttons_are_only_for_the_one_who_asked_and_moderators(
