@@ -28,6 +28,7 @@ from core.constants import (
     segment_frame,
 )
 from core.errors import GenreGenieError
+from core.i18n.catalog import error_sentence
 from training.data.features import hear, in_parallel
 
 FAULTY: Final = {"jazz.00054": "its file is damaged in every copy in circulation"}
@@ -181,7 +182,7 @@ def track_mel(path: Path) -> NDArray[np.uint8] | str:
     try:
         mel = hear(path)
     except GenreGenieError as error:
-        return str(error)
+        return error_sentence(error)
     if mel.n_frames < SECTION_FRAMES:
         return f"only {mel.duration:.1f} s long"
     return to_uint8(mel.section_db(0))
