@@ -18,7 +18,7 @@ COMMANDS: Final = {
     "train": ("training.cli", "Train a model."),
     "evaluate": ("training.cli", "Measure models."),
     "robustness": ("training.cli", "Measure a model on distorted music."),
-    "report": ("training.cli", "Write models/README.md from cards and figures."),
+    "report": ("training.cli", "Write docs/research/README.md from cards and figures."),
 }
 """Command → the module that has a function, or an app, of that name; what it does."""
 

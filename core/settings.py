@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     )
 
     model: str | None = None
-    """A path under `models/` without suffix (`genie`, `evidence/genie-filtered`) or a file; None is the best one."""
+    """A path under `models/` without suffix (`genie`, `plain`) or a file; None is the best one."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that classify; each takes about 130 MB."""
     data_dir: Path = Path("data")

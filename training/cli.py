@@ -1,7 +1,6 @@
 """The commands `train`, `evaluate`, `robustness` and `report`."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,30 +8,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.config import MODELS, RESEARCH, EvaluationConfig, ExperimentConfig, Kind, OutputFolders
 from training.data.gtzan import DataError
-from training.data.splits import SplitName
+from training.data.splits import SplitName, SubsetName
 
-MODELS = Path("models")
-RUNS = Path("runs")
-
-
-class Kind(StrEnum):
-    """What can be trained."""
-
-    PLAIN = "plain"
-    AUGMENTED = "augmented"
-    GENIE = "genie"
-    MUSIC = "music"
-
+FIGURES = RESEARCH / "figures"
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="A GTZAN folder (genres, genres_original; WAV, AU or FLAC) or mel.npz.")
 ]
-SplitOption = Annotated[SplitName, typer.Option("--split", help="How tracks are divided; see training/data/splits.py.")]
+SplitOption = Annotated[SplitName, typer.Option("--split", help="How tracks are split; see training/data/splits.py.")]
 ListsOption = Annotated[
-    Path | None, typer.Option("--lists", help="Folder with the filtered lists, where it is not beside the data.")
+    Path | None, typer.Option("--lists", help="Folder of the filtered lists, where they are not beside the data.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Where models and figures are written.")]
+FiguresOption = Annotated[Path, typer.Option("--out", help="Folder in which the figures are written.")]
 
 
 def train(
@@ -40,31 +29,39 @@ def train(
     data: DataOption,
     split: SplitOption = SplitName.TRACK,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the training.")] = 0,
-    out: OutOption = MODELS,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"One folder for everything that is written. Default: {MODELS}/ for shipped models, {RESEARCH}/ for "
+            "figures and all other models."
+        ),
+    ] = None,
     lists: ListsOption = None,
     not_music: Annotated[
-        Path | None, typer.Option(help="Folder of sound that is not music; only `train music` needs it.")
+        Path | None, typer.Option(help="Folder of sounds that are not music; needed by `train music` only.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: as in training/fit.py.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's, in training/recipes.py.")] = None,
     test: Annotated[
-        bool, typer.Option("--test/--no-test", help="Measure on the test side at the end; switch off for trial runs.")
+        bool, typer.Option("--test/--no-test", help="Measure on the test subset at the end; switch off for trial runs.")
     ] = True,
 ) -> None:
     """Train a model, from GTZAN to a LiteRT file with its card. An interrupted run resumes where it stopped."""
     from training import experiment
 
+    folders = OutputFolders() if out is None else OutputFolders.all_in(out)
+    config = ExperimentConfig(kind, data, split, seed, lists, epochs, test, folders)
     console = Console()
     try:
         if kind is Kind.MUSIC:
             if not_music is None:
                 raise typer.BadParameter("`train music` needs --not-music")
-            written = experiment.make_music(data, not_music, seed, out, RUNS, lists)
+            written = experiment.train_music_detector(config, not_music)
         else:
-            written = experiment.make_model(kind.value, data, split, seed, out, RUNS, lists, epochs, test)
+            written = experiment.train_genre_model(config)
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
-    console.print(f"{written} and its card are written.", highlight=False)
+    console.print(f"Wrote {written} and its card.", highlight=False)
 
 
 def evaluate(
@@ -73,76 +70,77 @@ def evaluate(
         Path | None, typer.Option("--data", help="A GTZAN folder or mel.npz; not needed with --songs.")
     ] = None,
     split: Annotated[
-        SplitName | None, typer.Option("--split", help="Default: the one the model was trained with.")
+        SplitName | None, typer.Option("--split", help="Default: the split that the model was trained with.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the one the model was trained with.")] = None,
-    side: Annotated[str, typer.Option(help="Side of the split: test or valid.")] = "test",
+    seed: Annotated[int | None, typer.Option(help="Default: the seed that the model was trained with.")] = None,
+    side: Annotated[SubsetName, typer.Option(help="Subset of the split.")] = SubsetName.TEST,
     lists: ListsOption = None,
     songs: Annotated[
         Path | None, typer.Option(help="Songs to compare the models on: one folder per genre, or a CSV of file,genre.")
     ] = None,
-    out: OutOption = MODELS / "figures",
+    out: FiguresOption = FIGURES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Measure models on a split of GTZAN, or compare their answers on songs of your own."""
+    """Measure models on a split of GTZAN, or compare them on songs of your own."""
     from training import experiment
 
     console = Console()
     try:
         if songs is not None:
-            from training.evaluation.songs import compare
+            from training.evaluation.songs import compare_models
 
-            _show_songs(console, compare(songs, models, out))
+            _show_songs(console, compare_models(songs, models, out))
             return
         if data is None:
             raise typer.BadParameter("--data or --songs is needed")
-        found = [experiment.measure_model(model, data, split, seed, side, lists, out) for model in models]
+        measured = experiment.evaluate_models(models, EvaluationConfig(data, split, seed, side, lists, out))
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(measured, indent=1))
     else:
-        for figures in found:
-            _show(console, figures)
+        for measurement in measured:
+            _show(console, measurement)
 
 
 def _show_songs(console: Console, rows: list[dict[str, Any]]) -> None:
-    from training.evaluation.songs import told_right
+    from training.evaluation.songs import correct_counts
 
-    right = told_right(rows)
+    correct = correct_counts(rows)
     table = Table(title="Songs")
-    for name in ("song", "real genre", *right):
+    for name in ("song", "true genre", *correct):
         table.add_column(name, overflow="fold")
     for row in rows:
-        told = row["told"].values()
-        cells = [f"[{'green' if answer == row['genre'] else 'red'}]{answer}[/]" for answer in told]
+        cells = [f"[{'green' if genre == row['genre'] else 'red'}]{genre}[/]" for genre in row["predicted"].values()]
         table.add_row(row["song"], row["genre"], *cells)
     table.add_section()
-    table.add_row("told right", f"of {len(rows)}", *map(str, right.values()))
+    table.add_row("correct", f"of {len(rows)}", *map(str, correct.values()))
     console.print(table)
 
 
-def _show(console: Console, found: dict[str, Any]) -> None:
-    from training.report import shown
+def _show(console: Console, measured: dict[str, Any]) -> None:
+    from training.report import format_estimate
 
-    figures = found["figures"]
-    table = Table(title=f"{found['model']} on {found['split']} (seed {found['seed']}), {found['side']}")
-    for column in ("figure", "value (95% of resampled track lists)"):
+    figures = measured["figures"]
+    table = Table(title=f"{measured['model']} on {measured['split']} (seed {measured['seed']}), {measured['side']}")
+    for column in ("figure", "value (95% interval over tracks)"):
         table.add_column(column)
     for label, key in (
         ("accuracy, segments", "accuracy"),
         ("macro recall, segments", "macro_recall"),
         ("loss, segments", "loss"),
-        ("accuracy, songs' votes", "vote_accuracy"),
-        ("macro recall, songs' votes", "vote_macro_recall"),
+        ("accuracy, songs by vote", "vote_accuracy"),
+        ("macro recall, songs by vote", "vote_macro_recall"),
     ):
-        table.add_row(label, shown(figures[key]))
+        table.add_row(label, format_estimate(figures[key]))
     if figures["calibration"]:
         ideal = figures["calibration"]["ideal"]
-        table.add_row("ECE of the confidence", f"{figures['calibration']['ece']:.3f} (ideal {shown(ideal, 3)})")
+        table.add_row(
+            "ECE of the confidence", f"{figures['calibration']['ece']:.3f} (ideal {format_estimate(ideal, 3)})"
+        )
     console.print(table)
-    genres = Table("genre", "recall", "precision", "F1", "votes' recall")
+    genres = Table("genre", "recall", "precision", "F1", "recall by vote")
     for genre, row in figures["genres"].items():
         voted = "–" if row["vote_recall"] is None else f"{row['vote_recall']:.2f}"
         genres.add_row(genre, f"{row['recall']:.2f}", f"{row['precision']:.2f}", f"{row['f1']:.2f}", voted)
@@ -153,10 +151,12 @@ def robustness(
     model: Annotated[str, typer.Argument(help="A name under models/ or a file.")],
     data: Annotated[Path, typer.Option("--data", help="A GTZAN folder of audio files.")],
     lists: ListsOption = None,
-    out: OutOption = MODELS / "figures",
-    archive: Annotated[Path | None, typer.Option(help="mel.npz, to compare answers on the same tracks.")] = None,
+    out: FiguresOption = FIGURES,
+    archive: Annotated[
+        Path | None, typer.Option(help="mel.npz, to compare its spectrograms of the same tracks.")
+    ] = None,
 ) -> None:
-    """Measure a model on held-out audio before and after ten distortions that posted songs suffer."""
+    """Measure a model on held-out audio before and after ten distortions that posted music goes through."""
     from training.evaluation.robustness import measure_robustness
 
     console = Console()
@@ -165,16 +165,17 @@ def robustness(
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
-    table = Table("distortion", "songs told right", "same answer as undistorted", title=model)
+    table = Table("distortion", "correct", "same genre as undistorted", title=model)
     for row in rows:
-        table.add_row(row["distortion"], f"{row['right']} of {row['songs']}", f"{row['same']} of {row['songs']}")
+        table.add_row(row["distortion"], f"{row['correct']} of {row['songs']}", f"{row['same']} of {row['songs']}")
     console.print(table)
 
 
 def report(
-    models: Annotated[Path, typer.Option(help="Where the cards and the folder of figures are.")] = MODELS,
+    models: Annotated[Path, typer.Option(help="Folder of the shipped models' cards.")] = MODELS,
+    research: Annotated[Path, typer.Option(help="Folder with figures/ and evidence/.")] = RESEARCH,
 ) -> None:
-    """Write models/README.md and the pictures from the cards and figures."""
+    """Write docs/research/README.md and its pictures from the cards and figures."""
     from training.report import write_report
 
-    typer.echo(write_report(models))
+    typer.echo(write_report(OutputFolders(models, research)))

@@ -1,235 +1,222 @@
-"""From a request on the command line to files: a model with its card, or its figures."""
+"""Experiments: a configuration becomes a model with its card, or the figures of a model."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.inference.classifier import Classifier, apply_temperature
 from core.inference.model_card import model_file
+from training.config import BASELINE, EvaluationConfig, ExperimentConfig, Kind, OutputFolders, kind_of, run_name
 from training.data.gtzan import DataError, Gtzan, load, to_db
-from training.data.splits import Split, SplitName, Subset, make_split
+from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.evaluation import metrics
 
-VERSION: Final = "1"
 if TYPE_CHECKING:
-    from training.export import Card
+    from training.export import CardFields
 
-EVIDENCE: Final = "evidence"
-HELD_OUT: Final = "genie-filtered"
-HELD_OUT_RUN: Final = "genie-filtered-0"
-"""The model whose figures and temperature the shipped genie repeats: same recipe, test artists never heard."""
+VERSION: Final = "1"
+HELD_OUT: Final = (Kind.GENIE, SplitName.FILTERED, 0)
+"""Kind, split and seed of the model whose figures and temperature the shipped genie repeats.
 
-BASELINE: Final = "svm"
-
-
-def place(kind: str, split: SplitName, seed: int) -> str:
-    """Where under `models/` a model belongs: the shipped ones at the top, what was trained as evidence below."""
-    if (kind in ("plain", "augmented") and split is SplitName.TRACK and seed == 0) or (
-        kind == "genie" and split is SplitName.ALL
-    ):
-        return kind
-    number = f"-{seed}" if seed else ""
-    return f"{EVIDENCE}/{kind}-{split}{number}"
+It has the same recipe, and is tested on artists that it was not trained on.
+"""
 
 
-def describe(data: Gtzan) -> dict[str, Any]:
-    """Say of the data what a card says."""
-    return {"name": "GTZAN", "tracks": len(data), "source": data.source}
-
-
-def make_model(
-    kind: str,
-    path: Path,
-    split_name: SplitName,
-    seed: int,
-    out: Path,
-    runs: Path,
-    lists: Path | None,
-    epochs: int | None,
-    test: bool,
-) -> Path:
-    """Train a genre model and write it.
-
-    Args:
-        kind: a name in `fit.RECIPES`.
-        path: of the data.
-        split_name: how tracks are divided.
-        seed: of split and training.
-        out: folder of the models.
-        runs: folder of checkpoints.
-        lists: folder of the filtered lists.
-        epochs: instead of the recipe's.
-        test: whether the test side is measured.
+def train_genre_model(config: ExperimentConfig) -> Path:
+    """Train a genre model and write it with its card, its history and its figures.
 
     Returns:
         Path of the model.
 
     Raises:
-        FileNotFoundError: the data or the lists are missing, or `all` is asked for before its evidence is there.
+        FileNotFoundError: the data, the lists, or the held-out model to fine-tune are missing.
         DataError: the data is unusable.
     """
     from training import export, fit
+    from training.recipes import FINETUNE, RECIPES
 
-    data = load(path)
-    split = make_split(split_name, data, seed, lists)
-    name = place(kind, split_name, seed)
-    recipes, start = fit.RECIPES[kind], None
-    if split_name is SplitName.ALL:
-        recipes, start = fit.FINETUNE, runs / HELD_OUT_RUN
-        if kind != "genie" or not all((place / fit.FINAL).is_file() for place in fit.member_folders(recipes, start)):
-            raise FileNotFoundError("only genie is made of all tracks, and `train genie --split filtered` comes first")
-    recipes = tuple(replace(recipe, epochs=epochs or recipe.epochs) for recipe in recipes)
-    model, history = fit.fit_all(recipes, data, split, runs / f"{kind}-{split_name}-{seed}", start)
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    (out / "figures" / f"{kind}-{split_name}-{seed}-history.json").write_text(json.dumps(history, indent=1) + "\n")
-    described = {**describe(data), "segments": len(split.train), "epochs": recipes[0].epochs}
-    card = export.Card(name.rpartition("/")[2], VERSION, described, str(split_name), seed, {})
-    if split_name is SplitName.ALL:
-        content = export.convert(model, "int8")
-        return export.write(out, _inherited(card, out), content)
-    segments, labels = to_db(split.valid.segments(data)), split.valid.labels(data)
-    content, precision = export.smallest(
-        model, card, segments, lambda answers: float((answers.argmax(axis=1) == labels).mean())
+    gtzan = load(config.data)
+    loaded = LoadedData(gtzan, make_split(config.split, gtzan, config.seed, config.lists))
+    recipes, start = RECIPES[config.kind], None
+    if config.split is SplitName.ALL:
+        recipes, start = FINETUNE, config.runs / run_name(*HELD_OUT)
+        members = fit.member_folders(recipes, start)
+        if config.kind is not Kind.GENIE or not all((folder / fit.FINAL_WEIGHTS).is_file() for folder in members):
+            raise FileNotFoundError("only genie is trained on all tracks, after `train genie --split filtered`")
+    recipes = tuple(replace(recipe, epochs=config.epochs or recipe.epochs) for recipe in recipes)
+    model, history = fit.fit_all(recipes, loaded, config.runs / config.run_name, seed=config.seed, start=start)
+    config.out.figures.mkdir(parents=True, exist_ok=True)
+    (config.out.figures / f"{config.run_name}-history.json").write_text(json.dumps(history, indent=1) + "\n")
+    path = config.out.model_path(config.kind, config.split, config.seed)
+    described = {**_described(gtzan), "segments": len(loaded.split.train), "epochs": recipes[0].epochs}
+    fields = export.CardFields(path.stem, VERSION, described, str(config.split), config.seed, {})
+    if config.split is SplitName.ALL:
+        return export.write_model(path.parent, _with_held_out(fields, config.out), export.convert(model, "int8"))
+    valid = loaded.split.valid
+    segments, labels = to_db(valid.segments(gtzan)), valid.labels(gtzan)
+    content, precision = export.convert_smallest(
+        model, fields, segments, lambda probabilities: float((probabilities.argmax(axis=1) == labels).mean())
     )
-    raw = export.run(content, card, segments)
-    card = replace(card, temperature=metrics.fit_temperature(raw, labels, split.valid.track), precision=precision)
-    written = export.write(out / Path(name).parent, card, content)
-    measured = {}
-    for side in ("valid", "test") if test else ("valid",):
-        measured[side] = summary(measure_model(str(written), path, split_name, seed, side, lists, out / "figures"))
-    return export.write(written.parent, replace(card, metrics={str(split_name): measured}), content)
+    temperature = metrics.fit_temperature(export.run_as_served(content, fields, segments), labels, valid.track)
+    fields = replace(fields, temperature=temperature, precision=precision)
+    classifier = Classifier(export.write_model(path.parent, fields, content))
+    subsets = (SubsetName.VALID, SubsetName.TEST) if config.measure_test else (SubsetName.VALID,)
+    measured = {
+        str(subset): _summary(measure_model(classifier, loaded, subset, config.out.figures)) for subset in subsets
+    }
+    return export.write_model(path.parent, replace(fields, metrics={str(config.split): measured}), content)
 
 
-def _inherited(card: "Card", out: Path) -> "Card":
-    """Give a card the held-out model's temperature and figures, and name them as such."""
-    evidence = out / EVIDENCE / f"{HELD_OUT}.json"
-    if not evidence.is_file():
-        raise FileNotFoundError(f"{evidence} is missing: train genie --split filtered first")
-    held_out = json.loads(evidence.read_text())
+def _described(gtzan: Gtzan) -> dict[str, Any]:
+    return {"name": "GTZAN", "tracks": len(gtzan), "source": gtzan.source}
+
+
+def _with_held_out(fields: "CardFields", out: OutputFolders) -> "CardFields":
+    """Take over the temperature and figures of the held-out model, and say so."""
+    path = out.model_path(*HELD_OUT).with_suffix(".json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run `train genie --split filtered` first")
+    held_out = json.loads(path.read_text())
     return replace(
-        card,
+        fields,
         temperature=held_out["temperature"],
         metrics=held_out["metrics"],
-        notes=f"{HELD_OUT}, trained on with all tracks that are no known faults: temperature and figures are "
-        f"{HELD_OUT}'s, which has not heard the artists that it is measured on. It has none of its own.",
+        notes=f"Fine-tuned from {path.stem} on all tracks without known faults, so that no track is left to measure it "
+        f"on: the temperature and figures are those of {path.stem}, whose test artists are not in its training data.",
     )
 
 
-def summary(found: dict[str, Any]) -> dict[str, Any]:
+def _summary(measured: dict[str, Any]) -> dict[str, Any]:
     """Pick the figures that a card carries."""
-    figures = found["figures"]
-    kept = {
-        key: figures[key]
-        for key in ("segments", "tracks", "accuracy", "macro_recall", "loss", "vote_accuracy", "vote_macro_recall")
-    }
-    return {**kept, "ece": figures["calibration"] and figures["calibration"]["ece"]}
+    figures = measured["figures"]
+    keys = ("segments", "tracks", "accuracy", "macro_recall", "loss", "vote_accuracy", "vote_macro_recall")
+    return {**{key: figures[key] for key in keys}, "ece": figures["calibration"] and figures["calibration"]["ece"]}
 
 
-def measure_model(
-    model: str,
-    path: Path,
-    split_name: SplitName | None,
-    seed: int | None,
-    side: str,
-    lists: Path | None,
-    out: Path,
-) -> dict[str, Any]:
-    """Measure a model on one side of a split and write `NAME-SPLIT-SEED-SIDE.json`.
+def evaluate_models(models: Sequence[str], config: EvaluationConfig) -> list[dict[str, Any]]:
+    """Measure models on a subset of a split.
 
     Args:
-        model: a name under `models/`, a file, or `svm`, which is fitted for the occasion.
-        path: of the data.
-        split_name: how tracks are divided; None takes the model card's.
-        seed: likewise.
-        side: `valid` or `test`.
-        lists: folder of the filtered lists.
-        out: folder of the figures.
+        models: names under `models/`, files, or `BASELINE`, which is fitted on the spot.
+        config: what they are measured on; the data is read once for all of them.
 
     Returns:
-        What was written: `model`, `split`, `seed`, `side` and `figures` as of `metrics.Figures`.
+        What `measure_model` gives for each.
 
     Raises:
         FileNotFoundError: the data or the lists are missing.
-        DataError: the split has no such side.
+        DataError: the data is unusable, or the split has no such subset.
     """
-    data = load(path)
-    classifier = None if model == BASELINE else Classifier(model_file(model))
-    card: dict[str, Any] = classifier.card.described if classifier else {"split": "track", "seed": 0}
-    split = make_split(split_name or SplitName(card["split"]), data, card["seed"] if seed is None else seed, lists)
-    part: Subset = getattr(split, side)
-    if not len(part):
-        raise DataError(f"the split {split.name} has no {side} side")
+    gtzan = load(config.data)
+    measured = []
+    for model in models:
+        classifier = None if model == BASELINE else Classifier(model_file(model))
+        card: dict[str, Any] = classifier.card.described if classifier else {"split": SplitName.TRACK, "seed": 0}
+        name = config.split or SplitName(card["split"])
+        seed = card["seed"] if config.seed is None else config.seed
+        loaded = LoadedData(gtzan, make_split(name, gtzan, seed, config.lists))
+        measured.append(measure_model(classifier, loaded, config.subset, config.figures))
+    return measured
+
+
+def measure_model(
+    classifier: Classifier | None, loaded: LoadedData, subset_name: SubsetName, folder: Path
+) -> dict[str, Any]:
+    """Measure a model on a subset and write `KIND-SPLIT-SEED-SUBSET.json`.
+
+    Args:
+        classifier: the model; None fits the baseline.
+        loaded: the data and its split.
+        subset_name: which part of the split.
+        folder: where the measurement is written.
+
+    Returns:
+        What was written: `model`, `split`, `seed`, `side` (the subset), `trained_on`, and `figures` as in
+        `metrics.Figures`.
+
+    Raises:
+        DataError: the split has no such subset.
+    """
+    gtzan, split = loaded.gtzan, loaded.split
+    subset = split.subset(subset_name)
+    if not len(subset):
+        raise DataError(f"the split {split.name} has no {subset_name} subset")
     if classifier is None:
-        probabilities = _baseline(data, split, part)
-        temperature = 1.0
+        from training.baseline import fit_baseline
+
+        name, trained_on, temperature = BASELINE, None, 1.0
+        probabilities = fit_baseline(gtzan, split.train, split.seed).predict(subset.segments(gtzan))
     else:
-        temperature = classifier.card.temperature
-        served = classifier.probabilities(to_db(part.segments(data)))
+        card = classifier.card
+        name, trained_on = card.name, {key: card.described[key] for key in ("split", "seed")}
+        temperature = card.temperature
+        served = classifier.probabilities(to_db(subset.segments(gtzan)))
         probabilities = apply_temperature(served, 1 / temperature)
     figures = metrics.measure(
         probabilities,
-        part.labels(data),
-        part.track,
+        subset.labels(gtzan),
+        subset.track,
         temperature=temperature,
-        songs=split.name not in (SplitName.SEGMENT, SplitName.STRETCHED),
+        songs=split.whole_songs,
         likelihood=classifier is not None,
     )
-    name = BASELINE if classifier is None else classifier.card.name
-    found = {
+    measured = {
         "model": name,
         "split": str(split.name),
         "seed": split.seed,
-        "side": side,
-        "trained_on": {"split": card["split"], "seed": card["seed"]} if classifier else None,
+        "side": str(subset_name),
+        "trained_on": trained_on,
         "figures": figures.to_json(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    kind = name.partition("-")[0]
-    file = out / f"{kind}-{split.name}-{split.seed}-{side}.json"
-    file.write_text(json.dumps(found, indent=1) + "\n")
-    return found
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{run_name(kind_of(name), split.name, split.seed)}-{subset_name}.json"
+    path.write_text(json.dumps(measured, indent=1) + "\n")
+    return measured
 
 
-def _baseline(data: Gtzan, split: Split, part: Subset) -> NDArray[np.float32]:
-    from training.baseline import fit_baseline
+def train_music_detector(config: ExperimentConfig, other_sounds: Path) -> Path:
+    """Train the music detector and write it with its card.
 
-    return fit_baseline(data, split.train, split.seed).predict(part.segments(data))
-
-
-def make_music(path: Path, folder: Path, seed: int, out: Path, runs: Path, lists: Path | None) -> Path:
-    """Train the model that tells music from other sound, and write it.
+    It is always trained on the filtered split with the epochs of its module, whatever the configuration says.
 
     Args:
-        path: of GTZAN.
-        folder: sound that is not music.
-        seed: of the training.
-        out: folder of the models.
-        runs: folder of checkpoints.
-        lists: folder of the filtered lists.
+        config: data, seed and folders are used.
+        other_sounds: folder of sounds that are not music, as for `other_sounds.sound_index`.
 
     Returns:
         Path of the model.
 
     Raises:
-        FileNotFoundError: data, sound or lists are missing.
+        FileNotFoundError: the data, the sounds or the lists are missing.
+        DataError: the data is unusable.
     """
     from training import export, music_detector
+    from training.data.other_sounds import load_recordings
 
-    data = load(path)
-    sounds = music_detector.load_sounds(data, folder, lists)
-    model = music_detector.fit_music(sounds["train"], seed, runs / f"music-{seed}")
-    described = {**describe(data), "other": {side: int((~sounds[side].music).sum()) for side in sounds}}
-    card = export.Card("music", VERSION, described, "filtered", seed, {}, threshold=0.5)
+    gtzan = load(config.data)
+    loaded = LoadedData(gtzan, make_split(SplitName.FILTERED, gtzan, config.seed, config.lists))
+    recordings = load_recordings(loaded, other_sounds)
+    model = music_detector.fit_music_detector(
+        recordings[SubsetName.TRAIN], config.seed, config.runs / f"{Kind.MUSIC}-{config.seed}"
+    )
+    other = {str(subset): int((~recordings[subset].is_music).sum()) for subset in recordings}
+    fields = export.CardFields(
+        Kind.MUSIC.value, VERSION, {**_described(gtzan), "other": other}, "filtered", config.seed, {}, threshold=0.5
+    )
     content = export.convert(model, "int8")
-    answers = {}
-    for side in ("valid", "test"):
-        segments, of = music_detector.segments_of(sounds[side])
-        answers[side] = music_detector.song_probabilities(export.run(content, card, segments), of)
-    valid = sounds["valid"].music
-    threshold = music_detector.choose_threshold(answers["valid"][valid], answers["valid"][~valid])
-    metrics = {side: music_detector.refusals(sounds[side], answers[side], threshold) for side in answers}
-    return export.write(out, replace(card, threshold=threshold, metrics={"filtered": metrics}), content)
+    probabilities = {}
+    for subset in (SubsetName.VALID, SubsetName.TEST):
+        segments, recording = recordings[subset].segments()
+        served = export.run_as_served(content, fields, segments)
+        probabilities[subset] = music_detector.recording_probabilities(served, recording)
+    is_music = recordings[SubsetName.VALID].is_music
+    valid = probabilities[SubsetName.VALID]
+    threshold = music_detector.choose_threshold(valid[is_music], valid[~is_music])
+    refused = {
+        str(subset): music_detector.refusals(recordings[subset], values, threshold)
+        for subset, values in probabilities.items()
+    }
+    fields = replace(fields, threshold=threshold, metrics={"filtered": refused})
+    return export.write_model(config.out.models, fields, content)

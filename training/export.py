@@ -1,4 +1,4 @@
-"""A trained network becomes a LiteRT file and its card."""
+"""Export: a trained network becomes a LiteRT file with its card."""
 
 import hashlib
 import json
@@ -17,20 +17,23 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from core import constants
 from core.inference import classifier, model_card
 
+MAX_INT8_LOSS: Final = 0.005
+"""Validation accuracy that int8 may cost; if it costs more, weights are float16."""
+
 
 def convert(model: keras.Model, precision: str) -> bytes:
-    """Write a network as LiteRT: one input `[-1, N_MELS, SEGMENT_FRAMES]` float32, one output.
+    """Convert a network to LiteRT, with one input `[-1, N_MELS, SEGMENT_FRAMES]` float32 and one output.
 
     Args:
         model: from dB to probabilities.
-        precision: `int8` (dynamic range: weights as int8, activations quantised as they come), `float16`
-            (weights only) or `float32`.
+        precision: `int8` (dynamic range: int8 weights, activations quantised at run time), `float16` (weights only)
+            or `float32`.
 
     Returns:
-        The file's content.
+        Content of the `.tflite` file.
     """
     signature = tf.TensorSpec((None, constants.N_MELS, constants.SEGMENT_FRAMES), tf.float32, name="db")
-    # Traced by hand: Keras's own export keeps the training branch of a batch normalisation.
+    # Keras's own export keeps the training branch of batch normalisation, so the graph is traced here.
     forward = tf.function(lambda db: model(db, training=False)).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(forward)], model)
     if precision != "float32":
@@ -41,24 +44,20 @@ def convert(model: keras.Model, precision: str) -> bytes:
     return content
 
 
-WORTH: Final = 0.005
-"""Validation accuracy that int8 may cost; where it costs more, weights are float16."""
-
-
 @dataclass(frozen=True)
-class Card:
-    """What is written beside a model's file.
+class CardFields:
+    """What training knows of a model; its card adds the file's digest, the genres and the front end.
 
     Attributes:
         name: of the model.
-        version: of the model; changes with its weights.
-        data: what it learned from.
-        split: how that was divided.
+        version: changes with the weights.
+        data: what it was trained on.
+        split: how the data was split.
         seed: of the split and of the training.
-        metrics: by name of the split and its side, figures as `metrics.Figures.to_json` gives them.
+        metrics: split → subset → figures.
         temperature: by which serving divides the logits.
-        threshold: probability of music under which a recording is refused; only for the model that tells music.
-        notes: what else a reader must know.
+        threshold: probability of music below which a recording is refused; only for the music detector.
+        notes: what else a reader needs to know.
         precision: of the weights.
     """
 
@@ -74,7 +73,7 @@ class Card:
     precision: str = "int8"
 
     def to_json(self, content: bytes) -> dict[str, Any]:
-        """Return the card of a model's file."""
+        """Return the card for the content of a model's file."""
         card: dict[str, Any] = {
             "name": self.name,
             "version": self.version,
@@ -95,48 +94,51 @@ class Card:
         return card
 
 
-def write(folder: Path, card: Card, content: bytes) -> Path:
-    """Write `NAME.tflite` and `NAME.json` into a folder; the path of the first is returned."""
+def write_model(folder: Path, fields: CardFields, content: bytes) -> Path:
+    """Write `NAME.tflite` and its card `NAME.json` into a folder; return the path of the former."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{card.name}.tflite"
+    path = folder / f"{fields.name}.tflite"
     path.write_bytes(content)
-    path.with_suffix(".json").write_text(json.dumps(card.to_json(content), indent=1) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(fields.to_json(content), indent=1) + "\n")
     return path
 
 
-def run(content: bytes, card: Card, segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Answers of a model's file in the hands of serving.
+def run_as_served(content: bytes, fields: CardFields, segments: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a converted model by the code that serves it.
 
     Args:
-        content: of the file.
-        card: of the model; its temperature is applied.
+        content: of the `.tflite` file.
+        fields: of its card, whose temperature is applied.
         segments: dB, float32 `(n, N_MELS, SEGMENT_FRAMES)`.
 
     Returns:
         Probabilities, float32 `(n, outputs)`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return classifier.Classifier(write(Path(folder), card, content)).probabilities(segments)
+        return classifier.Classifier(write_model(Path(folder), fields, content)).probabilities(segments)
 
 
-def smallest(
-    model: keras.Model, card: Card, segments: NDArray[np.float32], accuracy: Callable[[NDArray[np.float32]], float]
+def convert_smallest(
+    model: keras.Model,
+    fields: CardFields,
+    segments: NDArray[np.float32],
+    accuracy: Callable[[NDArray[np.float32]], float],
 ) -> tuple[bytes, str]:
-    """Convert a network as small as its accuracy allows.
+    """Convert a network to int8, or to float16 if int8 costs more than `MAX_INT8_LOSS` of accuracy.
 
     Args:
         model: from dB to probabilities.
-        card: of the model.
-        segments: of validation, dB; where there are none, int8 is taken unseen.
-        accuracy: of probabilities.
+        fields: of its card.
+        segments: of validation, dB; without any, int8 is taken unchecked.
+        accuracy: of probabilities `(n, outputs)`.
 
     Returns:
-        The file's content and its precision, `int8` or `float16`.
+        Content of the `.tflite` file and its precision, `int8` or `float16`.
     """
     content = convert(model, "int8")
     if not len(segments):
         return content, "int8"
-    whole = accuracy(model.predict(segments, batch_size=64, verbose=0))
-    if whole - accuracy(run(content, card, segments)) <= WORTH:
+    unquantised = accuracy(model.predict(segments, batch_size=64, verbose=0))
+    if unquantised - accuracy(run_as_served(content, fields, segments)) <= MAX_INT8_LOSS:
         return content, "int8"
     return convert(model, "float16"), "float16"

@@ -1,7 +1,7 @@
-"""Make the mel filterbank that serving ships: `python -m training.filterbank`.
+"""Generate the shipped mel filterbank: `python -m training.filterbank`.
 
-librosa's Slaney filters (Slaney, Auditory Toolbox, 1998), made once and read by `core.audio.spectrogram`, so that
-serving needs neither librosa nor a second writing of them.
+librosa's Slaney filters (Slaney, Auditory Toolbox, 1998) are stored in a file that `core.audio.spectrogram` reads, so
+that serving needs neither librosa nor an implementation of its own.
 """
 
 import numpy as np

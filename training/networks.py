@@ -1,4 +1,4 @@
-"""The networks. Each takes dB `(n, N_MELS, SEGMENT_FRAMES)` and gives probabilities, all it needs in its graph."""
+"""The networks: from dB `(n, N_MELS, SEGMENT_FRAMES)` to probabilities, with all preprocessing inside the graph."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from core.constants import DB_FLOOR, GENRES, N_MELS, SEGMENT_FRAMES
 
 PICTURE_SHAPE: Final = (128, 130)
-"""The study's pictures: mel bands by the frames that 3 s have at librosa's default hop of 512 samples."""
+"""Size of the study's images: mel bands by the frames of 3 s at librosa's default hop of 512 samples."""
 
 GENIE_FLOOR_DB: Final = -70.0
-"""Below a segment's loudest bin; what is quieter is mostly the codec's or the recording's."""
+"""Relative to a segment's loudest bin; what is quieter is mostly an artefact of the codec or the recording."""
 
 GENIE_SCALE_DB: Final = 16.0
-"""About the standard deviation of a segment's dB."""
+"""Roughly the standard deviation of a segment's dB."""
 
 
 def colour_table() -> NDArray[np.float32]:
-    """Give the colours in which librosa's `specshow` draws a spectrogram, float32 `(256, 3)` from 0 to 1."""
+    """Return the colour map of librosa's `specshow`, float32 `(256, 3)` from 0 to 1."""
     from matplotlib import colormaps
 
     return colormaps["magma"](np.arange(256))[:, :3].astype(np.float32)
 
 
 def study_cnn() -> keras.Model:
-    """Build the study's CNN, on a 128×130 RGB picture of the spectrogram that its graph draws itself.
+    """Build the study's CNN, which works on a 128×130 RGB image of the spectrogram that its graph draws itself.
 
     Returns:
         A model from `(n, N_MELS, SEGMENT_FRAMES)` dB to `(n, 10)` probabilities; 4.3 M parameters.
@@ -52,10 +52,10 @@ def study_cnn() -> keras.Model:
 
 
 def genie_network(filters: int = 16, widths: Sequence[int] = (192, 192, 192, 256)) -> keras.Model:
-    """Build a network that hears timbre first and then how it moves, after Pons et al. 2018 (arXiv:1711.02520).
+    """Build a network that extracts timbre first and then how it changes, after Pons et al. 2018 (arXiv:1711.02520).
 
-    A convolution over bands and frames, pooled over bands (a shift by some bands, as another key or another voice
-    brings it, changes little); residual convolutions over time only (He et al. 2016, arXiv:1512.03385); mean, maximum
+    A convolution over bands and frames is pooled over bands, so that a shift by a few bands (another key, another
+    voice) changes little; residual convolutions over time follow (He et al. 2016, arXiv:1512.03385), then mean, maximum
     and standard deviation over time.
 
     Args:
@@ -84,7 +84,7 @@ def genie_network(filters: int = 16, widths: Sequence[int] = (192, 192, 192, 256
 
 
 def averaged(members: Sequence[keras.Model]) -> keras.Model:
-    """Make one network of several, which answers with the mean of their probabilities; a single one stays itself."""
+    """Combine networks into one that gives the mean of their probabilities; a single network is returned as it is."""
     if len(members) == 1:
         return members[0]
     name = members[0].name
@@ -96,10 +96,10 @@ def averaged(members: Sequence[keras.Model]) -> keras.Model:
 
 
 def music_network(widths: Sequence[int] = (12, 24, 48, 96)) -> keras.Model:
-    """Build a residual network of the same kind, much smaller, that tells music from all else.
+    """Build the music detector's network: a small residual network over bands and frames.
 
     Returns:
-        A model from `(n, N_MELS, SEGMENT_FRAMES)` dB to `(n, 1)`, the probability that it is music; 0.2 M parameters.
+        A model from `(n, N_MELS, SEGMENT_FRAMES)` dB to `(n, 1)`, the probability of music; 0.2 M parameters.
     """
     db = keras.Input((N_MELS, SEGMENT_FRAMES), name="db")
     x = _residual_features(_two_channels(db), widths)
@@ -109,7 +109,7 @@ def music_network(widths: Sequence[int] = (12, 24, 48, 96)) -> keras.Model:
 
 
 def _two_channels(db: keras.KerasTensor) -> keras.KerasTensor:
-    """Level below the segment's mean, and each band's change in time: an equaliser leaves the second as it is."""
+    """Stack the level relative to the segment's mean, and to each band's mean, which no equaliser changes."""
     loudest = ops.max(db, axis=(1, 2), keepdims=True)
     level = ops.maximum(db, loudest + GENIE_FLOOR_DB)
     level = (level - ops.mean(level, axis=(1, 2), keepdims=True)) / GENIE_SCALE_DB
@@ -118,7 +118,7 @@ def _two_channels(db: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _residual_features(x: keras.KerasTensor, widths: Sequence[int]) -> keras.KerasTensor:
-    """From `(n, N_MELS, SEGMENT_FRAMES, channels)` to `(n, 2 * widths[-1])`: mean and maximum over time."""
+    """Reduce `(n, N_MELS, SEGMENT_FRAMES, channels)` to `(n, 2 * widths[-1])`: mean and maximum over time."""
     x = _convolution(x, widths[0], 5, 2)
     x = layers.ReLU()(x)
     for filters in widths[1:]:

@@ -1,113 +1,120 @@
-"""Model cards as a page: `models/README.md` and its pictures, from the JSON files and nothing else."""
+"""The report `docs/research/README.md` with its pictures, from the JSON of cards and figures and nothing else."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import Any, Final
 
 from core.constants import GENRES
+from training.config import BASELINE, Kind, OutputFolders, kind_of, run_name
 from training.evaluation.metrics import largest_confusions
-from training.evaluation.songs import told_right
+from training.evaluation.songs import correct_counts
 
 SPLITS: Final = {
-    "track": "60/20/20 by track: artists and repeated recordings are on both sides",
-    "segment": "60/20/20 by segment: the same song is on both sides",
+    "track": "60/20/20 by track; artists and repeated recordings appear in several subsets",
+    "segment": "60/20/20 by segment; the same song appears in several subsets",
     "filtered": "the fault-filtered, artist-disjoint lists of Kereliuk, Sturm & Larsen (2015)",
-    "cross": "trained on one random track split, tested on the test list of another: most test tracks were heard",
-    "stretched": "segments and their stretched copies pooled, then split: a test segment's copy was heard",
+    "cross": "trained on one random track split, tested on the test list of another; most test tracks were trained on",
+    "stretched": "segments and their stretched copies pooled, then split; copies of test segments were trained on",
 }
-KINDS: Final = ("svm", "plain", "augmented", "genie")
+KINDS: Final = (BASELINE, Kind.PLAIN, Kind.AUGMENTED, Kind.GENIE)
+STUDY_CONFUSIONS: Final = (("disco", "pop"), ("metal", "rock"))
+"""The largest confusions that the study reports."""
 
-Figures = Mapping[str, Any]
+Measurement = Mapping[str, Any]
+"""What `experiment.measure_model` writes."""
 
 
-def shown(estimate: Mapping[str, float] | None, digits: int = 2) -> str:
-    """Print an estimate as `0.72 (0.69–0.75)`, or a dash where there is none."""
+def format_estimate(estimate: Mapping[str, float] | None, digits: int = 2) -> str:
+    """Format an estimate as `0.72 (0.69–0.75)`, or a dash if there is none."""
     if estimate is None:
         return "–"
     value, low, high = (f"{estimate[key]:.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} ({low}–{high})"
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Write a Markdown table."""
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Format a Markdown table."""
     head = list(header)
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def read_figures(folder: Path) -> list[dict[str, Any]]:
-    """Read every measurement under a folder, in the order of their names."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*-test.json"))]
+def read_measurements(figures: Path) -> list[Measurement]:
+    """Read every measurement on a test subset, sorted by file name."""
+    return [json.loads(path.read_text()) for path in sorted(figures.glob("*-test.json"))]
 
 
-def write_report(models: Path) -> Path:
-    """Write the page and its pictures.
+def write_report(folders: OutputFolders) -> Path:
+    """Write the report and its pictures.
 
     Args:
-        models: folder with the cards, `figures/` below it.
+        folders: where the cards and figures are; the report goes into `folders.research`.
 
     Returns:
-        Path of the page.
+        Path of the report.
     """
-    figures = models / "figures"
-    measured = read_figures(figures)
-    for found in measured:
-        if found["model"] in _carded(models):
-            draw_confusion(found, figures / f"{_stem(found)}.png")
-        if found["figures"]["calibration"] and found["model"] in _carded(models):
-            draw_reliability(found, figures / f"{_stem(found)}-reliability.png")
-    parts = [
-        "# Models",
-        "Made by `genregenie report` from the JSON files beside it; do not edit.",
-        _overview(measured),
-        *(_by_seeds(measured)),
-        _confusion_answer(measured),
-        *(_card_section(path, measured, figures) for path in _cards(models)),
-        _songs(figures),
-        _robustness(figures),
+    cards = _card_files(folders)
+    names = {path.stem for path in cards}
+    measurements = read_measurements(folders.figures)
+    for measurement in measurements:
+        if measurement["model"] in names:
+            draw_confusion(measurement, folders.figures / f"{_stem(measurement)}.png")
+            if measurement["figures"]["calibration"]:
+                draw_reliability(measurement, folders.figures / f"{_stem(measurement)}-reliability.png")
+    sections = [
+        "# Research",
+        "Figures of all models that were trained, and the cards of those that are published. This page is generated by "
+        "`genregenie report` from the JSON files in `figures/`, `evidence/` and `models/`; do not edit it.\n\n"
+        "How the models were trained, and what else was tried, is in [training/NOTES.md](../../training/NOTES.md).",
+        _overview(measurements),
+        _all_measurements(measurements),
+        _confusions(measurements),
+        *(_card_section(path, measurements, folders) for path in cards),
+        _songs(folders.figures),
+        _robustness(folders.figures),
     ]
-    page = models / "README.md"
-    page.write_text("\n\n".join(part for part in parts if part) + "\n")
+    page = folders.research / "README.md"
+    page.write_text("\n\n".join(section for section in sections if section) + "\n")
     return page
 
 
-def _stem(found: Mapping[str, Any]) -> str:
-    return f"{found['model'].partition('-')[0]}-{found['split']}-{found['seed']}-{found['side']}"
+def _stem(measurement: Measurement) -> str:
+    run = run_name(kind_of(measurement["model"]), measurement["split"], measurement["seed"])
+    return f"{run}-{measurement['side']}"
 
 
-def _cards(models: Path) -> list[Path]:
-    shipped = [path for path in sorted(models.glob("*.json")) if path.with_suffix(".tflite").is_file()]
-    return shipped + sorted((models / "evidence").glob("*.json"))
+def _card_files(folders: OutputFolders) -> list[Path]:
+    shipped = [path for path in sorted(folders.models.glob("*.json")) if path.with_suffix(".tflite").is_file()]
+    return shipped + sorted(folders.evidence.glob("*.json"))
 
 
-def _carded(models: Path) -> set[str]:
-    return {path.stem for path in _cards(models)}
-
-
-def _overview(measured: list[dict[str, Any]]) -> str:
-    """One table for all splits: accuracy of segments / of votes, mean over the seeds."""
+def _overview(measurements: Sequence[Measurement]) -> str:
+    """One table for all splits: accuracy of segments / of songs by vote, mean over the seeds."""
     rows = []
     for split, meaning in SPLITS.items():
         cells = [f"**{split}**: {meaning}"]
         for kind in KINDS:
-            runs = [f for f in measured if f["split"] == split and f["model"].partition("-")[0] == kind]
-            cells.append(_mean_cell([run["figures"] for run in runs]))
+            cells.append(
+                _mean_cell([m["figures"] for m in measurements if m["split"] == split and kind_of(m["model"]) == kind])
+            )
         rows.append(cells)
     return (
         "## Five splits, one table\n\n"
-        "Accuracy of the 3-second segments / of the songs' votes on the test side, the mean where there are several "
-        "seeds (their number in brackets). A dash: not measured, or songs that are on both sides and cannot vote.\n\n"
-        + table(("split", *KINDS), rows)
-        + "\n\nOnly **filtered** says how a model does on artists that it has never heard, which is what a member of a "
-        "server posts. **track** is what most papers on GTZAN report; it is higher because the same artists, and some "
-        "of the same recordings, are on both sides. **segment**, **cross** and **stretched** measure memory as much as "
-        "hearing: in each of them the test side, or a copy of it, was learned from. The study's 0.74 and 0.92 are to "
-        "be read beside these."
+        "Accuracy on the test subset: of 3-second segments / of songs by vote. Where there are several seeds it is "
+        "their mean, with their number in brackets. A dash means not measured, or that songs cannot vote because their "
+        "segments are in several subsets.\n\n"
+        + markdown_table(("split", *KINDS), rows)
+        + "\n\nOnly **filtered** shows how well a model does on artists it was not trained on, and that is what "
+        "members of a server post. **track** is what most papers on GTZAN report; its figures are higher because "
+        "training and test share artists and some recordings. **segment**, **cross** and **stretched** mostly measure "
+        "memorisation: the songs of the test subset, or copies of its segments, were part of the training data. The "
+        "study's 0.74 and 0.92 should be read beside these."
     )
 
 
-def _mean_cell(runs: list[Figures]) -> str:
+def _mean_cell(runs: Sequence[Mapping[str, Any]]) -> str:
     if not runs:
         return "–"
     accuracy = sum(run["accuracy"]["value"] for run in runs) / len(runs)
@@ -116,171 +123,174 @@ def _mean_cell(runs: list[Figures]) -> str:
     return cell + (f" [{len(runs)}]" if len(runs) > 1 else "")
 
 
-def _by_seeds(measured: list[dict[str, Any]]) -> list[str]:
+def _all_measurements(measurements: Sequence[Measurement]) -> str:
     """Every measurement with its intervals."""
+    keys = ("accuracy", "macro_recall", "loss", "vote_accuracy", "vote_macro_recall")
     rows = [
-        (
-            found["model"],
-            found["split"],
-            str(found["seed"]),
-            *(
-                shown(found["figures"][key])
-                for key in ("accuracy", "macro_recall", "loss", "vote_accuracy", "vote_macro_recall")
-            ),
-        )
-        for found in measured
+        (m["model"], m["split"], str(m["seed"]), *(format_estimate(m["figures"][key]) for key in keys))
+        for m in measurements
     ]
     head = ("model", "split", "seed", "accuracy", "macro recall", "loss", "vote accuracy", "vote macro recall")
     note = (
-        "In brackets, 95% of 2,000 resampled lists of the test tracks. The loss is in nats a segment, before the "
-        "temperature; the baseline has none."
+        "In brackets: 95% intervals from 2,000 bootstrap resamples of the test tracks. The loss is in nats per "
+        "segment, before temperature scaling; the SVM gives no probabilities and has none."
     )
-    return ["## Every measurement", note, table(head, rows)]
+    return f"## Every measurement\n\n{note}\n\n{markdown_table(head, rows)}"
 
 
-def _confusion_answer(measured: list[dict[str, Any]]) -> str:
-    """Whether disco and pop, metal and rock are what is taken for each other most, as the study found."""
+def _confusions(measurements: Sequence[Measurement]) -> str:
+    """List the largest confusions, and the rank of those that the study reports."""
     lines = []
-    for found in measured:
-        if found["model"].partition("-")[0] not in ("plain", "augmented", "genie"):
+    for m in measurements:
+        if kind_of(m["model"]) not in tuple(Kind):
             continue
-        pairs = largest_confusions(found["figures"]["confusion"])
-        listed = ", ".join(f"{first}/{second} ({count})" for first, second, count in pairs[:4])
-        ranks = {
-            frozenset(pair[:2]): rank
-            for rank, pair in enumerate(largest_confusions(found["figures"]["confusion"], 45), 1)
-        }
+        pairs = largest_confusions(m["figures"]["confusion"], 45)
+        largest = ", ".join(f"{first}/{second} ({count})" for first, second, count in pairs[:4])
+        ranks = {frozenset(pair[:2]): rank for rank, pair in enumerate(pairs, 1)}
         study = ", ".join(
-            f"{first}/{second} is number {ranks[frozenset((first, second))]}"
-            for first, second in (("disco", "pop"), ("metal", "rock"))
+            f"{first}/{second} ranks {ranks[frozenset((first, second))]}" for first, second in STUDY_CONFUSIONS
         )
-        lines.append(f"- {found['model']}, {found['split']}, seed {found['seed']}: {listed}; {study} of 45")
+        lines.append(f"- {m['model']}, {m['split']}, seed {m['seed']}: {largest}; {study} of 45")
     if not lines:
         return ""
     return (
-        "## Which genres are taken for each other\n\nThe study found disco/pop and metal/rock to be the largest "
-        "confusions. Here (segments, both ways together):\n\n" + "\n".join(lines)
+        "## Which genres are confused\n\nThe study reports disco/pop and metal/rock as the largest confusions. Here "
+        "are the four largest of each model, in segments, counted in both directions:\n\n" + "\n".join(lines)
     )
 
 
-def _card_section(path: Path, measured: list[dict[str, Any]], figures: Path) -> str:
+def _card_section(path: Path, measurements: Sequence[Measurement], folders: OutputFolders) -> str:
     card = json.loads(path.read_text())
-    own = [found for found in measured if found["model"] == card["name"]]
-    title = f"## {'evidence/' if path.parent.name == 'evidence' else ''}{card['name']}"
-    described = [
+    file = relpath(path.with_suffix(".tflite"), folders.research).replace("\\", "/")
+    rows = [
+        ("file", f"[{Path(file).name}]({file})"),
         ("version", card["version"]),
         ("sha256", f"`{card['sha256'][:16]}…`"),
         ("weights", card.get("precision", "–")),
-        ("data", ", ".join(f"{key} {value}" for key, value in card["data"].items())),
+        ("data", _described(card["data"])),
         ("split and seed", f"{card['split']}, {card['seed']}"),
         ("temperature", str(card["temperature"])),
     ]
     if "threshold" in card:
-        described.append(("threshold", str(card["threshold"])))
-    parts = [title, table(("", ""), described)]
-    history = figures / f"{card['name'].partition('-')[0]}-{card['split']}-{card['seed']}-history.json"
+        rows.append(("threshold", str(card["threshold"])))
+    parts = [f"## {card['name']}", markdown_table(("", ""), rows)]
+    history = folders.figures / f"{run_name(kind_of(card['name']), card['split'], card['seed'])}-history.json"
     if history.is_file():
-        draw_history(json.loads(history.read_text()), card["name"], history.with_suffix(".png"))
-        parts.append(f"![Accuracy and loss by epoch]({figures.name}/{history.with_suffix('.png').name})")
+        picture = history.with_suffix(".png")
+        draw_history(json.loads(history.read_text()), card["name"], picture)
+        parts.append(f"![Accuracy and loss by epoch](figures/{picture.name})")
     if card.get("notes"):
         parts.append(card["notes"])
     if "threshold" in card:
-        parts += [part for split, sides in card["metrics"].items() for part in _refusals(split, sides)]
-    for found in own:
-        parts += _measurement(found, figures)
+        parts += [part for split, subsets in card["metrics"].items() for part in _refusals(split, subsets)]
+    for measurement in measurements:
+        if measurement["model"] == card["name"]:
+            parts += _measurement(measurement)
     return "\n\n".join(parts)
 
 
-def _refusals(split: str, sides: Mapping[str, Any]) -> list[str]:
-    """Tabulate what the model that tells music from other sound refuses: of each class, and by what carried it."""
-    parts = []
+def _described(data: Mapping[str, Any]) -> str:
+    """Format what a card says of its data: `GTZAN, tracks 999, source archive`."""
+    parts = [str(data["name"])]
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            counts = " / ".join(str(count) for count in value.values())
+            parts.append(f"{key} sounds {counts} ({' / '.join(value)})")
+        elif key != "name":
+            parts.append(f"{key} {value}")
+    return ", ".join(parts)
+
+
+def _refusals(split: str, subsets: Mapping[str, Any]) -> list[str]:
+    """Tabulate what the music detector refuses, by class and by codec."""
+    tables = {}
     for key, title in (("by_class", "class"), ("by_codec", "class and codec")):
-        names = sorted({name for figures in sides.values() for name in figures[key]})
-        counts = [[figures[key].get(name) for figures in sides.values()] for name in names]
+        names = sorted({name for figures in subsets.values() for name in figures[key]})
+        counts = [[figures[key].get(name) for figures in subsets.values()] for name in names]
         rows = [
             (name, *(f"{count['refused']} of {count['recordings']}" if count else "–" for count in row))
             for name, row in zip(names, counts, strict=True)
         ]
         if key == "by_class":
-            for label, share in (("**all music**", "music_refused"), ("**all other sound**", "other_refused")):
-                rows.append((label, *(f"{figures[share]:.1%}" for figures in sides.values())))
-        parts.append(table((title, *(f"refused, {side}" for side in sides)), rows))
-    return [f"### On {split}", parts[0], f"<details><summary>By codec</summary>\n\n{parts[1]}\n\n</details>"]
+            for label, share in (("**all music**", "music_refused"), ("**all other sounds**", "other_refused")):
+                rows.append((label, *(f"{figures[share]:.1%}" for figures in subsets.values())))
+        tables[key] = markdown_table((title, *(f"refused, {subset}" for subset in subsets)), rows)
+    return [
+        f"### On {split}",
+        "`gtzan` and `synthetic` are music, all other classes are not.",
+        tables["by_class"],
+        f"<details><summary>By codec</summary>\n\n{tables['by_codec']}\n\n</details>",
+    ]
 
 
-def _measurement(found: dict[str, Any], folder: Path) -> list[str]:
-    figures = found["figures"]
+def _measurement(measurement: Measurement) -> list[str]:
+    figures = measurement["figures"]
     rows = []
     for genre in GENRES:
         row = figures["genres"][genre]
-        voted = "–" if row["vote_recall"] is None else f"{row['vote_recall']:.2f}"
-        rows.append((genre, f"{row['recall']:.2f}", f"{row['precision']:.2f}", f"{row['f1']:.2f}", voted))
+        by_vote = "–" if row["vote_recall"] is None else f"{row['vote_recall']:.2f}"
+        rows.append((genre, f"{row['recall']:.2f}", f"{row['precision']:.2f}", f"{row['f1']:.2f}", by_vote))
     parts = [
-        f"### On {found['split']} (seed {found['seed']}), {figures['segments']} segments of {figures['tracks']} tracks",
-        table(("genre", "recall", "precision", "F1", "recall of votes"), rows),
-        f"![Confusion matrix]({folder.name}/{_stem(found)}.png)",
+        f"### On {measurement['split']} (seed {measurement['seed']}): {figures['segments']} segments of "
+        f"{figures['tracks']} tracks",
+        markdown_table(("genre", "recall", "precision", "F1", "recall by vote"), rows),
+        f"![Confusion matrix](figures/{_stem(measurement)}.png)",
     ]
-    if figures["calibration"]:
-        calibration = figures["calibration"]
+    calibration = figures["calibration"]
+    if calibration:
         parts.append(
-            f"Expected calibration error of the songs' confidence (5 bins of equal mass): "
-            f"{calibration['ece']:.3f}; a perfectly calibrated model with the same confidences would show "
-            f"{shown(calibration['ideal'], 3)}.\n\n![Reliability]({folder.name}/{_stem(found)}-reliability.png)"
+            f"The expected calibration error of the songs' confidence, in 5 bins of equal mass, is "
+            f"{calibration['ece']:.3f}; for a perfectly calibrated model with the same confidences it would be "
+            f"{format_estimate(calibration['ideal'], 3)}."
         )
+        parts.append(f"![Reliability diagram](figures/{_stem(measurement)}-reliability.png)")
     return parts
 
 
 def _songs(figures: Path) -> str:
-    """Tabulate real genres beside the models' answers, as the study did for songs from elsewhere."""
+    """Tabulate true genres beside the models' predictions, as the study does for external songs."""
     parts = []
     for path in sorted(figures.glob("songs-*.json")):
-        found = json.loads(path.read_text())
-        right = told_right(found)
+        songs = json.loads(path.read_text())
+        correct = correct_counts(songs)
         rows = [
             (
-                row["song"],
-                row["genre"],
-                *(f"**{told}**" if told == row["genre"] else told for told in row["told"].values()),
+                song["song"],
+                song["genre"],
+                *(f"**{genre}**" if genre == song["genre"] else genre for genre in song["predicted"].values()),
             )
-            for row in found
+            for song in songs
         ]
-        rows.append(("told right", f"of {len(found)}", *map(str, right.values())))
-        parts.append(f"### {path.stem.removeprefix('songs-')}\n\n" + table(("song", "real genre", *right), rows))
+        rows.append(("correct", f"of {len(songs)}", *map(str, correct.values())))
+        table = markdown_table(("song", "true genre", *correct), rows)
+        parts.append(f"### {path.stem.removeprefix('songs-')}\n\n{table}")
     if not parts:
         return ""
-    return "## Song by song\n\nFiles of audio, heard as members' songs are; right answers are bold.\n\n" + "\n\n".join(
-        parts
-    )
+    intro = "Audio files, classified in the same way as members' songs. Correct predictions are bold."
+    return "\n\n".join(["## Song by song", intro, *parts])
 
 
 def _robustness(figures: Path) -> str:
     parts = []
     for path in sorted(figures.glob("robustness-*.json")):
-        found = json.loads(path.read_text())
+        measured = json.loads(path.read_text())
         rows = [
-            (
-                row["distortion"],
-                row["about"],
-                f"{row['right']} of {row['songs']}",
-                f"{row['same']} of {row['songs']}",
-            )
-            for row in found["rows"]
+            (row["distortion"], row["about"], f"{row['correct']} of {row['songs']}", f"{row['same']} of {row['songs']}")
+            for row in measured["rows"]
         ]
-        parts.append(
-            f"### {found['model']}\n\n" + table(("distortion", "", "told right", "answer as undistorted"), rows)
-        )
+        table = markdown_table(("distortion", "what it is", "correct", "same genre as undistorted"), rows)
+        parts.append(f"### {measured['model']}\n\n{table}")
     if not parts:
         return ""
-    return "## What people post\n\nHeld-out audio tracks, each through ten distortions by ffmpeg.\n\n" + "\n\n".join(
-        parts
-    )
+    intro = "Held-out audio tracks, classified as they are and after each of ten distortions rendered by ffmpeg."
+    return "\n\n".join(["## Robustness", intro, *parts])
 
 
-def draw_confusion(found: dict[str, Any], path: Path) -> None:
-    """Draw the confusion matrices of segments and, where there are any, votes."""
+def draw_confusion(measurement: Measurement, path: Path) -> None:
+    """Draw the confusion matrices of segments and, if there are any, of votes."""
     from matplotlib.figure import Figure
 
-    matrices = {"segments": found["figures"]["confusion"], "votes": found["figures"]["vote_confusion"]}
+    matrices = {"segments": measurement["figures"]["confusion"], "votes": measurement["figures"]["vote_confusion"]}
     drawn = {label: matrix for label, matrix in matrices.items() if matrix}
     figure = Figure(figsize=(5 * len(drawn), 4.6), layout="constrained")
     for axes, (label, matrix) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items(), strict=True):
@@ -288,8 +298,8 @@ def draw_confusion(found: dict[str, Any], path: Path) -> None:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(GENRES)), GENRES, rotation=60, ha="right")
         axes.set_yticks(range(len(GENRES)), GENRES)
-        axes.set_title(f"{found['model']} on {found['split']}: {label}")
-        axes.set_xlabel("told")
+        axes.set_title(f"{measurement['model']} on {measurement['split']}: {label}")
+        axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         for y, row in enumerate(shares):
             for x, share in enumerate(row):
@@ -299,21 +309,21 @@ def draw_confusion(found: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
-def draw_reliability(found: dict[str, Any], path: Path) -> None:
-    """Draw accuracy over confidence of the songs, beside the diagonal of perfect calibration."""
+def draw_reliability(measurement: Measurement, path: Path) -> None:
+    """Draw the songs' accuracy over their confidence, beside the diagonal of perfect calibration."""
     from matplotlib.figure import Figure
 
-    calibration = found["figures"]["calibration"]
+    calibration = measurement["figures"]["calibration"]
     figure = Figure(figsize=(3.6, 3.4), layout="constrained")
     axes = figure.subplots()
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":")
     axes.plot(calibration["confidence"], calibration["accuracy"], marker="o")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share told right")
-    axes.set_title(f"{found['model']} on {found['split']}: ECE {calibration['ece']:.3f}", fontsize=9)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+    axes.set_title(f"{measurement['model']} on {measurement['split']}: ECE {calibration['ece']:.3f}", fontsize=9)
     figure.savefig(path, dpi=80)
 
 
-def draw_history(history: list[dict[str, float]], name: str, path: Path) -> None:
+def draw_history(history: Sequence[Mapping[str, float]], name: str, path: Path) -> None:
     """Draw accuracy and loss over the epochs, of the training segments as augmented and of validation.
 
     Several networks of one model have a line each.

@@ -1,6 +1,6 @@
-"""Random changes of the training material, as graph functions on batches of spectrograms in dB.
+"""Data augmentation, as graph functions on batches of spectrograms in dB.
 
-Crops and time stretching move along the columns, pitch shifting along the mel bands; then a random equaliser, a
+Crops and time stretching move along the columns, pitch shifting along the mel bands; then come a random equaliser, a
 random floor and bandwidth, masks over bands and frames (SpecAugment, Park et al. 2019, arXiv:1904.08779) and mixup
 (Zhang et al. 2018, arXiv:1710.09412).
 """
@@ -22,19 +22,19 @@ _STORED_TO_DB: Final = -DB_FLOOR / 255
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How much is changed.
+    """How strongly crops are augmented.
 
     Attributes:
         stretch: largest factor by which a crop is played faster or slower.
-        semitones: largest shift of pitch either way.
+        semitones: largest pitch shift, up or down.
         equaliser_db: largest gain or loss of a band.
-        floors_db: range of the floor below a crop's loudest bin.
+        floors_db: range of the floor, in dB below a crop's loudest bin.
         dynamics: largest factor by which a crop's distances from its mean, in dB, are widened or narrowed.
         style: share of crops whose bands take on some of another crop's mean and spread over time.
-        narrow: share of crops whose upper bands are lost, as through a telephone or at a low bit rate.
+        narrow: share of crops that lose their upper bands, as through a telephone or at a low bit rate.
         bands: largest number of bands in each of two masks.
         frames: largest number of frames in a mask.
-        mixup: parameter of the Beta distribution from which the share of a second crop is drawn; 0 mixes nothing.
+        mixup: parameter of the Beta distribution from which the share of a second crop is drawn; 0 turns mixup off.
     """
 
     stretch: float = 1.35
@@ -50,7 +50,7 @@ class AugmentConfig:
 
 
 def shift_table(semitones: float) -> NDArray[np.float32]:
-    """Where each band comes from when the pitch is shifted.
+    """Compute which position on the mel axis each band comes from when the pitch is shifted.
 
     Returns:
         Positions on the mel axis, float32 `(n_shifts, N_MELS)`, from `semitones` down to as many up.
@@ -68,7 +68,7 @@ def shift_table(semitones: float) -> NDArray[np.float32]:
 
 
 def _equaliser_curves() -> NDArray[np.float32]:
-    """Smooth bumps over the bands that sum to 1, float32 `(_EQUALISER_POINTS, N_MELS)`."""
+    """Make raised cosines over the bands that sum to 1, float32 `(_EQUALISER_POINTS, N_MELS)`."""
     points = np.linspace(0, N_MELS - 1, _EQUALISER_POINTS)
     distance = np.abs(np.arange(N_MELS)[np.newaxis] - points[:, np.newaxis]) / (points[1] - points[0])
     return np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0).astype(np.float32)
@@ -79,14 +79,14 @@ class Augmenter:
 
     Args:
         frames: uint8 `(n_tracks * SECTION_FRAMES, N_MELS)`, as `Gtzan.frames`.
-        strength: how much is changed.
+        config: how strongly they are augmented.
     """
 
-    def __init__(self, frames: NDArray[np.uint8], strength: AugmentConfig) -> None:
+    def __init__(self, frames: NDArray[np.uint8], config: AugmentConfig) -> None:
         self._frames = tf.constant(frames)
-        self._shifts = tf.constant(shift_table(strength.semitones))
+        self._shifts = tf.constant(shift_table(config.semitones))
         self._curves = tf.constant(_equaliser_curves())
-        self._strength = strength
+        self._config = config
 
     def __call__(self, tracks: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Augmented crops of a batch of tracks.
@@ -110,10 +110,10 @@ class Augmenter:
         return self._mix(db, targets, seeds[5])
 
     def _crop(self, tracks: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Three seconds from anywhere in each track, faster or slower, with linear interpolation."""
-        strength, n = self._strength, tf.shape(tracks)[0]
+        """Three seconds from a random place in each track, faster or slower, with linear interpolation."""
+        config, n = self._config, tf.shape(tracks)[0]
         draws = tf.random.stateless_uniform((2, n, 1), seed)
-        rate = tf.exp((2 * draws[0] - 1) * np.float32(np.log(strength.stretch)))
+        rate = tf.exp((2 * draws[0] - 1) * np.float32(np.log(config.stretch)))
         start = draws[1] * (SECTION_FRAMES - 1 - rate * (SEGMENT_FRAMES - 1))
         position = start + rate * tf.range(SEGMENT_FRAMES, dtype=tf.float32)
         left = tf.floor(position)
@@ -136,13 +136,13 @@ class Augmenter:
         return before + (tf.gather(db, right, batch_dims=1) - before) * weight
 
     def _equalise(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        largest = self._strength.equaliser_db
+        largest = self._config.equaliser_db
         gains = tf.random.stateless_uniform((tf.shape(db)[0], _EQUALISER_POINTS), seed, -largest, largest)
         return db + (gains @ self._curves)[..., tf.newaxis]
 
     def _compress(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Mastering and instruments differ in dynamics: scale each crop about its mean."""
-        largest = np.float32(np.log(self._strength.dynamics))
+        """Scale each crop about its mean, as mastering and instruments differ in dynamics."""
+        largest = np.float32(np.log(self._config.dynamics))
         factor = tf.exp(tf.random.stateless_uniform((tf.shape(db)[0], 1, 1), seed, -largest, largest))
         mean = tf.reduce_mean(db, (1, 2), keepdims=True)
         return mean + factor * (db - mean)
@@ -150,14 +150,15 @@ class Augmenter:
     def _restyle(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Mix each band's mean and spread with another crop's: MixStyle (Zhou et al. 2021, arXiv:2104.02008), by band.
 
-        The recording, not the music, shows most in the bands (Kim et al. 2022, arXiv:2206.12513).
+        Differences between recording conditions show mostly in the statistics of the bands (Kim et al. 2022,
+        arXiv:2206.12513).
         """
-        if not self._strength.style:
+        if not self._config.style:
             return db
         n = tf.shape(db)[0]
         seeds = tf.unstack(tf.random.split(seed, 4))
         share = _beta(n, _STYLE_ALPHA, seeds[0], seeds[1])
-        chosen = tf.random.stateless_uniform((n,), seeds[2]) < self._strength.style
+        chosen = tf.random.stateless_uniform((n,), seeds[2]) < self._config.style
         share = tf.where(chosen, share, 1.0)[:, tf.newaxis, tf.newaxis]
         partner = _shuffled(n, seeds[3])
         mean, variance = tf.nn.moments(db, 2, keepdims=True)
@@ -167,33 +168,33 @@ class Augmenter:
         return (db - mean) / spread * new_spread + new_mean
 
     def _degrade(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Raise the floor at random; for some crops lose everything above a random band."""
-        strength, n = self._strength, tf.shape(db)[0]
+        """Raise the floor by a random amount; some crops also lose everything above a random band."""
+        config, n = self._config, tf.shape(db)[0]
         draws = tf.random.stateless_uniform((3, n, 1, 1), seed)
-        low, high = strength.floors_db
+        low, high = config.floors_db
         floor = tf.reduce_max(db, (1, 2), keepdims=True) - (low + (high - low) * draws[0])
         # From band 64 (2.6 kHz: less than a telephone's) to the top.
-        cutoff = tf.where(draws[1] < strength.narrow, N_MELS / 2 * (1 + draws[2]), float(N_MELS))
+        cutoff = tf.where(draws[1] < config.narrow, N_MELS / 2 * (1 + draws[2]), float(N_MELS))
         bands = tf.range(N_MELS, dtype=tf.float32)[tf.newaxis, :, tf.newaxis]
         return tf.where(bands < cutoff, tf.maximum(db, floor), floor)
 
     def _mask(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Hide two bundles of bands and one of frames behind the crop's mean."""
-        strength, n = self._strength, tf.shape(db)[0]
+        """Replace two stripes of bands and one of frames by the crop's mean."""
+        config, n = self._config, tf.shape(db)[0]
         draws = tf.random.stateless_uniform((6, n, 1, 1), seed)
         bands = tf.range(N_MELS, dtype=tf.float32)[tf.newaxis, :, tf.newaxis]
         frames = tf.range(SEGMENT_FRAMES, dtype=tf.float32)[tf.newaxis, tf.newaxis, :]
-        hidden = _stripe(bands, N_MELS, strength.bands, draws[0], draws[1])
-        hidden |= _stripe(bands, N_MELS, strength.bands, draws[2], draws[3])
-        hidden |= _stripe(frames, SEGMENT_FRAMES, strength.frames, draws[4], draws[5])
+        hidden = _stripe(bands, N_MELS, config.bands, draws[0], draws[1])
+        hidden |= _stripe(bands, N_MELS, config.bands, draws[2], draws[3])
+        hidden |= _stripe(frames, SEGMENT_FRAMES, config.frames, draws[4], draws[5])
         return tf.where(hidden, tf.reduce_mean(db, (1, 2), keepdims=True), db)
 
     def _mix(self, db: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if not self._strength.mixup:
+        if not self._config.mixup:
             return db, targets
         n = tf.shape(db)[0]
         seeds = tf.unstack(tf.random.split(seed, 3))
-        share = _beta(n, self._strength.mixup, seeds[0], seeds[1])
+        share = _beta(n, self._config.mixup, seeds[0], seeds[1])
         partner = _shuffled(n, seeds[2])
         wide, flat = share[:, tf.newaxis, tf.newaxis], share[:, tf.newaxis]
         return (
@@ -203,18 +204,18 @@ class Augmenter:
 
 
 def _beta(n: tf.Tensor, alpha: float, first_seed: tf.Tensor, second_seed: tf.Tensor) -> tf.Tensor:
-    """Shares from a symmetric Beta distribution, `(n,)`: one gamma's part of the sum of two."""
+    """Draw from a symmetric Beta distribution, `(n,)`: one gamma variate's share of the sum of two."""
     first, second = (tf.random.stateless_gamma((n,), seed, tf.fill((n,), alpha)) for seed in (first_seed, second_seed))
     return first / tf.maximum(first + second, 1e-12)
 
 
 def _shuffled(n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Put the numbers below `n` in random order: another crop of the batch for each."""
+    """Return a random permutation of `range(n)`: a partner in the batch for each crop."""
     return tf.argsort(tf.random.stateless_uniform((n,), seed))
 
 
 def _stripe(positions: tf.Tensor, size: int, widest: int, draw_width: tf.Tensor, draw_start: tf.Tensor) -> tf.Tensor:
-    """Which positions a random stripe of at most `widest` covers."""
+    """Mark the positions that a random stripe of at most `widest` covers."""
     width = tf.floor(draw_width * (widest + 1))
     start = tf.floor(draw_start * (size - width + 1))
     return (positions >= start) & (positions < start + width)

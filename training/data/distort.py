@@ -1,4 +1,4 @@
-"""What happens to music before it is posted: ten distortions, made by ffmpeg."""
+"""Ten distortions that music goes through before it is posted, rendered by ffmpeg."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from core.audio.ffmpeg import ffmpeg_path
 
 @dataclass(frozen=True)
 class Distortion:
-    """One way in which sound changes.
+    """One distortion.
 
     Attributes:
         about: what it stands for.
@@ -49,7 +49,7 @@ DISTORTIONS: Final[dict[str, Distortion]] = {
     "quiet": Distortion("40 dB too quiet, 16 bits", ".wav", {"af": "volume=-40dB", "acodec": "pcm_s16le"}),
     "one-side": Distortion("sound on the left side only", ".wav", {"af": "pan=stereo|c0=c0|c1=0*c0"}),
     "long-recording": Distortion(
-        "heard three times in a recording with silence around it",
+        "played three times in a longer recording, with silence around it",
         ".wav",
         {"af": "aloop=loop=2:size=661500,adelay=20000:all=1,apad=pad_dur=15"},
     ),
@@ -60,12 +60,12 @@ def distort(path: Path, distortion: Distortion, folder: Path) -> Path:
     """Write a distorted copy of a file.
 
     Args:
-        path: of the file.
-        distortion: how.
+        path: the file.
+        distortion: what is done to it.
         folder: where the copy is written, under the file's name.
 
     Raises:
-        RuntimeError: ffmpeg could not.
+        RuntimeError: ffmpeg failed.
     """
     copy = folder / f"{path.stem}{distortion.suffix}"
     stream = ffmpeg.input(str(path)).output(str(copy), threads=1, **distortion.options)

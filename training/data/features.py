@@ -1,4 +1,4 @@
-"""Audio files as serving hears them."""
+"""Spectrograms of audio files, by the same functions as serving."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from os import cpu_count
@@ -11,19 +11,21 @@ from core.audio.spectrogram import LogMel, log_mel
 LIMITS: Final = DecodeLimits(max_bytes=500 * 1024**2, max_seconds=3_600, timeout_s=600)
 
 
-def hear(path: Path) -> LogMel:
-    """Decode a file and make its spectrogram, by the functions that serving calls.
+def log_mel_from_file(path: Path) -> LogMel:
+    """Decode a file and compute its log-mel spectrogram.
 
     Raises:
-        GenreGenieError: the file cannot be heard.
+        GenreGenieError: the file cannot be decoded.
     """
     return log_mel(FfmpegDecoder(path, LIMITS))
 
 
-def in_parallel(workers: int | None = None) -> Executor:
-    """Make a pool for `hear`: threads, since the decoder is a process of its own and NumPy's transforms let go.
+def feature_pool(workers: int | None = None) -> Executor:
+    """Make a pool for `log_mel_from_file`.
+
+    Threads are enough: ffmpeg runs as a process of its own, and NumPy releases the GIL during its transforms.
 
     Args:
-        workers: at a time; None takes one a core.
+        workers: files at a time; None takes one per core.
     """
     return ThreadPoolExecutor(workers or cpu_count())

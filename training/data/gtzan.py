@@ -1,7 +1,7 @@
-"""The GTZAN genre collection (Tzanetakis & Cook 2002, doi:10.1109/TSA.2002.800560) as spectrograms.
+"""The GTZAN genre collection (Tzanetakis & Cook 2002, doi:10.1109/TSA.2002.800560): its index and its spectrograms.
 
-It is read from the spectrogram archive (`mel.npz`) or from a folder of audio files, `<genre>.<number>.<suffix>`
-anywhere under it: the unpacked `genres.tar.gz` (AU), Kaggle's `genres_original` (WAV), FLAC copies of either.
+It is read from a spectrogram archive (`mel.npz`) or from a folder of audio files, `<genre>.<number>.<suffix>`
+anywhere below it: the unpacked `genres.tar.gz` (AU), Kaggle's `genres_original` (WAV), or FLAC copies of either.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from core.constants import (
 )
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence
-from training.data.features import hear, in_parallel
+from training.data.features import feature_pool, log_mel_from_file
 
 FAULTY: Final = {"jazz.00054": "its file is damaged in every copy in circulation"}
-"""Tracks that are named and left out."""
+"""Tracks that are always left out, with the reason."""
 
 CACHE_DIR: Final = Path(".cache")
 
@@ -41,20 +41,20 @@ _FULL_SCALE: Final = 255
 
 
 class DataError(ValueError):
-    """What was named is there and cannot be used; the message says why, in one line."""
+    """The data exists but cannot be used; the message says why, in one line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gtzan:
-    """Tracks as the models hear them.
+    """Spectrograms of the tracks.
 
     Attributes:
         mel: uint8 `(n_tracks, N_MELS, SECTION_FRAMES)`: dB below the track's loudest bin, 255 is 0 dB and 0 is
             `DB_FLOOR`.
         names: `blues.00000` and so on.
         source: `archive` or `audio`.
-        root: folder in which the lists of tracks (`splits/`) are looked for.
-        left_out: names of the tracks that are missing on purpose, each with the reason.
+        root: folder of the archive or of the audio.
+        left_out: names of the tracks that were left out, each with the reason.
     """
 
     mel: NDArray[np.uint8]
@@ -82,6 +82,10 @@ class Gtzan:
         """Position of each track."""
         return {name: position for position, name in enumerate(self.names)}
 
+    def audio_files(self) -> dict[str, Path]:
+        """Track name → audio file; for an archive, of the tracks in `audio/` beside it."""
+        return audio_files(self.root / "audio" if self.source == "archive" else self.root)
+
 
 def to_db(mel: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Dequantise: dB below the loudest bin, float32 of the same shape."""
@@ -96,7 +100,7 @@ def to_uint8(db: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def segment_count(rate: float = 1.0) -> int:
-    """How many segments a 30 s track has when it is played `rate` times as fast: 10 at 1, 11 at 0.85, 8 at 1.15."""
+    """Count the segments of a 30 s track played `rate` times as fast: 10 at 1, 11 at 0.85, 8 at 1.15."""
     count = 0
     while (segment_frame(count) + SEGMENT_FRAMES - 1) * rate <= SECTION_FRAMES - 1:
         count += 1
@@ -104,14 +108,14 @@ def segment_count(rate: float = 1.0) -> int:
 
 
 def cut(mel: NDArray[np.uint8], segment: int, rate: float = 1.0) -> NDArray[np.uint8]:
-    """Cut a segment out of a track that is played `rate` times as fast.
+    """Cut a segment out of a track played `rate` times as fast.
 
-    A phase vocoder keeps the magnitudes and moves them in time, so a stretch is a linear interpolation along the
-    columns.
+    A phase vocoder keeps the magnitudes and moves them in time, so stretching a spectrogram is linear interpolation
+    along its columns.
 
     Args:
         mel: uint8 `(..., N_MELS, SECTION_FRAMES)`.
-        segment: number of the segment in the stretched track.
+        segment: index of the segment in the stretched track.
         rate: above 1 is faster, as in `librosa.effects.time_stretch`.
 
     Returns:
@@ -134,11 +138,11 @@ def load(path: Path, workers: int | None = None) -> Gtzan:
 
     Args:
         path: `mel.npz` or a folder of audio files.
-        workers: processes that compute spectrograms; None takes one a core.
+        workers: threads that compute spectrograms; None takes one per core.
 
     Raises:
         FileNotFoundError: there is no such file or folder, or it holds no track.
-        DataError: the archive is not one.
+        DataError: the archive is not a valid one.
     """
     if path.is_dir():
         return _load_audio(path, workers)
@@ -164,7 +168,7 @@ def _load_archive(path: Path) -> Gtzan:
 
 
 def audio_files(folder: Path) -> dict[str, Path]:
-    """Track name → file, for every track under a folder, in the order of their names."""
+    """Track name → file, for every track below a folder, sorted by name."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         match = _TRACK_NAME.match(path.name)
@@ -173,14 +177,39 @@ def audio_files(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def track_mel(path: Path) -> NDArray[np.uint8] | str:
-    """One audio file's first 30 s as a spectrogram, or why it has none.
+def filtered_list(root: Path, lists: Path | None, subset: str) -> list[str]:
+    """Read one of the fault-filtered, artist-disjoint lists of Kereliuk, Sturm & Larsen (2015).
+
+    Args:
+        root: folder of the data; the lists are looked for in it, in its `splits/` and in `splits/` beside it.
+        lists: folder of the lists, where they are elsewhere.
+        subset: `train`, `valid` or `test`.
 
     Returns:
-        uint8 `(N_MELS, SECTION_FRAMES)`, or a reason.
+        Names of tracks, in the list's order.
+
+    Raises:
+        FileNotFoundError: the list is missing.
+    """
+    folders = [lists] if lists else [root / "splits", root, root.parent / "splits"]
+    for folder in folders:
+        path = folder / f"{subset}_filtered.txt"
+        if path.is_file():
+            return [Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip()]
+    raise FileNotFoundError(
+        f"{subset}_filtered.txt is not in {' or '.join(map(str, folders))}: this split needs the lists of Kereliuk, "
+        "Sturm & Larsen (2015); name their folder with --lists"
+    )
+
+
+def track_mel(path: Path) -> NDArray[np.uint8] | str:
+    """Compute the spectrogram of an audio file's first 30 s.
+
+    Returns:
+        uint8 `(N_MELS, SECTION_FRAMES)`, or the reason why the track is unusable.
     """
     try:
-        mel = hear(path)
+        mel = log_mel_from_file(path)
     except GenreGenieError as error:
         return error_sentence(error)
     if mel.n_frames < SECTION_FRAMES:
@@ -206,7 +235,7 @@ def _load_audio(folder: Path, workers: int | None) -> Gtzan:
 
 
 def _fingerprint(files: dict[str, Path]) -> str:
-    """Name the files and the front end: another name when one of them changes."""
+    """Digest of the files and the front end's version: it changes when one of them does."""
     digest = hashlib.sha256(FRONT_END_VERSION.encode())
     for name, path in files.items():
         status = path.stat()
@@ -235,5 +264,5 @@ def _compute(files: dict[str, Path], cache: Path, workers: int | None) -> None:
 
 
 def _spectrograms(paths: list[Path], workers: int | None) -> Iterator[NDArray[np.uint8] | str]:
-    with in_parallel(workers) as pool:
+    with feature_pool(workers) as pool:
         yield from progress_bar(pool.map(track_mel, paths), "Spectrograms", total=len(paths), transient=True)

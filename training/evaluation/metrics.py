@@ -1,4 +1,4 @@
-"""How good a model is: figures per segment and per song, with the uncertainty that the number of tracks leaves."""
+"""Figures of a model per segment and per song, with intervals from a bootstrap over tracks."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support, recall_score
 
 from core.constants import GENRES
 from core.inference.classifier import apply_temperature
@@ -21,20 +22,20 @@ IntArray = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and the range in which 95% of the bootstrap's resamples (of tracks) lie."""
+    """A figure and the range that holds 95% of the bootstrap's resamples."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        """As a table prints it: `0.72 (0.69–0.75)`."""
+        """Format as `0.72 (0.69–0.75)`."""
         return f"{self.value:.2f} ({self.low:.2f}–{self.high:.2f})"
 
 
 @dataclass(frozen=True)
 class GenreFigures:
-    """One genre's: recall, precision and F1 of the segments, recall of the songs' votes where songs vote."""
+    """One genre's recall, precision and F1 over segments, and its recall over songs, classified by vote."""
 
     recall: float
     precision: float
@@ -44,13 +45,13 @@ class GenreFigures:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether the confidence is the share of right answers (Guo et al. 2017, arXiv:1706.04599).
+    """How well the songs' confidence agrees with their accuracy (Guo et al. 2017, arXiv:1706.04599).
 
     Attributes:
         ece: expected calibration error: mean distance of confidence and accuracy over bins of equal mass.
-        ideal: what a perfectly calibrated model with the same confidences would show: mean and 95% range.
+        ideal: the ECE of a perfectly calibrated model with the same confidences: mean and 95% range.
         confidence: mean confidence in each bin.
-        accuracy: share of right answers in each bin.
+        accuracy: share of songs classified correctly in each bin.
         count: songs in each bin.
     """
 
@@ -63,19 +64,19 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of a model on one side of a split.
+    """All figures of a model on one subset of a split.
 
     Attributes:
         segments: number of segments.
         tracks: number of tracks.
-        accuracy: share of segments told right.
-        macro_recall: mean of the genres' recalls.
-        loss: mean negative log-likelihood of a segment in nats, before the temperature; None where the model
-            gives no probabilities.
-        vote_accuracy: share of songs whose vote is right; None where a song's segments are on several sides.
-        vote_macro_recall: likewise by genre.
-        genres: by name.
-        confusion: segments, rows are true genres, columns the model's, in the order of `GENRES`.
+        accuracy: share of segments classified correctly.
+        macro_recall: mean of the genres' recalls over segments.
+        loss: mean negative log-likelihood of a segment in nats, before the temperature; None if the model gives no
+            probabilities.
+        vote_accuracy: share of songs classified correctly by vote; None if a song's segments are in several subsets.
+        vote_macro_recall: mean of the genres' recalls over songs; None likewise.
+        genres: figures by genre.
+        confusion: segments; rows are true genres, columns predicted ones, in the order of `GENRES`.
         vote_confusion: songs, likewise.
         calibration: of the songs' confidence, after the temperature.
     """
@@ -93,7 +94,7 @@ class Figures:
     calibration: Calibration | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, rounded to four digits."""
+        """Return plain numbers, rounded to four digits."""
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
@@ -107,10 +108,10 @@ def _rounded(value: object) -> object:
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """Songs after the tally of their segments' votes.
+    """Songs, classified by the votes of their segments.
 
     Attributes:
-        genre: index of the genre voted for, `(n_songs,)`.
+        genre: index of the predicted genre, `(n_songs,)`.
         confidence: mean probability of that genre, `(n_songs,)`.
         labels: index of the true genre, `(n_songs,)`.
     """
@@ -121,7 +122,7 @@ class Votes:
 
 
 def vote(probabilities: FloatArray, labels: IntArray, tracks: IntArray) -> Votes:
-    """Count each song's votes by the rule that serving counts with (`core.verdict.tally`).
+    """Classify songs by the same vote as in serving (`core.verdict.tally`).
 
     Args:
         probabilities: `(n_segments, genres)`, after the temperature.
@@ -131,8 +132,8 @@ def vote(probabilities: FloatArray, labels: IntArray, tracks: IntArray) -> Votes
     genres, confidences, truth = [], [], []
     for track in np.unique(tracks):
         rows = np.flatnonzero(tracks == track)
-        heard = [Segment(0.0, 3.0, tuple(probabilities[row].tolist())) for row in rows]
-        winner, _, means = tally(heard)
+        segments = [Segment(0.0, 3.0, tuple(probabilities[row].tolist())) for row in rows]
+        winner, _, means = tally(segments)
         genres.append(GENRES.index(winner))
         confidences.append(means[GENRES.index(winner)])
         truth.append(labels[rows[0]])
@@ -140,10 +141,10 @@ def vote(probabilities: FloatArray, labels: IntArray, tracks: IntArray) -> Votes
 
 
 def fit_temperature(probabilities: FloatArray, labels: IntArray, tracks: IntArray) -> float:
-    """Temperature at which the songs' mean probabilities have the highest likelihood.
+    """Find the temperature at which the songs' mean probabilities have the highest likelihood.
 
     Args:
-        probabilities: of validation segments, `(n_segments, genres)`, as the model gives them.
+        probabilities: of validation segments, `(n_segments, genres)`, before any temperature.
         labels: true genre of each segment.
         tracks: song of each segment.
     """
@@ -160,13 +161,13 @@ def fit_temperature(probabilities: FloatArray, labels: IntArray, tracks: IntArra
 
 
 def calibration(
-    confidence: FloatArray, right: NDArray[np.bool_], bins: int = CALIBRATION_BINS, seed: int = 0
+    confidence: FloatArray, correct: NDArray[np.bool_], bins: int = CALIBRATION_BINS, seed: int = 0
 ) -> Calibration:
-    """Measure the expected calibration error of songs, beside what a calibrated model would show by chance.
+    """Measure the expected calibration error of songs, and what a calibrated model would show by chance.
 
     Args:
         confidence: of each song, `(n_songs,)`.
-        right: whether the answer is right, `(n_songs,)`.
+        correct: whether it was classified correctly, `(n_songs,)`.
         bins: number of bins of equal mass.
         seed: of the simulation.
     """
@@ -180,10 +181,10 @@ def calibration(
     chance = [error(generator.random(confidence.size) < confidence) for _ in range(RESAMPLES)]
     low, high = np.quantile(chance, (0.025, 0.975))
     return Calibration(
-        error(right),
+        error(correct),
         Estimate(float(np.mean(chance)), float(low), float(high)),
         tuple(float(confidence[g].mean()) for g in groups),
-        tuple(float(right[g].mean()) for g in groups),
+        tuple(float(correct[g].mean()) for g in groups),
         tuple(int(g.size) for g in groups),
     )
 
@@ -198,15 +199,15 @@ def measure(
     likelihood: bool = True,
     seed: int = 0,
 ) -> Figures:
-    """Measure a model's answers.
+    """Compute all figures from a model's probabilities.
 
     Args:
-        probabilities: `(n_segments, genres)`, as the model gives them.
+        probabilities: `(n_segments, genres)`, before the temperature.
         labels: true genre of each segment, `(n_segments,)`.
         tracks: song of each segment, `(n_segments,)`.
-        temperature: the model card's; it changes the songs' confidence and decides ties.
-        songs: whether songs are whole on this side of the split, so that they can vote.
-        likelihood: whether the probabilities are such, so that they have a loss.
+        temperature: of the model card; it changes the songs' confidence and decides ties.
+        songs: whether the subset has whole songs, which can be classified by vote.
+        likelihood: whether these are real probabilities, which have a likelihood.
         seed: of the bootstrap.
 
     Raises:
@@ -214,80 +215,93 @@ def measure(
     """
     if not len(labels):
         raise DataError("no segments to measure")
-    told = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     names, first, of_track = np.unique(tracks, return_index=True, return_inverse=True)
-    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-    track_labels = labels[first]
-    right = np.bincount(of_track, told == labels, len(names)).astype(float)
-    count = np.bincount(of_track, minlength=len(names)).astype(float)
-    nats: FloatArray = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1))
-    lost = np.bincount(of_track, nats, len(names)).astype(float)
-    voted = vote(apply_temperature(probabilities, temperature), labels, tracks) if songs else None
-    vote_right = (voted.genre == voted.labels).astype(float) if voted else None
-    confusion = _confusion(labels, told)
-    vote_confusion = _confusion(voted.labels, voted.genre) if voted else None
+    resampled = _Bootstrap(labels[first], seed)
+    segments = np.bincount(of_track).astype(float)
+    correct = np.bincount(of_track, predicted == labels).astype(float)
+    loss = None
+    if likelihood:
+        nats: FloatArray = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1))
+        track_nats = np.bincount(of_track, nats).astype(float)
+        loss = Estimate(float(nats.mean(dtype=float)), *resampled.ratio(track_nats, segments))
+    votes = vote(apply_temperature(probabilities, temperature), labels, tracks) if songs else None
+    vote_accuracy = vote_macro_recall = None
+    if votes:
+        vote_correct, ones = (votes.genre == votes.labels).astype(float), np.ones(len(names))
+        vote_accuracy = Estimate(accuracy_score(votes.labels, votes.genre), *resampled.ratio(vote_correct, ones))
+        vote_macro_recall = Estimate(macro_recall(votes.labels, votes.genre), *resampled.macro(vote_correct, ones))
     return Figures(
-        len(labels),
-        len(names),
-        _ratio(right, count, draws),
-        _mean_ratio(right, count, track_labels, draws),
-        _ratio(lost, count, draws) if likelihood else None,
-        None if vote_right is None else _ratio(vote_right, np.ones(len(names)), draws),
-        None if vote_right is None else _mean_ratio(vote_right, np.ones(len(names)), track_labels, draws),
-        _by_genre(confusion, vote_confusion),
-        _rows(confusion),
-        None if vote_confusion is None else _rows(vote_confusion),
-        calibration(voted.confidence, voted.genre == voted.labels) if voted and likelihood else None,
+        segments=len(labels),
+        tracks=len(names),
+        accuracy=Estimate(accuracy_score(labels, predicted), *resampled.ratio(correct, segments)),
+        macro_recall=Estimate(macro_recall(labels, predicted), *resampled.macro(correct, segments)),
+        loss=loss,
+        vote_accuracy=vote_accuracy,
+        vote_macro_recall=vote_macro_recall,
+        genres=_by_genre(labels, predicted, votes),
+        confusion=_confusion(labels, predicted),
+        vote_confusion=_confusion(votes.labels, votes.genre) if votes else None,
+        calibration=calibration(votes.confidence, votes.genre == votes.labels) if votes and likelihood else None,
     )
 
 
-def _estimate(value: float, resampled: FloatArray) -> Estimate:
+class _Bootstrap:
+    """2,000 resamples of the tracks, the same for every figure.
+
+    Whole tracks are drawn, since the segments of one track are not independent.
+
+    Args:
+        labels: genre of each track, `(n_tracks,)`.
+        seed: of the draws.
+    """
+
+    def __init__(self, labels: IntArray, seed: int) -> None:
+        n = len(labels)
+        self._labels = labels
+        self._draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+
+    def ratio(self, part: FloatArray, whole: FloatArray) -> tuple[float, float]:
+        """95% range of the sum of `part` over the sum of `whole`, both by track, `(n_tracks,)`."""
+        return _range((self._draws @ part) / (self._draws @ whole))
+
+    def macro(self, part: FloatArray, whole: FloatArray) -> tuple[float, float]:
+        """Likewise, of the mean over genres of each genre's ratio."""
+        ratios = []
+        for genre in np.unique(self._labels):
+            of_genre = self._labels == genre
+            drawn = self._draws[:, of_genre] @ whole[of_genre]
+            ratios.append((self._draws[:, of_genre] @ part[of_genre]) / np.where(drawn, drawn, np.nan))
+        return _range(np.nanmean(ratios, axis=0))
+
+
+def _range(resampled: FloatArray) -> tuple[float, float]:
     low, high = np.nanquantile(resampled, (0.025, 0.975))
-    return Estimate(value, float(low), float(high))
+    return float(low), float(high)
 
 
-def _ratio(part: FloatArray, whole: FloatArray, draws: IntArray) -> Estimate:
-    return _estimate(float(part.sum() / whole.sum()), (draws @ part) / (draws @ whole))
+def macro_recall(labels: IntArray, predicted: IntArray) -> float:
+    """Mean recall of the genres that occur."""
+    return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
 
 
-def _mean_ratio(part: FloatArray, whole: FloatArray, labels: IntArray, draws: IntArray) -> Estimate:
-    """Mean over the genres that occur."""
-    values, resampled = [], []
-    for genre in np.unique(labels):
-        of_genre = labels == genre
-        values.append(part[of_genre].sum() / whole[of_genre].sum())
-        drawn = draws[:, of_genre] @ whole[of_genre]
-        resampled.append((draws[:, of_genre] @ part[of_genre]) / np.where(drawn, drawn, np.nan))
-    return _estimate(float(np.mean(values)), np.nanmean(resampled, axis=0))
-
-
-def _confusion(labels: IntArray, told: IntArray) -> IntArray:
-    matrix = np.zeros((len(GENRES), len(GENRES)), np.int64)
-    np.add.at(matrix, (labels, told), 1)
-    return matrix
-
-
-def _rows(matrix: IntArray) -> tuple[tuple[int, ...], ...]:
+def _confusion(labels: IntArray, predicted: IntArray) -> tuple[tuple[int, ...], ...]:
+    matrix = confusion_matrix(labels, predicted, labels=range(len(GENRES)))
     return tuple(tuple(row) for row in matrix.tolist())
 
 
-def _by_genre(confusion: IntArray, vote_confusion: IntArray | None) -> dict[str, GenreFigures]:
-    figures = {}
-    for index, genre in enumerate(GENRES):
-        recall = _share(confusion[index, index], confusion[index].sum())
-        precision = _share(confusion[index, index], confusion[:, index].sum())
-        f1 = _share(2 * confusion[index, index], confusion[index].sum() + confusion[:, index].sum())
-        voted = None if vote_confusion is None else _share(vote_confusion[index, index], vote_confusion[index].sum())
-        figures[genre] = GenreFigures(recall, precision, f1, voted)
-    return figures
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0
+def _by_genre(labels: IntArray, predicted: IntArray, votes: Votes | None) -> dict[str, GenreFigures]:
+    genres = range(len(GENRES))
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, labels=genres, zero_division=0)
+    vote_recall: Sequence[float | None] = [None] * len(GENRES)
+    if votes:
+        vote_recall = recall_score(votes.labels, votes.genre, labels=genres, average=None, zero_division=0).tolist()
+    rows = zip(recall.tolist(), precision.tolist(), f1.tolist(), vote_recall, strict=True)
+    return {genre: GenreFigures(*row) for genre, row in zip(GENRES, rows, strict=True)}
 
 
 def largest_confusions(matrix: Sequence[Sequence[int]], most: int = 5) -> list[tuple[str, str, int]]:
-    """List the pairs of genres most often taken for each other, both ways together, most first."""
+    """List the pairs of genres that are most often confused, counted in both directions, most first."""
     pairs = [
         (GENRES[i], GENRES[j], matrix[i][j] + matrix[j][i])
         for i in range(len(GENRES))

@@ -1,4 +1,4 @@
-"""How a model stands what people post: held-out audio before and after ten distortions."""
+"""Robustness: held-out audio, classified as it is and after each of ten distortions."""
 
 import json
 import tempfile
@@ -11,10 +11,10 @@ from core.constants import GENRES
 from core.inference.classifier import Classifier
 from core.inference.pipeline import Models
 from training.data.distort import DISTORTIONS, Distortion, distort
-from training.data.gtzan import Gtzan, audio_files, load, to_db
-from training.data.splits import listed_names, subset_of
+from training.data.gtzan import Gtzan, audio_files, filtered_list, load, to_db
+from training.data.splits import SubsetName, subset_of
 from training.evaluation.metrics import vote
-from training.evaluation.songs import answers
+from training.evaluation.songs import predicted_genres
 
 UNDISTORTED: Final = "none"
 ARCHIVE: Final = "archive"
@@ -28,62 +28,63 @@ ABOUT: Final = {
 def measure_robustness(
     model: str, folder: Path, lists: Path | None, out: Path, archive: Path | None = None
 ) -> list[dict[str, Any]]:
-    """Answer for the audio tracks of the filtered validation and test lists, each as it is and distorted.
+    """Classify the audio tracks of the filtered validation and test lists, each as it is and distorted.
 
     Args:
-        model: a name under `models/` or a file; one that has not learned from these tracks.
+        model: a name under `models/` or a file; one that was not trained on these tracks.
         folder: GTZAN's audio.
         lists: folder of the filtered lists.
         out: folder in which `robustness-MODEL.json` is written.
-        archive: `mel.npz`, to compare what the model learned from with what serving makes of the same tracks.
+        archive: `mel.npz`, to compare its spectrograms with those that serving computes of the same tracks.
 
     Returns:
-        A row for no distortion, each of them, and the archive: `distortion`, `about`, `songs`, `right`, `same` (as
-        undistorted).
+        A row for no distortion, for each distortion and for the archive: `distortion`, `about`, `songs`, `correct`,
+        `same` (genre as without distortion) and `refused` (no genre).
 
     Raises:
         FileNotFoundError: there is no such audio, list or archive.
-        DataError: the archive is not one.
+        DataError: the archive is not a valid one.
     """
-    names = [*listed_names(folder, lists, "valid"), *listed_names(folder, lists, "test")]
-    files = {name: path for name, path in audio_files(folder).items() if name in set(names)}
+    held_out = (SubsetName.VALID, SubsetName.TEST)
+    names = {name for subset in held_out for name in filtered_list(folder, lists, subset)}
+    files = {name: path for name, path in audio_files(folder).items() if name in names}
     if not files:
         raise FileNotFoundError(f"{folder} holds no track of the filtered validation and test lists")
-    loaded, told = Models(), {}
+    loaded, predicted = Models(), {}
     for label, distortion in {UNDISTORTED: None, **DISTORTIONS}.items():
-        told[label] = {
-            name: _answer(path, distortion, model, loaded)
+        predicted[label] = {
+            name: _predict_distorted(path, distortion, model, loaded)
             for name, path in progress_bar(files.items(), label, transient=True)
         }
     if archive is not None:
-        told[ARCHIVE] = _archive_answers(load(archive), list(files), loaded.genre(model))
-    rows = [_row(label, told) for label in told]
+        predicted[ARCHIVE] = _predict_from_archive(load(archive), list(files), loaded.genre(model))
+    rows = [_row(label, predicted) for label in predicted]
     out.mkdir(parents=True, exist_ok=True)
     name = loaded.genre(model).card.name
     (out / f"robustness-{name}.json").write_text(json.dumps({"model": name, "rows": rows}, indent=1) + "\n")
     return rows
 
 
-def _answer(path: Path, distortion: Distortion | None, model: str, loaded: Models) -> str:
+def _predict_distorted(path: Path, distortion: Distortion | None, model: str, loaded: Models) -> str:
     if distortion is None:
-        return next(answers(path, [model], loaded))
+        return next(predicted_genres(path, [model], loaded))
     with tempfile.TemporaryDirectory() as folder:
-        return next(answers(distort(path, distortion, Path(folder)), [model], loaded))
+        return next(predicted_genres(distort(path, distortion, Path(folder)), [model], loaded))
 
 
-def _archive_answers(data: Gtzan, names: list[str], classifier: Classifier) -> dict[str, str]:
-    part = subset_of([data.index[name] for name in names])
-    votes = vote(classifier.probabilities(to_db(part.segments(data))), part.labels(data), part.track)
-    return {data.names[track]: GENRES[genre] for track, genre in zip(part.tracks, votes.genre, strict=True)}
+def _predict_from_archive(gtzan: Gtzan, names: list[str], classifier: Classifier) -> dict[str, str]:
+    subset = subset_of([gtzan.index[name] for name in names])
+    votes = vote(classifier.probabilities(to_db(subset.segments(gtzan))), subset.labels(gtzan), subset.track)
+    return {gtzan.names[track]: GENRES[genre] for track, genre in zip(subset.tracks, votes.genre, strict=True)}
 
 
-def _row(label: str, told: dict[str, dict[str, str]]) -> dict[str, Any]:
-    given, clean = told[label], told[UNDISTORTED]
+def _row(label: str, predicted: dict[str, dict[str, str]]) -> dict[str, Any]:
+    genres, undistorted = predicted[label], predicted[UNDISTORTED]
     return {
         "distortion": label,
         "about": ABOUT[label],
-        "songs": len(given),
-        "right": sum(answer == name.partition(".")[0] for name, answer in given.items()),
-        "same": sum(answer == clean[name] for name, answer in given.items()),
-        "refused": sum(answer not in GENRES for answer in given.values()),
+        "songs": len(genres),
+        "correct": sum(genre == name.partition(".")[0] for name, genre in genres.items()),
+        "same": sum(genre == undistorted[name] for name, genre in genres.items()),
+        "refused": sum(genre not in GENRES for genre in genres.values()),
     }

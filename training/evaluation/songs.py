@@ -11,15 +11,15 @@ from rich.progress import track as progress_bar
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
-from training.data.features import hear
+from training.data.features import log_mel_from_file
 from training.data.gtzan import DataError
 
 
 def listed_songs(songs: Path) -> list[tuple[Path, str]]:
-    """Songs and their genres.
+    """List songs and their genres.
 
     Args:
-        songs: a folder with a folder for each genre, or a CSV of `file,genre` with paths relative to it.
+        songs: a folder with a folder per genre, or a CSV of `file,genre` with paths relative to it.
 
     Raises:
         FileNotFoundError: there are none.
@@ -39,22 +39,22 @@ def listed_songs(songs: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def answers(path: Path, models: Sequence[str], loaded: Models) -> Iterator[str]:
-    """Each model's genre for a file, or the code of the error that it ends in."""
+def predicted_genres(path: Path, models: Sequence[str], loaded: Models) -> Iterator[str]:
+    """Classify a file with each model; gives its genre, or the code of the error in brackets."""
     try:
-        recording = hear(path)
+        mel = log_mel_from_file(path)
     except GenreGenieError as error:
         yield from (f"({error.code})" for _ in models)
         return
     for model in models:
         try:
-            yield classify_spectrogram(recording, ClassifyOptions(model=model), models=loaded).prediction.genre
+            yield classify_spectrogram(mel, ClassifyOptions(model=model), models=loaded).prediction.genre
         except GenreGenieError as error:
             yield f"({error.code})"
 
 
-def compare(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any]]:
-    """Ask models about songs whose genre is known, and write `songs-NAME.json`, named after the songs' folder or list.
+def compare_models(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any]]:
+    """Classify songs of known genre with several models and write `songs-NAME.json`, named after the folder or list.
 
     Args:
         songs: as for `listed_songs`.
@@ -62,7 +62,7 @@ def compare(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any
         out: folder of the figures.
 
     Returns:
-        A row a song: `song`, `genre`, and `told`, each model's answer by its name.
+        A row per song: `song`, `genre` and `predicted`, each model's genre by its name.
 
     Raises:
         FileNotFoundError: there are no songs.
@@ -72,13 +72,13 @@ def compare(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any
     stems = [Path(model).stem for model in models]
     names = stems if len(set(stems)) == len(stems) else models
     for path, genre in progress_bar(listed_songs(songs), "songs", transient=True):
-        told = dict(zip(names, answers(path, models, loaded), strict=True))
-        rows.append({"song": path.stem, "genre": genre, "told": told})
+        predicted = dict(zip(names, predicted_genres(path, models, loaded), strict=True))
+        rows.append({"song": path.stem, "genre": genre, "predicted": predicted})
     out.mkdir(parents=True, exist_ok=True)
     (out / f"songs-{songs.absolute().stem}.json").write_text(json.dumps(rows, indent=1) + "\n")
     return rows
 
 
-def told_right(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many of the songs that `compare` tells of each model got right, by its name."""
-    return {model: sum(row["told"][model] == row["genre"] for row in rows) for model in rows[0]["told"]}
+def correct_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count the songs that each model classified correctly, from the rows of `compare_models`."""
+    return {model: sum(row["predicted"][model] == row["genre"] for row in rows) for model in rows[0]["predicted"]}

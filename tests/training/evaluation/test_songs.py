@@ -11,7 +11,7 @@ from genregenie import build_app
 from tests.support.audio import make_song, write_wav
 from training import export, networks
 from training.data.distort import DISTORTIONS, distort
-from training.data.features import hear
+from training.data.features import log_mel_from_file
 from training.data.gtzan import DataError, track_mel
 from training.evaluation.robustness import measure_robustness
 from training.evaluation.songs import compare, listed_songs
@@ -29,12 +29,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_distorted_copy_can_be_heard_and_differs_in_nothing_but_its_sound(name: str, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "song.wav", make_song(30))
     (tmp_path / "copies").mkdir()
-    copy = hear(distort(path, DISTORTIONS[name], tmp_path / "copies"))
+    copy = log_mel_from_file(distort(path, DISTORTIONS[name], tmp_path / "copies"))
     expected = 125 if name == "long-recording" else 30
     assert copy.duration == pytest.approx(expected, abs=0.3)
     assert not copy.is_silent()
     if name in ("telephone", "mp3-32", "phone-recording"):
-        before, after = hear(path).section_db(0), copy.section_db(0)
+        before, after = log_mel_from_file(path).section_db(0), copy.section_db(0)
         assert (after[115:] - before[115:]).mean() < -5, "the upper bands are lost"
 
 

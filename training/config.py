@@ -1,0 +1,131 @@
+"""What is trained and evaluated, and where the results go: plain data, free of heavy imports."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from training.data.splits import SplitName, SubsetName
+
+MODELS: Final = Path("models")
+"""What is shipped: models and their cards."""
+
+RESEARCH: Final = Path("docs/research")
+"""What they rest on: `figures/`, `evidence/` (models that are not shipped) and the report."""
+
+RUNS: Final = Path("runs")
+"""Checkpoints, from which an interrupted training resumes."""
+
+BASELINE: Final = "svm"
+"""Stands for the support vector machine where a model is named."""
+
+STUDY_KINDS: Final = ("plain", "augmented")
+
+
+class Kind(StrEnum):
+    """What can be trained."""
+
+    PLAIN = "plain"
+    AUGMENTED = "augmented"
+    GENIE = "genie"
+    MUSIC = "music"
+
+
+@dataclass(frozen=True)
+class OutputFolders:
+    """Where results are written.
+
+    Attributes:
+        models: folder of the shipped models.
+        research: folder with `figures/` and `evidence/`.
+    """
+
+    models: Path = MODELS
+    research: Path = RESEARCH
+
+    @classmethod
+    def all_in(cls, folder: Path) -> "OutputFolders":
+        """Keep everything in one folder, for trials that must not touch what is published."""
+        return cls(folder, folder)
+
+    @property
+    def figures(self) -> Path:
+        """Folder of measurements, training histories and pictures."""
+        return self.research / "figures"
+
+    @property
+    def evidence(self) -> Path:
+        """Folder of models that are published but not shipped."""
+        return self.research / "evidence"
+
+    def model_path(self, kind: str, split: SplitName, seed: int) -> Path:
+        """Return where a model is written; models that are not shipped carry the split and seed in their names."""
+        is_study = kind in STUDY_KINDS and split is SplitName.TRACK and seed == 0
+        is_genie = kind == Kind.GENIE and split is SplitName.ALL
+        if is_study or is_genie:
+            return self.models / f"{kind}.tflite"
+        suffix = f"-{seed}" if seed else ""
+        return self.evidence / f"{kind}-{split}{suffix}.tflite"
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """One training.
+
+    Attributes:
+        kind: what is trained.
+        data: GTZAN, as for `gtzan.load`.
+        split: how tracks are split.
+        seed: of the split and of the training.
+        lists: folder of the filtered lists, where they are not beside the data.
+        epochs: instead of the recipe's.
+        measure_test: whether the test subset is measured at the end.
+        out: where results are written.
+        runs: folder of checkpoints.
+    """
+
+    kind: Kind
+    data: Path
+    split: SplitName = SplitName.TRACK
+    seed: int = 0
+    lists: Path | None = None
+    epochs: int | None = None
+    measure_test: bool = True
+    out: OutputFolders = field(default_factory=OutputFolders)
+    runs: Path = RUNS
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's checkpoints and history."""
+        return run_name(self.kind, self.split, self.seed)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What models are measured on.
+
+    Attributes:
+        data: GTZAN, as for `gtzan.load`.
+        split: how tracks are split; None takes the split that the model was trained with.
+        seed: of the split; None takes the one that the model was trained with.
+        subset: which part of the split.
+        lists: folder of the filtered lists, where they are not beside the data.
+        figures: folder in which the measurements are written.
+    """
+
+    data: Path
+    split: SplitName | None = None
+    seed: int | None = None
+    subset: SubsetName = SubsetName.TEST
+    lists: Path | None = None
+    figures: Path = RESEARCH / "figures"
+
+
+def kind_of(model: str) -> str:
+    """Kind of a model by its name: `genie` of `genie-filtered`."""
+    return model.partition("-")[0]
+
+
+def run_name(kind: str, split: str, seed: int) -> str:
+    """Name of a run, with which the names of its files begin: `genie-filtered-0`."""
+    return f"{kind}-{split}-{seed}"
