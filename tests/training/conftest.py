@@ -1,9 +1,9 @@
-"""A GTZAN of made sounds, and a network small enough to be trained in a test."""
+"""Data sets of synthetic sounds."""
 
 import os
 from pathlib import Path
 
-# TensorFlow's notices of missing GPUs would bury a test's own words.
+# TensorFlow's notices of missing GPUs would bury a test's own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from core.constants import GENRES, N_MELS, SAMPLE_RATE, SECTION_FRAMES
 from tests.support.audio import make_song, write_wav
 from training.data.gtzan import Gtzan
+from training.data.other_sounds import Recordings
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +47,26 @@ def made_gtzan(tmp_path_factory: pytest.TempPathFactory) -> Gtzan:
         beats = mel[track, genre * 12 : genre * 12 + 6, :: genre + 2]
         beats[:] = 255 - generator.integers(0, 30, beats.shape)
     return Gtzan(mel, tuple(names), "archive", tmp_path_factory.mktemp("made"), {})
+
+
+@pytest.fixture
+def recordings() -> Recordings:
+    """Six recordings of music, four of which are long, and six of noise."""
+    mel = np.random.default_rng(0).integers(0, 255, (12, N_MELS, SECTION_FRAMES)).astype(np.uint8)
+    is_music = np.arange(12) < 6
+    labels = ("gtzan/archive",) * 4 + ("gtzan/as-is",) * 2 + ("rain/as-is",) * 3 + ("speech/as-is",) * 3
+    return Recordings(mel, is_music, np.where(np.arange(12) < 4, 10, 1), labels)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model with its card."""
+    # Only tests that need a network wait for TensorFlow.
+    import keras
+
+    from training import export, networks
+
+    keras.utils.set_random_seed(0)
+    content = export.convert(networks.genie_network(4, (8, 8)), "int8")
+    fields = export.CardFields("small", "1", {}, "filtered", 0, {})
+    return export.write_model(tmp_path_factory.mktemp("model"), fields, content)

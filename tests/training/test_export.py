@@ -8,17 +8,17 @@ import pytest
 from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
 from core.inference.classifier import Classifier
 from training import export, networks
-from training.fit import RECIPES
+from training.recipes import RECIPES
 
 NETWORKS = {
     "study": networks.study_cnn,
-    "genie": lambda: networks.averaged([lived_in(networks.genie_network()) for _ in RECIPES["genie"]]),
+    "genie": lambda: networks.averaged([with_trained_statistics(networks.genie_network()) for _ in RECIPES["genie"]]),
     "music": networks.music_network,
 }
 
 
-def lived_in(model: keras.Model) -> keras.Model:
-    """Give a network the statistics and the sharper answers of a trained one."""
+def with_trained_statistics(model: keras.Model) -> keras.Model:
+    """Give a network's batch normalisation the statistics of a trained one."""
     generator = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -45,16 +45,22 @@ def segments() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_written_model_answers_as_the_network_does(name: str, segments: np.ndarray) -> None:
+def test_an_exported_model_predicts_what_the_network_does(name: str, segments: np.ndarray) -> None:
     keras.utils.set_random_seed(3)
-    model = lived_in(NETWORKS[name]())
+    model = with_trained_statistics(NETWORKS[name]())
     threshold = 0.5 if name == "music" else None
-    card = export.Card(name, "1", {}, "track", 0, {}, threshold=threshold)
+    fields = export.CardFields(name, "1", {}, "track", 0, {}, threshold=threshold)
     expected = model.predict(segments, verbose=0)
-    assert np.ptp(expected, axis=0).max() > 0.02, "the answers must differ for the comparison to tell something"
-    np.testing.assert_allclose(export.run(export.convert(model, "float32"), card, segments), expected, atol=1e-4)
-    np.testing.assert_allclose(export.run(export.convert(model, "float16"), card, segments), expected, atol=0.01)
-    np.testing.assert_allclose(export.run(export.convert(model, "int8"), card, segments), expected, atol=0.15)
+    assert np.ptp(expected, axis=0).max() > 0.02, "the probabilities must differ for the comparison to mean anything"
+    np.testing.assert_allclose(
+        export.run_as_served(export.convert(model, "float32"), fields, segments), expected, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        export.run_as_served(export.convert(model, "float16"), fields, segments), expected, atol=0.01
+    )
+    np.testing.assert_allclose(
+        export.run_as_served(export.convert(model, "int8"), fields, segments), expected, atol=0.15
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -63,34 +69,34 @@ def test_a_network_is_small_enough_to_be_shipped(name: str) -> None:
     assert parameters <= {"study": 4_300_000, "genie": 2_000_000, "music": 250_000}[name]
 
 
-def test_the_level_of_a_recording_does_not_change_what_genie_says(segments: np.ndarray) -> None:
-    model = lived_in(networks.genie_network(4, (8, 16)))
+def test_the_level_of_a_recording_does_not_change_what_genie_predicts(segments: np.ndarray) -> None:
+    model = with_trained_statistics(networks.genie_network(4, (8, 16)))
     quieter = np.maximum(segments[3:] * 0.5 - 30, -80)
     loud = segments[3:] * 0.5
     np.testing.assert_allclose(model.predict(quieter, verbose=0), model.predict(loud, verbose=0), atol=1e-3)
 
 
 def test_serving_takes_the_card_and_its_temperature(tmp_path: Path, segments: np.ndarray) -> None:
-    model = lived_in(networks.genie_network(4, (8, 16)))
+    model = with_trained_statistics(networks.genie_network(4, (8, 16)))
     content = export.convert(model, "int8")
-    card = export.Card("small", "1", {"name": "made"}, "track", 0, {"track": {}}, temperature=2.0)
-    classifier = Classifier(export.write(tmp_path, card, content))
+    fields = export.CardFields("small", "1", {"name": "made"}, "track", 0, {"track": {}}, temperature=2.0)
+    classifier = Classifier(export.write_model(tmp_path, fields, content))
     assert classifier.card.temperature == 2.0
     written = json.loads((tmp_path / "small.json").read_text())
     assert written["genres"] == list(GENRES)
     assert written["split"] == "track"
-    plain = export.run(content, export.Card("small", "1", {}, "track", 0, {}), segments)
+    plain = export.run_as_served(content, export.CardFields("small", "1", {}, "track", 0, {}), segments)
     softer = np.sqrt(plain) / np.sqrt(plain).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(classifier.probabilities(segments), softer, atol=1e-4)
 
 
 def test_int8_is_taken_only_where_it_costs_little(segments: np.ndarray) -> None:
-    model = lived_in(networks.genie_network(4, (8, 16)))
-    card = export.Card("small", "1", {}, "track", 0, {})
-    whole = model.predict(segments, batch_size=64, verbose=0)
-    _, precision = export.smallest(model, card, segments, lambda answers: 0.7)
+    model = with_trained_statistics(networks.genie_network(4, (8, 16)))
+    fields = export.CardFields("small", "1", {}, "track", 0, {})
+    unquantised = model.predict(segments, batch_size=64, verbose=0)
+    _, precision = export.convert_smallest(model, fields, segments, lambda probabilities: 0.7)
     assert precision == "int8"
-    _, precision = export.smallest(
-        model, card, segments, lambda answers: 0.7 - 0.1 * (not np.array_equal(answers, whole))
+    _, precision = export.convert_smallest(
+        model, fields, segments, lambda probabilities: 0.7 - 0.1 * (not np.array_equal(probabilities, unquantised))
     )
     assert precision == "float16"

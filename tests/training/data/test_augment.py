@@ -24,10 +24,10 @@ NOTHING = AugmentConfig(
 )
 
 
-def crops(data: Gtzan, strength: AugmentConfig, seed: int = 1, n: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def crops(data: Gtzan, config: AugmentConfig, seed: int = 1, n: int = 16) -> tuple[np.ndarray, np.ndarray]:
     tracks = np.arange(n) * 5 % len(data)
     targets = np.eye(len(GENRES), dtype=np.float32)[data.labels[tracks]]
-    db, mixed = Augmenter(data.frames, strength)(tf.constant(tracks), tf.constant(targets), tf.constant([seed, 0]))
+    db, mixed = Augmenter(data.frames, config)(tf.constant(tracks), tf.constant(targets), tf.constant([seed, 0]))
     return db.numpy(), mixed.numpy()
 
 
@@ -77,15 +77,15 @@ def test_a_shift_by_an_octave_takes_a_band_from_half_its_frequency() -> None:
     np.testing.assert_allclose(table[len(table) // 2], np.arange(N_MELS), atol=1e-3)
 
 
-def test_the_floor_rises_to_where_it_is_told(made_gtzan: Gtzan) -> None:
-    strength = replace(NOTHING, floors_db=(30.0, 30.0), narrow=0.0)
-    db, _ = crops(made_gtzan, strength)
+def test_the_floor_rises_to_the_configured_level(made_gtzan: Gtzan) -> None:
+    config = replace(NOTHING, floors_db=(30.0, 30.0), narrow=0.0)
+    db, _ = crops(made_gtzan, config)
     np.testing.assert_allclose(db.max(axis=(1, 2)) - db.min(axis=(1, 2)), 30, atol=1e-3)
 
 
 def test_narrow_crops_lose_their_upper_bands(made_gtzan: Gtzan) -> None:
-    strength = replace(NOTHING, floors_db=(60.0, 60.0), narrow=1.0)
-    db, _ = crops(made_gtzan, strength)
+    config = replace(NOTHING, floors_db=(60.0, 60.0), narrow=1.0)
+    db, _ = crops(made_gtzan, config)
     floor = db.min(axis=(1, 2), keepdims=True)
     lost = (db == floor).all(axis=2).sum(axis=1)
     assert lost.min() >= 0

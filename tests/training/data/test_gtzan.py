@@ -51,7 +51,7 @@ def test_a_changed_file_is_computed_again(tmp_path: Path, cache: Path) -> None:
     assert not np.array_equal(gtzan.load(tmp_path).mel, before)
 
 
-def test_what_is_no_collection_is_refused(tmp_path: Path) -> None:
+def test_unusable_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         gtzan.load(tmp_path / "nothing.npz")
     with pytest.raises(FileNotFoundError, match="no track"):
@@ -158,7 +158,7 @@ def test_interpolating_a_spectrogram_is_close_to_stretching_the_audio_for_all_tr
 
 
 @needs_gtzan
-def test_serving_hears_a_track_as_training_does() -> None:
+def test_serving_and_training_compute_the_same_spectrogram() -> None:
     mel = gtzan.track_mel(GTZAN_TRACKS[0])
     assert not isinstance(mel, str)
     assert np.abs(gtzan.to_db(mel) - log_mel_from_file(GTZAN_TRACKS[0]).section_db(0)).max() <= 0.2

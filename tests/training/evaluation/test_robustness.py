@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import numpy as np
+
+from tests.support.audio import make_song, write_wav
+from training.data.distort import DISTORTIONS
+from training.data.gtzan import track_mel
+from training.evaluation.robustness import measure_robustness
+
+
+def test_robustness_counts_correct_and_unchanged_predictions(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "audio" / "pop").mkdir(parents=True)
+    write_wav(tmp_path / "audio" / "pop" / "pop.00003.wav", make_song(30))
+    write_wav(tmp_path / "audio" / "pop" / "pop.00004.wav", make_song(30))
+    for subset, names in (("valid", ["pop/pop.00003.wav"]), ("test", []), ("train", ["pop/pop.00004.wav"])):
+        (tmp_path / f"{subset}_filtered.txt").write_text("\n".join(names))
+    mel = track_mel(tmp_path / "audio" / "pop" / "pop.00003.wav")
+    np.savez(tmp_path / "mel.npz", mel=np.stack([mel]), track=np.array(["pop.00003"]))
+    folders = (tmp_path / "audio", tmp_path, tmp_path / "figures", tmp_path / "mel.npz")
+    rows = measure_robustness(str(model), *folders)
+    assert [row["distortion"] for row in rows] == ["none", *DISTORTIONS, "archive"]
+    assert rows[-1]["same"] == 1
+    assert rows[-1]["correct"] == rows[0]["correct"]
+    assert {row["songs"] for row in rows} == {1}
+    assert rows[0]["same"] == 1
+    assert [row for row in rows if row["distortion"] == "one-side"][0]["same"] == 1
+    assert (tmp_path / "figures" / "robustness-small.json").is_file()

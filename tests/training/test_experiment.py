@@ -1,0 +1,134 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from core.constants import GENRES
+from core.inference.classifier import Classifier
+from genregenie import build_app
+from training import experiment, networks, recipes
+from training.config import EvaluationConfig, ExperimentConfig, Kind, OutputFolders
+from training.data.gtzan import DataError, Gtzan
+from training.data.splits import SplitName, SubsetName
+from training.recipes import TrainConfig
+
+
+@pytest.fixture
+def data(made_gtzan: Gtzan, tmp_path: Path) -> Path:
+    """An archive of a hundred tracks, with filtered lists that leave half of them out."""
+    np.savez(tmp_path / "mel.npz", mel=made_gtzan.mel, track=np.array(made_gtzan.names))
+    for subset, numbers in (("train", (0, 1, 2)), ("valid", (3,)), ("test", (4,))):
+        names = [f"{genre}/{genre}.{number:05d}.wav" for genre in GENRES for number in numbers]
+        (tmp_path / f"{subset}_filtered.txt").write_text("\n".join(names))
+    return tmp_path / "mel.npz"
+
+
+@pytest.fixture(autouse=True)
+def small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train networks that learn in seconds."""
+    recipe = TrainConfig(lambda: networks.genie_network(4, (8, 8)), 1, None, 32, learning_rate=3e-3)
+    for kind in ("plain", "genie"):
+        monkeypatch.setitem(recipes.RECIPES, kind, (recipe,))
+    monkeypatch.setattr(recipes, "FINETUNE", (recipe,))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the functions that read or split the data, one for each call."""
+    made: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(experiment, name)
+
+        def call(*args: object) -> object:
+            made.append(name)
+            return original(*args)
+
+        return call
+
+    for name in ("load", "make_split"):
+        monkeypatch.setattr(experiment, name, counted(name))
+    return made
+
+
+def test_a_training_writes_a_model_with_a_card_that_repeats_its_figures(
+    data: Path, tmp_path: Path, calls: list[str]
+) -> None:
+    out = OutputFolders.all_in(tmp_path / "out")
+    path = experiment.train_genre_model(ExperimentConfig(Kind.PLAIN, data, out=out, runs=tmp_path / "runs"))
+    assert calls == ["load", "make_split"], "the data is read and split once"
+    assert path == tmp_path / "out" / "plain.tflite"
+    card = Classifier(path).card.described
+    assert card["data"] == {"name": "GTZAN", "tracks": 100, "source": "archive", "segments": 600, "epochs": 1}
+    assert list(card["metrics"]["track"]) == ["valid", "test"]
+    measured = json.loads((out.figures / "plain-track-0-test.json").read_text())
+    assert measured["trained_on"] == {"split": "track", "seed": 0}
+    assert card["metrics"]["track"]["test"]["vote_accuracy"] == measured["figures"]["vote_accuracy"]
+    (row,) = json.loads((out.figures / "plain-track-0-history.json").read_text())
+    assert row["epoch"] == 0
+
+
+def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_figures(
+    data: Path, tmp_path: Path
+) -> None:
+    out = OutputFolders.all_in(tmp_path / "out")
+
+    def train(split: SplitName, measure_test: bool = True) -> Path:
+        config = ExperimentConfig(
+            Kind.GENIE, data, split, measure_test=measure_test, out=out, runs=tmp_path / "runs", lists=tmp_path
+        )
+        return experiment.train_genre_model(config)
+
+    with pytest.raises(FileNotFoundError, match="filtered"):
+        train(SplitName.ALL)
+    held_out = Classifier(train(SplitName.FILTERED, measure_test=False)).card
+    assert list(held_out.described["metrics"]["filtered"]) == ["valid"]
+    shipped = Classifier(train(SplitName.ALL)).card
+    assert (shipped.name, held_out.name) == ("genie", "genie-filtered")
+    assert shipped.temperature == held_out.temperature
+    assert shipped.described["metrics"] == held_out.described["metrics"]
+    assert "genie-filtered" in shipped.described["notes"]
+    assert shipped.sha256 != held_out.sha256
+
+
+def test_several_models_are_evaluated_on_data_that_is_read_once(
+    data: Path, tmp_path: Path, model: Path, calls: list[str]
+) -> None:
+    config = EvaluationConfig(data, lists=tmp_path, figures=tmp_path)
+    measured = experiment.evaluate_models([str(model), "svm"], config)
+    assert calls.count("load") == 1
+    assert [(m["model"], m["split"], m["side"]) for m in measured] == [
+        ("small", "filtered", "test"),
+        ("svm", "track", "test"),
+    ]
+    assert measured[0]["figures"]["loss"] is not None
+    assert measured[1]["figures"]["loss"] is None
+
+
+def test_a_subset_that_a_split_lacks_cannot_be_measured(data: Path, tmp_path: Path) -> None:
+    config = EvaluationConfig(data, SplitName.ALL, subset=SubsetName.TEST, lists=tmp_path, figures=tmp_path)
+    with pytest.raises(DataError, match="all has no test"):
+        experiment.evaluate_models(["svm"], config)
+
+
+def test_evaluate_measures_a_model_and_the_baseline_on_a_folder_of_audio(
+    tmp_path: Path, gtzan_folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.data.gtzan.CACHE_DIR", tmp_path / "cache")
+    for subset, number in (("train", 0), ("valid", 1), ("test", 2)):
+        names = [f"{genre}/{genre}.{number:05d}.wav" for genre in ("classical", "metal")]
+        (tmp_path / f"{subset}_filtered.txt").write_text("\n".join(names))
+    options = ["--data", str(gtzan_folder), "--split", "filtered", "--lists", str(tmp_path), "--out", str(tmp_path)]
+    arguments = ["evaluate", "svm", str(model), *options]
+    result = CliRunner().invoke(build_app(arguments), arguments, env={"COLUMNS": "120"})
+    assert result.exit_code == 0, result.output
+    baseline = next(line for line in result.output.splitlines() if "accuracy, songs by vote" in line)
+    assert "1.00 (1.00" in baseline, "the baseline separates hiss from chords"
+    assert {path.name for path in tmp_path.glob("*.json")} == {
+        "svm-filtered-0-test.json",
+        "small-filtered-0-test.json",
+    }
