@@ -73,7 +73,7 @@ def evaluate(
         SplitName | None, typer.Option("--split", help="Default: the split that the model was trained with.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the seed that the model was trained with.")] = None,
-    side: Annotated[SubsetName, typer.Option(help="Subset of the split.")] = SubsetName.TEST,
+    subset: Annotated[SubsetName, typer.Option("--subset", "--side", help="Subset of the split.")] = SubsetName.TEST,
     lists: ListsOption = None,
     songs: Annotated[
         Path | None, typer.Option(help="Songs to compare the models on: one folder per genre, or a CSV of file,genre.")
@@ -93,7 +93,7 @@ def evaluate(
             return
         if data is None:
             raise typer.BadParameter("--data or --songs is needed")
-        measured = experiment.evaluate_models(models, EvaluationConfig(data, split, seed, side, lists, out))
+        measured = experiment.evaluate_models(models, EvaluationConfig(data, split, seed, subset, lists, out))
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None

@@ -1,11 +1,11 @@
-"""Recordings for the music detector: other sounds, and music from GTZAN to tell them from.
+"""Recordings for the music detector: other sounds, and music from GTZAN.
 
 Index of the other sounds: `speech/` and `sounds/<class>/` below one folder, any audio files. Every recording is stored
 like a GTZAN track, so that the same augmentation makes its crops.
 
-What would give the answer away is the same for music and for other sounds: each audio file is used as it is and through
-another codec or bandwidth, crops lose their upper bands at random (`augment`), and music also appears with other sounds
-in the background.
+So that the detector cannot go by codec or bandwidth, these vary alike for music and other sounds: each audio file is
+used as it is and through another codec, and crops lose their upper bands at random (`augment`). Music also appears with
+other sounds in the background.
 """
 
 import hashlib

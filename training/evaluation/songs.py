@@ -1,4 +1,4 @@
-"""Models side by side on songs: the study's table of external songs."""
+"""Several models compared song by song, as in the study's table of external songs."""
 
 import csv
 import json
