@@ -19,11 +19,13 @@ from training.recipes import TrainConfig
 
 @pytest.fixture
 def data(made_gtzan: Gtzan, tmp_path: Path) -> Path:
-    """An archive of a hundred tracks, with filtered lists that leave half of them out."""
-    np.savez(tmp_path / "mel.npz", mel=made_gtzan.mel, track=np.array(made_gtzan.names))
+    """An archive of five tracks per genre, and filtered lists of them."""
+    names = [name for name in made_gtzan.names if int(name[-5:]) < 5]
+    mel = made_gtzan.mel[[made_gtzan.index[name] for name in names]]
+    np.savez(tmp_path / "mel.npz", mel=mel, track=np.array(names))
     for subset, numbers in (("train", (0, 1, 2)), ("valid", (3,)), ("test", (4,))):
-        names = [f"{genre}/{genre}.{number:05d}.wav" for genre in GENRES for number in numbers]
-        (tmp_path / f"{subset}_filtered.txt").write_text("\n".join(names))
+        lines = [f"{genre}/{genre}.{number:05d}.wav" for genre in GENRES for number in numbers]
+        (tmp_path / f"{subset}_filtered.txt").write_text("\n".join(lines))
     return tmp_path / "mel.npz"
 
 
@@ -63,7 +65,7 @@ def test_a_training_writes_a_model_with_a_card_that_repeats_its_figures(
     assert calls == ["load", "make_split"], "the data is read and split once"
     assert path == tmp_path / "out" / "plain.tflite"
     card = Classifier(path).card.described
-    assert card["data"] == {"name": "GTZAN", "tracks": 100, "source": "archive", "segments": 600, "epochs": 1}
+    assert card["data"] == {"name": "GTZAN", "tracks": 50, "source": "archive", "segments": 300, "epochs": 1}
     assert list(card["metrics"]["track"]) == ["valid", "test"]
     measured = json.loads((out.figures / "plain-track-0-test.json").read_text())
     assert measured["trained_on"] == {"split": "track", "seed": 0}
