@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from core.constants import GENRES
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,47 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """A kind of music outside the ten genres, and how likely the song is of it."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Which bands and times spoke for the genre voted for.
+
+    Attributes:
+        bands: upper edge of each group of mel bands in Hz, from the lowest up.
+        segments: start of each segment explained, seconds from the beginning of the song.
+        importance: fall of the genre's log-probability without a cell, nats: one row a group of bands, one column a
+            half second; the columns of all segments follow each other.
+    """
+
+    bands: tuple[float, ...]
+    segments: tuple[float, ...]
+    importance: tuple[tuple[float, ...], ...]
+
+    def by_band(self) -> list[tuple[float, float, float]]:
+        """Share of each group of bands in what spoke for the genre: `(from Hz, to Hz, share)`, the largest first."""
+        sums = [sum(max(value, 0.0) for value in row) for row in self.importance]
+        total = sum(sums) or 1.0
+        edges = (0.0, *self.bands)
+        shares = [(low, high, value / total) for low, high, value in zip(edges, self.bands, sums, strict=False)]
+        return sorted(shares, key=lambda share: -share[2])
+
+    def by_time(self, cell_seconds: float = 0.5) -> list[tuple[float, float, float]]:
+        """Share of each half second: `(from second, to second, share)`, the largest first."""
+        sums = [sum(max(row[i], 0.0) for row in self.importance) for i in range(len(self.importance[0]))]
+        total = sum(sums) or 1.0
+        cells = len(sums) // len(self.segments)
+        starts = [start + cell_seconds * i for start in self.segments for i in range(cells)]
+        shares = [(start, start + cell_seconds, value / total) for start, value in zip(starts, sums, strict=True)]
+        return sorted(shares, key=lambda share: -share[2])
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a model says of one song: the same for everyone who asks, whatever they call it.
 
@@ -68,6 +111,11 @@ class Prediction:
         section: the part classified; all of the song where the whole was asked for.
         segments: the voters, in time order.
         model: which one voted.
+        tags: what else the model is certain of (`electric guitar`) → mean probability, the likeliest first; None
+            where the model knows no tags.
+        outside: the kind of music that the song is of, where it is none of the ten genres.
+        embedding: mean of the segments', of length 1; songs that sound alike lie close. Empty where there is none.
+        why: which bands and times spoke for the genre, where that was asked for.
     """
 
     duration: float
@@ -78,6 +126,10 @@ class Prediction:
     section: Section
     segments: tuple[Segment, ...]
     model: ModelInfo
+    tags: Mapping[str, float] | None = None
+    outside: Outside | None = None
+    embedding: tuple[float, ...] = ()
+    why: Explanation | None = None
 
     @property
     def confidence(self) -> float:
@@ -177,11 +229,24 @@ class Verdict:
             "model": {"name": prediction.model.name, "version": prediction.model.version},
             "elapsed": {step: round(seconds, 3) for step, seconds in asdict(self.elapsed).items()},
         }
+        if prediction.tags is not None:
+            answer["tags"] = {tag: round(p, 4) for tag, p in prediction.tags.items()}
+            outside = prediction.outside
+            answer["outside"] = outside and {"name": outside.name, "probability": round(outside.probability, 4)}
+        if prediction.why is not None:
+            answer["why"] = _why(prediction.why)
         if song.uploader is not None:
             answer["uploader"] = song.uploader
         if song.note is not None:
             answer["note"] = song.note
         return answer
+
+
+def _why(why: Explanation) -> dict[str, Any]:
+    return {
+        "bands": [{"from": round(low), "to": round(high), "share": round(s, 4)} for low, high, s in why.by_band()],
+        "times": [{"start": round(t, 2), "end": round(end, 2), "share": round(s, 4)} for t, end, s in why.by_time()],
+    }
 
 
 def _by_genre(probabilities: Sequence[float]) -> dict[str, float]:
@@ -230,7 +295,23 @@ def _read_prediction(data: Any) -> Prediction:  # noqa: ANN401 - anything that J
         section=Section(_number(data["section"]["start"]), _number(data["section"]["end"])),
         segments=segments,
         model=ModelInfo(*(_text(data["model"][key]) for key in ("name", "version", "sha256"))),
+        tags=_optional(data.get("tags"), lambda tags: {_text(tag): _number(p) for tag, p in tags.items()}),
+        outside=_optional(data.get("outside"), lambda o: Outside(_text(o["name"]), _number(o["probability"]))),
+        embedding=tuple(map(_number, data.get("embedding", ()))),
+        why=_optional(data.get("why"), _read_explanation),
     )
+
+
+def _read_explanation(data: Mapping[str, Any]) -> Explanation:
+    importance = tuple(tuple(map(_number, row)) for row in data["importance"])
+    bands, segments = tuple(map(_number, data["bands"])), tuple(map(_number, data["segments"]))
+    if len(importance) != len(bands) or not segments or {len(row) % len(segments) for row in importance} != {0}:
+        raise ValueError("an explanation of another shape")
+    return Explanation(bands, segments, importance)
+
+
+def _optional(value: Any, read: Callable[[Any], Read]) -> Read | None:  # noqa: ANN401 - anything that JSON can hold
+    return None if value is None else read(value)
 
 
 def _number(value: object) -> float:

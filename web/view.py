@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from core.audio.spectrogram import hertz_to_mel
 from core.constants import FMAX, GENRE_COLOURS, GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
 from core.i18n.languages import locales
-from core.inference.chart import mel_number
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Segment
 from web.jobs import ViewState
@@ -240,7 +240,7 @@ def colour(genre: str) -> str:
 
 def mel_height(hertz: float) -> float:
     """Height of a frequency on the spectrogram, in percent from its bottom."""
-    return round(100 * mel_number(hertz) / mel_number(FMAX), 2)
+    return round(100 * hertz_to_mel(hertz) / hertz_to_mel(FMAX), 2)
 
 
 def login_html(locale: str, *, wrong: bool, wait_s: int = 0) -> str:

@@ -1,5 +1,6 @@
 """Samples → log-mel spectrogram: librosa's `melspectrogram` and `power_to_db`, streamed and without librosa."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.constants import (
     DB_FLOOR,
+    FMAX,
     HOP_LENGTH,
     N_FFT,
     N_MELS,
@@ -126,6 +128,43 @@ def segments_db(mel: LogMel, starts: list[int]) -> FloatArray:
         for index in range(tens, min(tens + SECTION_SEGMENTS, len(starts))):
             cut[index] = mel.db[:, starts[index] : starts[index] + SEGMENT_FRAMES] - loudest
     return np.clip(cut, DB_FLOOR, 0, out=cut)
+
+
+def spread_segments_db(mel: LogMel, most: int) -> FloatArray:
+    """Cut segments from all over a recording, each in dB below the loudest bin of the 30 s around it.
+
+    Args:
+        mel: the recording.
+        most: how many; fewer where it is shorter. Silent ones are left out.
+
+    Returns:
+        float32 `(n, N_MELS, SEGMENT_FRAMES)` from `DB_FLOOR` to 0.
+    """
+    starts = mel.segment_starts()
+    chosen = sorted({starts[round(i)] for i in np.linspace(0, len(starts) - 1, min(most, len(starts)))})
+    cut = []
+    for start in chosen:
+        if not mel.is_silent(start, start + SEGMENT_FRAMES):
+            first = max(0, min(start - (SECTION_FRAMES - SEGMENT_FRAMES) // 2, mel.n_frames - SECTION_FRAMES))
+            cut.append(mel.section_db(first)[:, start - first : start - first + SEGMENT_FRAMES])
+    return np.stack(cut) if cut else np.empty((0, N_MELS, SEGMENT_FRAMES), np.float32)
+
+
+def mel_band_edge(band: int) -> float:
+    """Lower edge of a mel band in Hz (Slaney's scale, as of the filterbank): 0 for band 0, `FMAX` for `N_MELS`."""
+    return mel_to_hertz(hertz_to_mel(FMAX) * band / N_MELS)
+
+
+def hertz_to_mel(hertz: float) -> float:
+    """Slaney's mel scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
+    if hertz < 1_000:
+        return hertz * 3 / 200
+    return 15 + 27 * math.log(hertz / 1_000) / math.log(6.4)
+
+
+def mel_to_hertz(mel: float) -> float:
+    """Turn Slaney's mels into hertz: the inverse of `hertz_to_mel`."""
+    return mel * 200 / 3 if mel < 15 else 1_000 * 6.4 ** ((mel - 15) / 27)
 
 
 class MelStream:

@@ -73,6 +73,9 @@ def classify(
     picture: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Draw the votes under the spectrogram, as a PNG.")
     ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say which bands and times spoke for the genre, in the picture too.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Worker processes; all processors by default.")
     ] = None,
@@ -92,7 +95,7 @@ def classify(
         settings = settings.model_copy(update={"model": model})
     # Every answer says what went wrong; the log adds to it only where it is asked for.
     logging.basicConfig(level=logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL)
-    options = ClassifyOptions(whole=whole, start=start, picture=picture is not None)
+    options = ClassifyOptions(whole=whole, start=start, picture=picture is not None, why=why)
     try:
         failed = asyncio.run(_classify(inputs, options, settings, workers, as_json, picture))
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
 from core.inference.pipeline import Step
-from core.verdict import Prediction, Segment, Verdict
+from core.verdict import Explanation, Prediction, Segment, Verdict
 
 if TYPE_CHECKING:  # who has no terminal does not wait for the bar's library
     from rich.progress import Progress, TaskID
@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # who has no terminal does not wait for the bar's library
 BAR_WIDTH: Final = 30
 MOST_ROWS: Final = 20
 """With more segments than this, neighbours that vote alike share a row."""
+
+MOST_TAGS: Final = 6
+"""Tags that are named, the likeliest first."""
 
 STYLES: Final = {
     "blues": "blue",
@@ -123,11 +126,31 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     runner_up = prediction.runner_up
     line.append(f"; runner-up {translate(f'genre.{runner_up}')} {percent(prediction.probability(runner_up))}")
     console.print(line)
+    if prediction.outside is not None:
+        kind = f"{prediction.outside.name} {prediction.outside.probability:.0%}"
+        console.print(Text(f"  outside of the ten genres: sounds like {kind}", style="bold yellow"))
+    if prediction.tags:
+        console.print(Text(f"  {', '.join(list(prediction.tags)[:MOST_TAGS]).lower()}", style="dim"))
     section = prediction.section
     part = f"{clock(section.start)}-{clock(section.end)}"
     console.print(Text(f"  heard {part} with {prediction.model.name}", style="dim"))
     for row in _rows(prediction):
         console.print(row)
+    if prediction.why is not None:
+        for reason in _reasons(prediction.why):
+            console.print(Text(f"  {reason}", style="dim"))
+
+
+def _reasons(why: Explanation) -> Iterator[str]:
+    """Say which bands and times spoke most for the genre."""
+    bands = ", ".join(f"{_hertz(low)}-{_hertz(high)} Hz {share:.0%}" for low, high, share in why.by_band()[:3])
+    yield f"because of {bands}"
+    times = ", ".join(f"{clock(start)} {share:.0%}" for start, _, share in why.by_time()[:3])
+    yield f"most at {times}"
+
+
+def _hertz(hertz: float) -> str:
+    return f"{hertz / 1000:.1f}k" if hertz >= 1_000 else f"{hertz:.0f}"
 
 
 def show_error(console: Console, source: str, error: GenreGenieError) -> None:

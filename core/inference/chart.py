@@ -8,11 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from core.audio.spectrogram import FloatArray, LogMel
-from core.constants import DB_FLOOR, FMAX, GENRE_COLOURS, N_MELS, SECTION_FRAMES, seconds_to_frame
+from core.audio.spectrogram import FloatArray, LogMel, hertz_to_mel
+from core.constants import (
+    DB_FLOOR,
+    FMAX,
+    GENRE_COLOURS,
+    N_MELS,
+    SECTION_FRAMES,
+    SEGMENT_SECONDS,
+    seconds_to_frame,
+)
 from core.i18n.catalog import translate
 from core.i18n.formatting import clock, percent
-from core.verdict import Prediction, Section
+from core.verdict import Explanation, Prediction, Section
 
 WIDTH: Final = 1000
 HEIGHT: Final = 520
@@ -30,6 +38,9 @@ _EMPTY: Final = (44, 46, 58)
 _RAMP: Final = ((0, 0, 6), (60, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 
 _LABELLED_HZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
+_DIMMED: Final = 0.3
+"""Brightness of what said nothing for the genre, where the picture shows why."""
+
 _MOST_LABELLED: Final = 12
 """With more segments than this there is no room for words in their bars."""
 
@@ -49,7 +60,7 @@ def draw(prediction: Prediction, recording: LogMel, locale: str = "en") -> bytes
     pen = ImageDraw.Draw(image)
     _draw_heading(pen, prediction, locale)
     _draw_votes(pen, prediction, locale)
-    mel = _drawn(recording, prediction.section)
+    mel = _drawn(recording, prediction.section, prediction.why)
     image.paste(mel.resize((_PLOT_WIDTH, _MEL_BOTTOM - _MEL_TOP), Image.Resampling.BILINEAR), (_LEFT, _MEL_TOP))
     _draw_axes(pen, prediction)
     return _png(image)
@@ -135,8 +146,31 @@ def _reduced(recording: LogMel, first: int, last: int) -> FloatArray:
     return reduced
 
 
-def _drawn(recording: LogMel, section: Section) -> Image.Image:
-    return _coloured(_reduced(recording, seconds_to_frame(section.start), seconds_to_frame(section.end)))
+def _drawn(recording: LogMel, section: Section, why: Explanation | None = None) -> Image.Image:
+    db = _reduced(recording, seconds_to_frame(section.start), seconds_to_frame(section.end))
+    image = _coloured(db)
+    if why is None:
+        return image
+    light = _spotlight(why, section, db.shape[1])[::-1]
+    return Image.fromarray((np.asarray(image) * light[:, :, np.newaxis]).astype(np.uint8))
+
+
+def _spotlight(why: Explanation, section: Section, columns: int) -> FloatArray:
+    """How bright each bin is drawn so that what spoke for the genre stands out: float32 `(N_MELS, columns)`, 0 to 1."""
+    falls = np.maximum(np.array(why.importance, np.float32), 0)
+    strength = np.minimum(falls / max(float(np.quantile(falls, 0.95)), 1e-6), 1)
+    light = np.full((N_MELS, columns), _DIMMED, np.float32)
+    per_second = columns / max(section.end - section.start, 1e-6)
+    cells = strength.shape[1] // len(why.segments)
+    rows = np.linspace(0, N_MELS, strength.shape[0] + 1).round().astype(int)
+    for number, start in enumerate(why.segments):
+        for cell in range(cells):
+            left = start - section.start + cell * SEGMENT_SECONDS / cells
+            span = slice(round(left * per_second), round((left + SEGMENT_SECONDS / cells) * per_second))
+            for row in range(strength.shape[0]):
+                value = strength[row, number * cells + cell]
+                light[rows[row] : rows[row + 1], span] = _DIMMED + (1 - _DIMMED) * value
+    return light
 
 
 def _coloured(db: FloatArray) -> Image.Image:
@@ -150,7 +184,7 @@ def _coloured(db: FloatArray) -> Image.Image:
 
 def _draw_axes(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     for hertz in _LABELLED_HZ:
-        y = _MEL_BOTTOM - mel_number(hertz) / mel_number(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
+        y = _MEL_BOTTOM - hertz_to_mel(hertz) / hertz_to_mel(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
         pen.line((_LEFT - 6, y, _LEFT - 1, y), _FAINT)
         words = f"{hertz / 1000:g} k" if hertz >= 1000 else f"{hertz}"
         pen.text((_LEFT - 10, y), words, _FAINT, _font(15), anchor="rm")
@@ -164,10 +198,3 @@ def _draw_axes(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
         x = min(_x(prediction, seconds), WIDTH - _RIGHT - 1)
         pen.line((x, _MEL_BOTTOM, x, _MEL_BOTTOM + 6), _FAINT)
         pen.text((x, _MEL_BOTTOM + 20), clock(seconds), _FAINT, _font(16), anchor="mm")
-
-
-def mel_number(hertz: float) -> float:
-    """Slaney's mel scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
-    if hertz < 1_000:
-        return hertz * 3 / 200
-    return 15 + 27 * float(np.log(hertz / 1_000) / np.log(6.4))

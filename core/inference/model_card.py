@@ -1,8 +1,10 @@
 """Which models there are, and what the card beside each says of it."""
 
+import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,12 +47,34 @@ def front_end() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideRule:
+    """When a song is said to be of a kind outside the ten genres.
+
+    It is where the log-odds of the likeliest kind exceed those of `least` by `weight` times the log-odds of the genre
+    voted for: the surer the genre, the surer the kind has to be.
+
+    Attributes:
+        kinds: name of a kind → the tags that mean it.
+        least: probability, see above.
+        weight: see above.
+    """
+
+    kinds: Mapping[str, tuple[str, ...]]
+    least: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What is known of a model, read from the JSON file beside it.
 
     Attributes:
         temperature: softens (above 1) or sharpens the probabilities so that they are calibrated.
-        threshold: for the model that tells music: below it the answer is `not-music`.
+        threshold: probability of music below which the answer is `not-music`; None where the model cannot tell.
+        outputs: names of the model's outputs, in the order of the file: `genre`, `music`, `tags`, `embedding`.
+        tags: names of the columns of `tags`.
+        tag_thresholds: tag → mean probability over a song from which it is shown; others never are.
+        outside: when a song is outside the ten genres; None where the model cannot tell.
         described: the whole card.
     """
 
@@ -60,6 +84,15 @@ class ModelCard:
     temperature: float
     threshold: float | None
     described: dict[str, Any]
+    outputs: tuple[str, ...] = ("genre",)
+    tags: tuple[str, ...] = ()
+    tag_thresholds: Mapping[str, float] = field(default_factory=dict)
+    outside: OutsideRule | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is a model of genres, and not one that tells music only."""
+        return "genre" in self.outputs
 
 
 def model_file(name: str | None = None) -> Path:
@@ -84,9 +117,19 @@ def model_file(name: str | None = None) -> Path:
 
 
 def music_file() -> Path | None:
-    """File of the model that tells music from other sound, if there is one."""
-    path = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
-    return path if path.is_file() else None
+    """File of the model that tells music from other sound for models that cannot, if there is one.
+
+    That is a model of its own, or else the first of the shipped genre models that has an output for it.
+    """
+    own = MODELS_DIR / f"{MUSIC_MODEL}.tflite"
+    if own.is_file():
+        return own
+    for name in shipped_models():
+        path = MODELS_DIR / f"{name}.tflite"
+        with contextlib.suppress(OSError, ValueError):
+            if "music" in json.loads(path.with_suffix(".json").read_text("utf-8")).get("outputs", ()):
+                return path
+    return None
 
 
 def shipped_models() -> list[str]:
@@ -115,17 +158,41 @@ def read_card(path: Path) -> ModelCard:
             temperature=float(described["temperature"]),
             threshold=None if described.get("threshold") is None else float(described["threshold"]),
             described=described,
+            outputs=_outputs(described),
+            tags=tuple(map(str, described.get("tags", ()))),
+            tag_thresholds={str(tag): float(value) for tag, value in described.get("tag_thresholds", {}).items()},
+            outside=_outside(described),
         )
     except OSError as error:
         raise ConfigurationError(f"{card_file.name} or {path.name} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise ConfigurationError(f"{card_file.name} is not a model card") from None
     if card.sha256 != digest:
         raise ConfigurationError(f"{path.name} is not the model that {card_file.name} describes (sha256 differs)")
     if described["front_end"] != front_end():
         raise ConfigurationError(f"{card_file.name} is for another front end than this program's")
-    if card.threshold is None and described["genres"] != list(GENRES):
+    if card.classifies and described["genres"] != list(GENRES):
         raise ConfigurationError(f"{card_file.name} does not name the ten genres in their order")
     if not 0 < card.temperature < 100:
         raise ConfigurationError(f"{card_file.name} has a temperature out of range")
     return card
+
+
+def _outputs(described: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the outputs; a card of before there were several names none."""
+    if "outputs" in described:
+        outputs = tuple(map(str, described["outputs"]))
+        if not outputs or set(outputs) - {"genre", "music", "tags", "embedding"} or len(set(outputs)) < len(outputs):
+            raise ValueError("unknown outputs")
+        return outputs
+    return ("genre",) if described.get("threshold") is None else ("music",)
+
+
+def _outside(described: Mapping[str, Any]) -> OutsideRule | None:
+    rule = described.get("outside")
+    if rule is None:
+        return None
+    kinds = {str(kind): tuple(map(str, tags)) for kind, tags in rule["kinds"].items()}
+    if not set().union(*kinds.values()) <= set(described["tags"]):
+        raise ValueError("a kind of music by a tag that there is not")
+    return OutsideRule(kinds, float(rule["least"]), float(rule["weight"]))

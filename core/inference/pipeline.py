@@ -7,10 +7,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from core.audio.cancel import CancelToken
 from core.audio.decode import DecodeLimits, FfmpegDecoder
 from core.audio.section import main_section
-from core.audio.spectrogram import FloatArray, LogMel, MelStream, QuantizedMel, segments_db
+from core.audio.spectrogram import (
+    FloatArray,
+    LogMel,
+    MelStream,
+    QuantizedMel,
+    mel_band_edge,
+    segments_db,
+    spread_segments_db,
+)
 from core.constants import (
     SAMPLE_RATE,
     SECTION_SECONDS,
@@ -20,13 +30,18 @@ from core.constants import (
     frame_to_seconds,
     seconds_to_frame,
 )
-from core.errors import ErrorCode, GenreGenieError
-from core.inference.classifier import Classifier
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.inference import occlusion
+from core.inference.classifier import Classifier, Outputs
 from core.inference.model_card import model_file, music_file
-from core.verdict import Elapsed, Prediction, Section, Segment, tally
+from core.inference.outside import find_outside, shown_tags
+from core.verdict import Elapsed, Explanation, Prediction, Section, Segment, tally
 
 PROGRESS_SECONDS: Final = 0.1
 """Progress is reported no more often than this."""
+
+SPREAD_SEGMENTS: Final = 30
+"""Segments over the whole recording that are asked before something is said to be no music."""
 
 
 class Step(StrEnum):
@@ -56,6 +71,7 @@ class ClassifyOptions:
         whole: vote over all of the song instead of its main section.
         start: take the thirty seconds from this second on.
         picture: draw the votes under the spectrogram.
+        why: find which bands and times spoke for the genre.
         keep_spectrogram: return the song's spectrogram, to classify it again without its audio.
         locale: language of the picture's labels.
         max_duration_s: the asker's own bound on the length of the song, seconds, beside the host's.
@@ -65,6 +81,7 @@ class ClassifyOptions:
     whole: bool = False
     start: float | None = None
     picture: bool = False
+    why: bool = False
     keep_spectrogram: bool = False
     locale: str = "en"
     max_duration_s: float | None = None
@@ -102,8 +119,10 @@ class Models:
         """
         return self._load(model_file(name or self._default))
 
-    def music(self) -> Classifier | None:
-        """Give the model that tells music from other sound, if there is one."""
+    def music(self, classifier: Classifier) -> Classifier | None:
+        """Give the model that tells music from other sound, if there is one: the genre model itself where it can."""
+        if classifier.card.threshold is not None:
+            return classifier
         path = music_file()
         return self._load(path) if path is not None else None
 
@@ -190,9 +209,12 @@ def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models:
         raise GenreGenieError(ErrorCode.SILENT)
     segments = segments[loud]
     cut = time.perf_counter()
-    music = _check_music(segments, models)
     classifier = models.genre(options.model)
-    probabilities = classifier.probabilities(segments)
+    outputs = classifier.run(segments)
+    music = _check_music(recording, segments, outputs, models.music(classifier), classifier)
+    probabilities = outputs.genre
+    if probabilities is None:
+        raise ConfigurationError(f"{classifier.card.name} is no model of genres")
     offset = frame_to_seconds(first)
     voters = tuple(
         Segment(offset + i * SEGMENT_SECONDS, offset + (i + 1) * SEGMENT_SECONDS, tuple(map(float, row)))
@@ -210,6 +232,9 @@ def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models:
         segments=voters,
         model=classifier.info,
     )
+    prediction = _with_tags(prediction, outputs, classifier)
+    if options.why:
+        prediction = replace(prediction, why=_explain(prediction, segments, classifier))
     classified = time.perf_counter()
     picture = None
     if options.picture:
@@ -244,16 +269,59 @@ def _segment_starts(recording: LogMel, options: ClassifyOptions) -> tuple[int, l
     return first, recording.segment_starts(first, SECTION_SEGMENTS)
 
 
-def _check_music(segments: FloatArray, models: Models) -> float | None:
-    """Probability that the segments are music.
+def _check_music(
+    recording: LogMel, segments: FloatArray, outputs: Outputs, detector: Classifier | None, classifier: Classifier
+) -> float | None:
+    """Probability that it is music; None where no model can tell.
+
+    One section can mislead: a drum solo, a spoken bridge. So it is refused only where segments spread over all of the
+    recording are no music either.
 
     Raises:
-        GenreGenieError: `not-music`: it is under the card's threshold.
+        GenreGenieError: `not-music`: both are under the card's threshold.
     """
-    model = models.music()
-    if model is None:
+    if detector is None or detector.card.threshold is None:
         return None
-    music = float(model.probabilities(segments).mean())
-    if model.card.threshold is not None and music < model.card.threshold:
+    own = outputs.music if detector is classifier else detector.run(segments).music
+    if own is None:
+        return None
+    music = float(own.mean())
+    if music < detector.card.threshold:
+        spread = spread_segments_db(recording, SPREAD_SEGMENTS)
+        elsewhere = detector.run(spread).music
+        if elsewhere is not None and elsewhere.size:
+            music = max(music, float(elsewhere.mean()))
+    if music < detector.card.threshold:
         raise GenreGenieError(ErrorCode.NOT_MUSIC)
     return music
+
+
+def _with_tags(prediction: Prediction, outputs: Outputs, classifier: Classifier) -> Prediction:
+    """Add what else the model says of the song: tags, a kind of music outside the ten, the embedding."""
+    embedding: tuple[float, ...] = ()
+    if outputs.embedding is not None:
+        mean = outputs.embedding.mean(axis=0)
+        embedding = tuple((mean / max(float(np.linalg.norm(mean)), 1e-9)).tolist())
+    if outputs.tags is None:
+        return replace(prediction, embedding=embedding)
+    tags = outputs.tags.mean(axis=0)
+    return replace(
+        prediction,
+        tags=shown_tags(classifier.card, tags),
+        outside=find_outside(classifier.card, tags, prediction.confidence),
+        embedding=embedding,
+    )
+
+
+def _explain(prediction: Prediction, segments: FloatArray, classifier: Classifier) -> Explanation:
+    """Explain the segments that voted for the song's genre: at most ten of them, the surest."""
+    voters = [i for i, segment in enumerate(prediction.segments) if segment.genre == prediction.genre]
+    surest = sorted(voters, key=lambda i: -prediction.segments[i].probability)[:SECTION_SEGMENTS]
+    chosen = sorted(surest)
+    falls = occlusion.importance(segments[chosen], prediction.genre, classifier)
+    rows = falls.transpose(1, 0, 2).reshape(falls.shape[1], -1)
+    return Explanation(
+        tuple(mel_band_edge((band + 1) * occlusion.BANDS) for band in range(occlusion.BAND_CELLS)),
+        tuple(prediction.segments[i].start for i in chosen),
+        tuple(tuple(map(float, row)) for row in rows),
+    )

@@ -126,7 +126,7 @@ class Identifier:
             return _identified(song, sha256, await song.classify(self._pool, options, on_progress))
         key = CacheKey(sha256, await self._models_sha256(options.model), FRONT_END_VERSION, options.part)
         known = await self._cache.get(key)
-        if known is not None and (known.picture is not None or not options.picture):
+        if known is not None and _has_all(known, options):
             verdict = Verdict(known.prediction, song.info, Elapsed())
             return IdentifyResult(verdict, sha256, known.picture, known.spectrogram, cached=True)
         result = await song.classify(self._pool, options, on_progress)
@@ -140,13 +140,20 @@ class Identifier:
         return self._digests[name]
 
 
+def _has_all(known: CachedResult, options: ClassifyOptions) -> bool:
+    """Whether a kept result has everything that is asked for."""
+    return (known.picture is not None or not options.picture) and (known.prediction.why is not None or not options.why)
+
+
 def _identified(song: OpenSong, sha256: str, result: ClassifyResult) -> IdentifyResult:
     verdict = Verdict(result.prediction, song.info, result.elapsed)
     return IdentifyResult(verdict, sha256, result.picture, result.spectrogram)
 
 
 def _models_digest(name: str | None) -> str:
-    """Digest of the models that make an answer: the genre model, and the one that tells music if there is one."""
-    files = [model_file(name), *filter(None, [music_file()])]
-    digests = [read_card(file).sha256 for file in files]
+    """Digest of the models that make an answer: the genre model, and the one that tells music where it cannot."""
+    card, music = read_card(model_file(name)), music_file()
+    digests = [card.sha256]
+    if card.threshold is None and music is not None:
+        digests.append(read_card(music).sha256)
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -170,7 +170,7 @@ def _read(
 
 def _options(data: Mapping[str, Any]) -> ClassifyOptions:
     options = ClassifyOptions(**data)
-    for name in ("whole", "picture", "keep_spectrogram"):
+    for name in ("whole", "picture", "why", "keep_spectrogram"):
         if not isinstance(getattr(options, name), bool):
             raise ValueError(f"{name} is not true or false")
     for name in ("start", "max_duration_s"):

@@ -43,8 +43,7 @@ class Worker:
     def run(self) -> None:
         """Warm up, then serve until the pool is gone."""
         try:
-            self._models.genre()
-            self._models.music()
+            self._models.music(self._models.genre())
         except ConfigurationError as error:
             self._send(protocol.Unusable(str(error)))
             return

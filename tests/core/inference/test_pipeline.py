@@ -63,6 +63,16 @@ def test_the_whole_is_heard_to_its_end(models: Models, tmp_path: Path) -> None:
     assert (verdict.section.start, verdict.section.end) == (0, pytest.approx(100, abs=0.01))
 
 
+def test_one_part_that_is_no_music_does_not_make_a_song_none(models: Models) -> None:
+    noise = np.random.default_rng(0).standard_normal(30 * SAMPLE_RATE).astype(np.float32) * np.float32(0.1)
+    with pytest.raises(GenreGenieError) as raised:
+        classify_spectrogram(log_mel([noise]), ClassifyOptions(), models=models)
+    assert raised.value.code is ErrorCode.NOT_MUSIC
+    song = log_mel([np.concatenate((noise, make_song(150)))])
+    prediction = classify_spectrogram(song, ClassifyOptions(start=0.0), models=models).prediction
+    assert prediction.section.start == 0
+
+
 def test_silence_has_no_vote(models: Models, tmp_path: Path) -> None:
     samples = make_song(30)
     samples[9 * SAMPLE_RATE - 1_000 : 15 * SAMPLE_RATE + 1_000] = 0  # frames lie across the segments' borders
