@@ -9,7 +9,7 @@ import pytest
 from core.audio.spectrogram import FloatArray, log_mel, segments_db
 from core.constants import DB_FLOOR, GENRES, N_MELS, SEGMENT_FRAMES
 from core.errors import ConfigurationError
-from core.inference import classifier as module
+from core.inference import model_card as module
 from core.inference.classifier import Classifier, apply_temperature
 from core.inference.model_card import front_end, model_file, read_card
 from tests.support.audio import make_song
@@ -151,9 +151,16 @@ def test_what_is_no_model_is_refused_also_under_a_true_digest(copy: Path, conten
 
 
 @pytest.mark.parametrize(
-    ("input_shape", "outputs"), [((N_MELS, SEGMENT_FRAMES), 9), ((N_MELS, 71), 10), ((64, SEGMENT_FRAMES), 10)]
+    ("input_shape", "outputs", "complaint"),
+    [
+        ((N_MELS, SEGMENT_FRAMES), 9, r"output genre must be \[-1, 10\]"),
+        ((N_MELS, 71), 10, "must have one input"),
+        ((64, SEGMENT_FRAMES), 10, "must have one input"),
+    ],
 )
-def test_a_model_of_another_shape_is_refused(copy: Path, input_shape: tuple[int, int], outputs: int) -> None:
+def test_a_model_of_another_shape_is_refused(
+    copy: Path, input_shape: tuple[int, int], outputs: int, complaint: str
+) -> None:
     tensorflow = pytest.importorskip("tensorflow", reason="makes a model of another shape")
 
     def pooled(segments: Any) -> Any:
@@ -163,13 +170,38 @@ def test_a_model_of_another_shape_is_refused(copy: Path, input_shape: tuple[int,
     concrete = tensorflow.function(pooled, input_signature=[signature]).get_concrete_function()
     copy.write_bytes(tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete]).convert())
     with_true_digest(copy)
-    with pytest.raises(ConfigurationError, match="must have one input"):
+    with pytest.raises(ConfigurationError, match=complaint):
         Classifier(copy)
+
+
+@pytest.mark.parametrize("outputs", [["genre", "music"], ["genre", "music", "tags", "embedding"]])
+def test_a_model_with_fewer_outputs_than_its_card_says_is_refused(copy: Path, outputs: list[str]) -> None:
+    change_card(copy, outputs=outputs, threshold=0.5)
+    with pytest.raises(ConfigurationError, match=rf"must have {len(outputs)} output"):
+        Classifier(copy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outputs": []},
+        {"outputs": ["genre", "genre"]},
+        {"outputs": ["mood"]},
+        {"tag_thresholds": {"Banjo": "often"}},
+        {"outside": {"kinds": {"folk": ["Folk music"]}, "least": 0.5, "weight": 1.0}},
+        {"tags": ["Banjo"], "outside": {"kinds": {"folk": ["Folk music"]}, "least": 0.5, "weight": 1.0}},
+        {"tags": ["Folk music"], "outside": {"kinds": {"folk": ["Folk music"]}}},
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(copy: Path, changes: dict[str, Any]) -> None:
+    change_card(copy, **changes)
+    with pytest.raises(ConfigurationError, match="not a model card"):
+        read_card(copy)
 
 
 def test_a_genre_model_with_a_threshold_is_no_music_model(copy: Path) -> None:
     change_card(copy, threshold=0.5)
-    with pytest.raises(ConfigurationError, match="must have one input"):
+    with pytest.raises(ConfigurationError, match=r"output music must be \[-1, 1\]"):
         Classifier(copy)
 
 
