@@ -27,7 +27,7 @@ GENRE_COLOURS: Final = {
     "reggae": (96, 186, 70),
     "rock": (226, 74, 68),
 }
-"""One colour a genre; the name always stands beside it, so that nobody has to tell colours apart."""
+"""One colour a genre; the name always stands beside it, so that nobody has to distinguish colours."""
 
 SAMPLE_RATE: Final = 22_050
 """Hz, mono."""
@@ -42,7 +42,7 @@ FMAX: Final = 11_025.0
 """Hz, the Nyquist frequency of `SAMPLE_RATE`."""
 
 DB_FLOOR: Final = -80.0
-"""dB below the loudest bin of the section heard; everything quieter is this."""
+"""dB below the loudest bin of the section; everything quieter is this."""
 
 POWER_MIN: Final = 1e-10
 """Power that stands for silence, as in librosa's `power_to_db`."""

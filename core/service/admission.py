@@ -74,7 +74,7 @@ class Ticket:
     def grant(self) -> None:
         """Let the job run; admission calls this."""
         self._granted = True
-        if not self._turn.done():  # its task may have been cancelled and not have heard of it yet
+        if not self._turn.done():  # its task may have been cancelled and not know it yet
             self._turn.set_result(None)
 
     async def __aenter__(self) -> "Ticket":
@@ -90,7 +90,7 @@ class Ticket:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the slot back; a job that came to its end by itself tells how long one takes."""
+        """Give the slot back; a job that ended by itself shows how long one takes."""
         if kind is None and self._started is not None:
             self._admission.learn(self._admission.clock() - self._started)
         self.leave()

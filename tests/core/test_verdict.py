@@ -39,7 +39,7 @@ def test_ties_go_to_the_larger_summed_probability(jazz: float, expected: str) ->
     assert make_prediction(voter(0, blues=0.5), voter(3, jazz=jazz, blues=0.01)).genre == expected
 
 
-def test_votes_are_told_most_first() -> None:
+def test_votes_are_listed_most_first() -> None:
     assert list(VERDICT.prediction.votes.items()) == [("rock", 3), ("metal", 1)]
 
 
@@ -70,37 +70,37 @@ def test_a_tally_counts_every_segment_once(rows: list[tuple[float, ...]]) -> Non
 
 
 def test_the_json_contract() -> None:
-    told = json.loads(json.dumps(VERDICT.to_json(), allow_nan=False))
-    assert list(told) == [
+    written = json.loads(json.dumps(VERDICT.to_json(), allow_nan=False))
+    assert list(written) == [
         *("source", "title", "duration", "music", "genre", "confidence", "votes", "probabilities", "section"),
         *("segments", "model", "elapsed"),
     ]
-    assert told["source"] == "song.mp3"
-    assert told["title"] is None
-    assert told["music"] is None
-    assert told["duration"] == 215.3
-    assert told["genre"] == "rock"
-    assert told["confidence"] == 0.575
-    assert told["votes"] == {"rock": 3, "metal": 1}
-    assert list(told["votes"]) == ["rock", "metal"]
-    assert told["section"] == {"start": 62.0, "end": 92.0}
-    assert told["model"] == {"name": "genie", "version": "1"}
-    assert told["elapsed"] == {"fetch": 0.0, "decode": 0.21, "features": 0.09, "classify": 0.03, "total": 0.34}
-    assert tuple(told["probabilities"]) == GENRES
-    assert sum(told["probabilities"].values()) == pytest.approx(1, abs=0.01)
-    assert len(told["segments"]) == 4
-    for segment, start in zip(told["segments"], (62, 65, 68, 71), strict=True):
+    assert written["source"] == "song.mp3"
+    assert written["title"] is None
+    assert written["music"] is None
+    assert written["duration"] == 215.3
+    assert written["genre"] == "rock"
+    assert written["confidence"] == 0.575
+    assert written["votes"] == {"rock": 3, "metal": 1}
+    assert list(written["votes"]) == ["rock", "metal"]
+    assert written["section"] == {"start": 62.0, "end": 92.0}
+    assert written["model"] == {"name": "genie", "version": "1"}
+    assert written["elapsed"] == {"fetch": 0.0, "decode": 0.21, "features": 0.09, "classify": 0.03, "total": 0.34}
+    assert tuple(written["probabilities"]) == GENRES
+    assert sum(written["probabilities"].values()) == pytest.approx(1, abs=0.01)
+    assert len(written["segments"]) == 4
+    for segment, start in zip(written["segments"], (62, 65, 68, 71), strict=True):
         assert list(segment) == ["start", "end", "genre", "probability", "probabilities"]
         assert (segment["start"], segment["end"]) == (start, start + 3)
         assert tuple(segment["probabilities"]) == GENRES
         assert segment["probability"] == segment["probabilities"][segment["genre"]]
 
 
-def test_uploader_and_note_are_told_where_there_are_any() -> None:
+def test_uploader_and_note_are_given_where_there_are_any() -> None:
     song = SongInfo("song.mp3", "Song", "Somebody", "note.playlist-first")
-    told = replace(VERDICT, song=song, prediction=replace(VERDICT.prediction, music=0.98765)).to_json()
-    assert (told["title"], told["uploader"], told["note"]) == ("Song", "Somebody", "note.playlist-first")
-    assert told["music"] == 0.9877
+    written = replace(VERDICT, song=song, prediction=replace(VERDICT.prediction, music=0.98765)).to_json()
+    assert (written["title"], written["uploader"], written["note"]) == ("Song", "Somebody", "note.playlist-first")
+    assert written["music"] == 0.9877
     assert not {"uploader", "note"} & VERDICT.to_json().keys()
 
 

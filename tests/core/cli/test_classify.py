@@ -43,10 +43,10 @@ def test_each_bad_input_has_its_error_and_the_good_are_answered_in_order(tmp_pat
     inputs = [song, *(path for path, _ in made.values()), song]
     done = run("--json", *inputs)
     assert done.returncode == 1
-    told = lines(done)
-    assert [one["source"] for one in told] == [str(path) for path in inputs]
-    assert told[0]["genre"] == told[-1]["genre"] in GENRES
-    for (path, code), one in zip(made.values(), told[1:-1], strict=True):
+    printed = lines(done)
+    assert [one["source"] for one in printed] == [str(path) for path in inputs]
+    assert printed[0]["genre"] == printed[-1]["genre"] in GENRES
+    for (path, code), one in zip(made.values(), printed[1:-1], strict=True):
         assert one == {"source": str(path), "error": {"code": code.value, "message": one["error"]["message"]}}
         assert one["error"]["message"].endswith(".")
         assert "\n" not in one["error"]["message"]
@@ -55,16 +55,16 @@ def test_each_bad_input_has_its_error_and_the_good_are_answered_in_order(tmp_pat
 def test_the_json_contract(song: Path) -> None:
     done = run("--json", song)
     assert done.returncode == 0
-    (told,) = lines(done)
-    assert set(told) == {
+    (printed,) = lines(done)
+    assert set(printed) == {
         *("source", "title", "duration", "music", "genre", "confidence", "votes", "probabilities", "section"),
         *("segments", "model", "elapsed"),
     }
-    assert told["duration"] == 12.0
-    assert sum(told["votes"].values()) == len(told["segments"]) == 4
-    assert tuple(told["probabilities"]) == GENRES
-    assert told["section"] == {"start": 0.0, "end": 12.0}
-    assert set(told["elapsed"]) == {"fetch", "decode", "features", "classify", "total"}
+    assert printed["duration"] == 12.0
+    assert sum(printed["votes"].values()) == len(printed["segments"]) == 4
+    assert tuple(printed["probabilities"]) == GENRES
+    assert printed["section"] == {"start": 0.0, "end": 12.0}
+    assert set(printed["elapsed"]) == {"fetch", "decode", "features", "classify", "total"}
 
 
 def test_people_get_a_table_of_80_columns_without_colours_in_a_pipe(song: Path, tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_names_of_strangers_do_no_harm(tmp_path: Path) -> None:
     names = ("line\nbreak.wav", "-i.wav", "\x1b[31mred.wav", "x" * 200 + ".wav", "bytes\udcff.wav", "[bold]ä你.wav")
     for name in names:
         write_wav(tmp_path / name, make_song(4))
-    told = lines(run("--json", tmp_path))
-    assert sorted(Path(one["source"]).name for one in told) == sorted(names)
-    assert all("genre" in one for one in told)
+    printed = lines(run("--json", tmp_path))
+    assert sorted(Path(one["source"]).name for one in printed) == sorted(names)
+    assert all("genre" in one for one in printed)
     table = run(tmp_path)
     assert table.returncode == 0
     assert "\x1b" not in table.stdout
@@ -98,8 +98,8 @@ def test_a_folder_is_walked_in_the_order_of_its_names(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_wav(path, make_song(4))
-    told = lines(run("--json", tmp_path))
-    assert [str(Path(one["source"]).relative_to(tmp_path)) for one in told] == ["a.wav", "b.wav", "deep/er/c.WAV"]
+    printed = lines(run("--json", tmp_path))
+    assert [str(Path(one["source"]).relative_to(tmp_path)) for one in printed] == ["a.wav", "b.wav", "deep/er/c.WAV"]
 
 
 def test_a_folder_without_sound_is_not_audio(tmp_path: Path) -> None:
@@ -169,9 +169,9 @@ def test_interrupting_it_leaves_nothing_at_work(hours: Path, sign: signal.Signal
     wait_until(lambda: ffmpegs(process.pid), 60, "ffmpeg's start")
     children = living_children(process.pid)
     process.send_signal(sign)
-    _, told = process.communicate(timeout=30)
+    _, printed = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert b"Traceback" not in told
+    assert b"Traceback" not in printed
     wait_until(lambda: not any(map(is_alive, children)), 10, "the end of all")
 
 

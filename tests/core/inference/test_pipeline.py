@@ -23,13 +23,13 @@ def models() -> Models:
     return Models("plain")
 
 
-def hear(path: Path, models: Models, options: ClassifyOptions | None = None, **more: object) -> ClassifyResult:
+def classify(path: Path, models: Models, options: ClassifyOptions | None = None, **more: object) -> ClassifyResult:
     return classify_file(path, options or ClassifyOptions(), models=models, limits=LIMITS, **more)  # type: ignore[arg-type]
 
 
 def code_of(path: Path, models: Models, options: ClassifyOptions | None = None, **more: object) -> ErrorCode:
     with pytest.raises(GenreGenieError) as raised:
-        hear(path, models, options, **more)
+        classify(path, models, options, **more)
     return raised.value.code
 
 
@@ -41,7 +41,7 @@ def test_a_song_has_as_many_votes_as_segments(models: Models, tmp_path: Path, se
     if not segments:
         assert code_of(path, models) is ErrorCode.TOO_SHORT
         return
-    verdict = hear(path, models).prediction
+    verdict = classify(path, models).prediction
     assert len(verdict.segments) == segments
     assert verdict.duration == pytest.approx(seconds, abs=1e-3)
     assert verdict.section.end - verdict.section.start == pytest.approx(min(30, seconds), abs=0.05)
@@ -52,13 +52,13 @@ def test_a_song_has_as_many_votes_as_segments(models: Models, tmp_path: Path, se
 @needs_gtzan
 @pytest.mark.parametrize("track", tenth(GTZAN_TRACKS), ids=lambda path: path.stem)
 def test_a_track_of_the_training_data_has_ten_votes(models: Models, track: Path) -> None:
-    verdict = hear(track, models).prediction
+    verdict = classify(track, models).prediction
     assert len(verdict.segments) == 10
     assert verdict.section.start == pytest.approx(0, abs=1)
 
 
-def test_the_whole_is_heard_to_its_end(models: Models, tmp_path: Path) -> None:
-    verdict = hear(write_wav(tmp_path / "s.wav", make_song(100)), models, ClassifyOptions(whole=True)).prediction
+def test_the_whole_is_classified_to_its_end(models: Models, tmp_path: Path) -> None:
+    verdict = classify(write_wav(tmp_path / "s.wav", make_song(100)), models, ClassifyOptions(whole=True)).prediction
     assert len(verdict.segments) == 33
     assert (verdict.section.start, verdict.section.end) == (0, pytest.approx(100, abs=0.01))
 
@@ -76,7 +76,7 @@ def test_one_part_that_is_no_music_does_not_make_a_song_none(models: Models) -> 
 def test_silence_has_no_vote(models: Models, tmp_path: Path) -> None:
     samples = make_song(30)
     samples[9 * SAMPLE_RATE - 1_000 : 15 * SAMPLE_RATE + 1_000] = 0  # frames lie across the segments' borders
-    verdict = hear(write_wav(tmp_path / "s.wav", samples), models).prediction
+    verdict = classify(write_wav(tmp_path / "s.wav", samples), models).prediction
     assert [round(segment.start) for segment in verdict.segments] == [0, 3, 6, 15, 18, 21, 24, 27]
     assert sum(verdict.votes.values()) == 8
 
@@ -86,35 +86,35 @@ def test_a_silent_part_is_silent_though_the_song_is_not(models: Models, tmp_path
     samples[40 * SAMPLE_RATE :] = 0
     path = write_wav(tmp_path / "s.wav", samples)
     assert code_of(path, models, ClassifyOptions(start=45.0)) is ErrorCode.SILENT
-    assert len(hear(path, models).prediction.segments) == 10
+    assert len(classify(path, models).prediction.segments) == 10
 
 
 def test_the_verdict_is_the_same_each_time(models: Models, long_song: Path) -> None:
-    one, two = (hear(long_song, models).prediction for _ in range(2))
+    one, two = (classify(long_song, models).prediction for _ in range(2))
     assert one == two
 
 
 def test_loudness_changes_little(models: Models, tmp_path: Path) -> None:
     song = make_song(30)
-    loud = hear(write_wav(tmp_path / "loud.wav", song), models).prediction
-    soft = hear(write_wav(tmp_path / "soft.wav", song * np.float32(0.3)), models).prediction
+    loud = classify(write_wav(tmp_path / "loud.wav", song), models).prediction
+    soft = classify(write_wav(tmp_path / "soft.wav", song * np.float32(0.3)), models).prediction
     np.testing.assert_allclose(loud.probabilities, soft.probabilities, atol=0.1)
 
 
-def test_progress_is_told_and_a_stop_is_heeded(models: Models, long_song: Path) -> None:
-    stop, told = CancelToken(), []
+def test_progress_is_reported_and_a_stop_is_heeded(models: Models, long_song: Path) -> None:
+    stop, reported = CancelToken(), []
 
     def progress(step: Step, share: float | None) -> None:
-        told.append(step)
+        reported.append(step)
         if step is Step.DECODING and share is not None:
             stop.set()
 
     assert code_of(long_song, models, cancel_token=stop, on_progress=progress) is ErrorCode.CANCELLED
-    assert set(told) == {Step.DECODING}
+    assert set(reported) == {Step.DECODING}
 
 
-def test_times_are_told_for_each_step(models: Models, long_song: Path) -> None:
-    elapsed = hear(long_song, models).elapsed
+def test_times_are_reported_for_each_step(models: Models, long_song: Path) -> None:
+    elapsed = classify(long_song, models).elapsed
     parts = (elapsed.decode, elapsed.features, elapsed.classify)
     assert all(part > 0 for part in parts)
     assert sum(parts) <= elapsed.total + 1e-6
@@ -126,9 +126,9 @@ def test_a_start_outside_of_the_song_is_too_short(models: Models, song: Path, st
     assert code_of(song, models, ClassifyOptions(start=start)) is ErrorCode.TOO_SHORT
 
 
-def test_only_the_start_of_the_wished_part_is_told_in_the_error(models: Models, song: Path) -> None:
+def test_only_the_start_of_the_part_asked_for_is_named_in_the_error(models: Models, song: Path) -> None:
     with pytest.raises(GenreGenieError) as raised:
-        hear(song, models, ClassifyOptions(start=11.0))
+        classify(song, models, ClassifyOptions(start=11.0))
     assert "after second 11." in error_sentence(raised.value)
 
 

@@ -48,16 +48,16 @@ async def code_of(identifier: Identifier, request: Request) -> ErrorCode:
 
 async def test_a_path_becomes_a_verdict(pool: WorkerPool, song: Path) -> None:
     steps: list[Step] = []
-    heard = await Identifier(Settings(), pool=pool).identify(
+    result = await Identifier(Settings(), pool=pool).identify(
         Request(PathSource(song)), on_progress=lambda step, share: steps.append(step)
     )
-    assert heard.prediction.genre in GENRES
-    assert heard.verdict.song.source == str(song)
-    assert heard.verdict.song.title is None
-    assert not heard.cached
-    assert len(heard.sha256) == 64
-    assert heard.verdict.elapsed.total > 0
-    assert heard.verdict.elapsed.fetch == 0
+    assert result.prediction.genre in GENRES
+    assert result.verdict.song.source == str(song)
+    assert result.verdict.song.title is None
+    assert not result.cached
+    assert len(result.sha256) == 64
+    assert result.verdict.elapsed.total > 0
+    assert result.verdict.elapsed.fetch == 0
     assert list(dict.fromkeys(steps)) == [Step.QUEUED, Step.DECODING, Step.LISTENING, Step.DONE]
 
 
@@ -89,24 +89,24 @@ async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool,
         Request(source, ClassifyOptions(model="augmented")),
         Request(source, ClassifyOptions(locale="es")),  # the same answer as the first
     ]
-    heard = [await identifier.identify(request) for request in requests]
-    assert [one.cached for one in heard] == [False] * 5 + [True]
+    result = [await identifier.identify(request) for request in requests]
+    assert [one.cached for one in result] == [False] * 5 + [True]
     assert {key.part for key in cache.kept} == {"main", "whole", "start:6.0", "start:7.0"}
     assert {key.front_end for key in cache.kept} == {FRONT_END_VERSION}
-    assert {key.sha256 for key in cache.kept} == {heard[0].sha256}
+    assert {key.sha256 for key in cache.kept} == {result[0].sha256}
     assert len({key.model_sha256 for key in cache.kept}) == 2
 
 
 async def test_an_answer_without_a_picture_is_none_to_who_wants_one(pool: WorkerPool, song: Path) -> None:
     identifier = Identifier(Settings(), pool=pool, cache=MemoryCache())
     await identifier.identify(Request(PathSource(song)))
-    heard = await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))
-    assert not heard.cached
-    assert heard.picture is not None
+    result = await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))
+    assert not result.cached
+    assert result.picture is not None
     assert (await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))).cached
 
 
-async def test_a_stored_spectrogram_is_heard_under_its_own_name(pool: WorkerPool, long_song: Path) -> None:
+async def test_a_stored_spectrogram_is_classified_under_its_own_name(pool: WorkerPool, long_song: Path) -> None:
     cache = MemoryCache()
     identifier = Identifier(Settings(), pool=pool, cache=cache)
     first = await identifier.identify(Request(PathSource(long_song, "hers"), ClassifyOptions(keep_spectrogram=True)))
@@ -130,7 +130,7 @@ async def test_errors_come_as_they_are(pool: WorkerPool, tmp_path: Path) -> None
     assert await code_of(identifier, Request(PathSource(tmp_path))) is ErrorCode.NOT_AUDIO
 
 
-async def test_an_unknown_model_is_told(pool: WorkerPool, song: Path) -> None:
+async def test_an_unknown_model_is_named(pool: WorkerPool, song: Path) -> None:
     for cache in (None, MemoryCache()):
         with pytest.raises(ConfigurationError, match="nonesuch"):
             await Identifier(Settings(), pool=pool, cache=cache).identify(
@@ -158,7 +158,9 @@ def song_bytes(song: Path) -> bytes:
     return song.read_bytes()
 
 
-async def test_an_attachment_is_fetched_heard_and_removed(pool: WorkerPool, song_bytes: bytes, tmp_path: Path) -> None:
+async def test_an_attachment_is_fetched_classified_and_removed(
+    pool: WorkerPool, song_bytes: bytes, tmp_path: Path
+) -> None:
     async with running_server() as server, contextlib.AsyncExitStack() as stack:
         settings = Settings.model_validate({"allowed_hosts": server.host, "data_dir": tmp_path / "data"})
         fetcher = await open_fetcher(stack, settings)
@@ -166,10 +168,10 @@ async def test_an_attachment_is_fetched_heard_and_removed(pool: WorkerPool, song
         url = server.serve("/attachments/1/2/song.wav", song_bytes, "audio/wav")
         steps: list[Step] = []
         request = Request(AttachmentSource(url, "my song.wav", len(song_bytes)))
-        heard = await identifier.identify(request, on_progress=lambda step, share: steps.append(step))
-        assert heard.verdict.song.source == "my song.wav"
-        assert heard.prediction.genre in GENRES
-        assert heard.verdict.elapsed.fetch > 0
+        result = await identifier.identify(request, on_progress=lambda step, share: steps.append(step))
+        assert result.verdict.song.source == "my song.wav"
+        assert result.prediction.genre in GENRES
+        assert result.verdict.elapsed.fetch > 0
         assert list(dict.fromkeys(steps))[0] is Step.FETCHING
         assert fetcher.files.reserved == 0
         assert await code_of(identifier, Request(AttachmentSource(url + "x", "gone"))) is ErrorCode.UNAVAILABLE

@@ -43,44 +43,44 @@ SIX_HOURS = 6 * 3_600.0
 """Longer than the three hours that are the work to be ended, seconds."""
 
 
-async def code_of(hearing: "asyncio.Future[ClassifyResult] | asyncio.Task[ClassifyResult]") -> ErrorCode:
+async def code_of(result: "asyncio.Future[ClassifyResult] | asyncio.Task[ClassifyResult]") -> ErrorCode:
     with pytest.raises(GenreGenieError) as raised:
-        await hearing
+        await result
     return raised.value.code
 
 
-def hear(
+def submit(
     pool: WorkerPool, path: Path, options: ClassifyOptions | None = None, **more: object
 ) -> "asyncio.Task[ClassifyResult]":
     return asyncio.ensure_future(pool.classify_file(path, options, **more))  # type: ignore[arg-type]
 
 
-class TestHearing:
+class TestClassifying:
     async def test_a_song_becomes_a_verdict(self, open_pool: OpenPool, long_song: Path) -> None:
-        told: list[tuple[Step, float | None]] = []
+        reported: list[tuple[Step, float | None]] = []
         async with open_pool() as pool:
-            hearing = await pool.classify_file(long_song, on_progress=lambda *step: told.append(step))
-        verdict = hearing.prediction
+            result = await pool.classify_file(long_song, on_progress=lambda *step: reported.append(step))
+        verdict = result.prediction
         assert verdict.genre in GENRES
         assert sum(verdict.votes.values()) == len(verdict.segments) == 10
         assert verdict.duration == pytest.approx(90, abs=0.05)
         assert verdict.section.end - verdict.section.start == pytest.approx(30, abs=0.05)
         assert 0 <= verdict.section.start <= 60.1
-        assert hearing.picture is None
-        assert hearing.spectrogram is None
-        steps = [step for step, _ in told]
+        assert result.picture is None
+        assert result.spectrogram is None
+        steps = [step for step, _ in reported]
         assert list(dict.fromkeys(steps)) == [Step.QUEUED, Step.DECODING, Step.LISTENING]
-        shares = [share for step, share in told if step is Step.DECODING and share is not None]
+        shares = [share for step, share in reported if step is Step.DECODING and share is not None]
         assert shares == sorted(shares)
         assert all(0 <= share <= 1 for share in shares)
-        elapsed = hearing.elapsed
+        elapsed = result.elapsed
         assert 0 < elapsed.decode + elapsed.features + elapsed.classify <= elapsed.total * 1.001
 
-    async def test_the_whole_or_a_part_can_be_wished_for(self, open_pool: OpenPool, long_song: Path) -> None:
+    async def test_the_whole_or_a_part_can_be_asked_for(self, open_pool: OpenPool, long_song: Path) -> None:
         async with open_pool() as pool:
             whole = (await pool.classify_file(long_song, ClassifyOptions(whole=True))).prediction
             part = (await pool.classify_file(long_song, ClassifyOptions(start=80.0))).prediction
-            late = hear(pool, long_song, ClassifyOptions(start=89.0))
+            late = submit(pool, long_song, ClassifyOptions(start=89.0))
             assert await code_of(late) is ErrorCode.TOO_SHORT
         assert len(whole.segments) == 30
         assert (whole.section.start, whole.section.end) == (0, pytest.approx(90, abs=0.05))
@@ -90,10 +90,10 @@ class TestHearing:
     @pytest.mark.parametrize("start", [-1.0, float("nan"), float("inf"), 1e300])
     async def test_an_impossible_start_is_an_error(self, open_pool: OpenPool, song: Path, start: float) -> None:
         async with open_pool() as pool:
-            assert await code_of(hear(pool, song, ClassifyOptions(start=start))) is ErrorCode.TOO_SHORT
+            assert await code_of(submit(pool, song, ClassifyOptions(start=start))) is ErrorCode.TOO_SHORT
             assert pool.restarts == 0
 
-    async def test_a_kept_spectrogram_is_heard_again_without_the_file(
+    async def test_a_kept_spectrogram_is_classified_again_without_the_file(
         self, open_pool: OpenPool, tmp_path: Path
     ) -> None:
         path = write_wav(tmp_path / "song.wav", make_song(50))
@@ -107,11 +107,11 @@ class TestHearing:
         np.testing.assert_allclose(again.prediction.probabilities, first.prediction.probabilities, atol=0.05)
         assert len(whole.prediction.segments) == 16
 
-    async def test_a_picture_is_drawn_where_wished_for(self, open_pool: OpenPool, song: Path) -> None:
+    async def test_a_picture_is_drawn_where_asked_for(self, open_pool: OpenPool, song: Path) -> None:
         async with open_pool() as pool:
-            hearing = await pool.classify_file(song, ClassifyOptions(picture=True))
-        assert hearing.picture is not None
-        assert hearing.picture.startswith(b"\x89PNG\r\n")
+            result = await pool.classify_file(song, ClassifyOptions(picture=True))
+        assert result.picture is not None
+        assert result.picture.startswith(b"\x89PNG\r\n")
 
     async def test_the_same_song_in_each_container_has_the_same_verdict(
         self, open_pool: OpenPool, long_song: Path, tmp_path: Path
@@ -125,10 +125,10 @@ class TestHearing:
 
     async def test_several_workers_answer_many_at_once(self, open_pool: OpenPool, song: Path) -> None:
         async with open_pool(size=2) as pool:
-            hearings = await asyncio.gather(*(pool.classify_file(song) for i in range(8)))
+            results = await asyncio.gather(*(pool.classify_file(song) for i in range(8)))
             assert pool.restarts == 0
-        assert len(hearings) == 8
-        assert len({hearing.prediction.probabilities for hearing in hearings}) == 1
+        assert len(results) == 8
+        assert len({result.prediction.probabilities for result in results}) == 1
 
 
 class TestBadInput:
@@ -137,7 +137,7 @@ class TestBadInput:
     ) -> None:
         made = {name: make_bad(tmp_path, name) for name in BAD}
         async with open_pool(size=2) as pool:
-            jobs = {name: (hear(pool, path), hear(pool, song)) for name, (path, _) in made.items()}
+            jobs = {name: (submit(pool, path), submit(pool, song)) for name, (path, _) in made.items()}
             for name, (bad, good) in jobs.items():
                 assert await code_of(bad) is made[name][1], name
                 assert (await good).prediction.genre in GENRES
@@ -145,7 +145,7 @@ class TestBadInput:
 
     async def test_random_bytes_are_not_audio(self, open_pool: OpenPool, tmp_path: Path, song: Path) -> None:
         async with open_pool(size=2) as pool:
-            jobs = [hear(pool, path) for path in random_files(tmp_path, 20, seed=3)]
+            jobs = [submit(pool, path) for path in random_files(tmp_path, 20, seed=3)]
             assert {await code_of(job) for job in jobs} == {ErrorCode.NOT_AUDIO}
             assert (await pool.classify_file(song)).prediction.genre in GENRES
             assert pool.restarts == 0
@@ -174,31 +174,31 @@ def peak_memory(pid: int) -> int:
 class TestLimits:
     async def test_what_waits_is_bounded(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(max_queue=2, max_duration_s=SIX_HOURS) as pool:
-            long = hear(pool, hours)
+            long = submit(pool, hours)
             await eventually(lambda: pool.busy_count == 1)
-            waiting = [hear(pool, song) for _ in range(2)]
+            waiting = [submit(pool, song) for _ in range(2)]
             await eventually(lambda: pool.queued == 2)
-            assert await code_of(hear(pool, song)) is ErrorCode.BUSY
+            assert await code_of(submit(pool, song)) is ErrorCode.BUSY
             long.cancel()
-            assert all(hearing.prediction.genre in GENRES for hearing in await asyncio.gather(*waiting))
+            assert all(result.prediction.genre in GENRES for result in await asyncio.gather(*waiting))
 
     async def test_a_deadline_ends_the_work_and_its_ffmpeg(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(job_timeout_s=1.0, max_duration_s=SIX_HOURS) as pool:
-            assert await code_of(hear(pool, hours)) is ErrorCode.TIMEOUT
+            assert await code_of(submit(pool, hours)) is ErrorCode.TIMEOUT
             await eventually(lambda: not ffmpegs(), 1, "the end of ffmpeg")
             pool._settings = Settings(job_timeout_s=60)
             assert (await pool.classify_file(song)).prediction.genre in GENRES
 
     async def test_time_in_the_queue_does_not_count(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(job_timeout_s=2.0, max_duration_s=SIX_HOURS) as pool:
-            first = hear(pool, hours)
-            waiting = hear(pool, song)
+            first = submit(pool, hours)
+            waiting = submit(pool, song)
             assert await code_of(first) is ErrorCode.TIMEOUT
             assert (await waiting).prediction.genre in GENRES
 
     async def test_a_worker_that_hangs_is_replaced(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(job_timeout_s=2.0, max_duration_s=SIX_HOURS) as pool:
-            hanging = hear(pool, hours)
+            hanging = submit(pool, hours)
             await eventually(ffmpegs, what="ffmpeg's start")
             (worker,) = own_children()
             worker.suspend()
@@ -211,7 +211,7 @@ class TestLimits:
 
     async def test_an_askers_own_bound_is_kept(self, open_pool: OpenPool, long_song: Path) -> None:
         async with open_pool() as pool:
-            assert await code_of(hear(pool, long_song, ClassifyOptions(max_duration_s=60.0))) is ErrorCode.TOO_LONG
+            assert await code_of(submit(pool, long_song, ClassifyOptions(max_duration_s=60.0))) is ErrorCode.TOO_LONG
             await pool.classify_file(long_song, ClassifyOptions(max_duration_s=90.0))
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peaks from /proc")
@@ -251,7 +251,7 @@ class TestCancelling:
             path, options = (
                 (long_song, ClassifyOptions(whole=True)) if point == "listening" else (hours, ClassifyOptions())
             )
-            job = hear(pool, path, options, on_progress=watch)
+            job = submit(pool, path, options, on_progress=watch)
             if point == "ffmpeg":
                 await eventually(ffmpegs, what="ffmpeg's start")
             else:
@@ -265,7 +265,7 @@ class TestCancelling:
     async def test_it_does_not_cost_a_worker(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
             for _ in range(5):
-                job = hear(pool, hours)
+                job = submit(pool, hours)
                 await eventually(ffmpegs, what="ffmpeg's start")
                 job.cancel()
                 await asyncio.wait([job])
@@ -274,7 +274,7 @@ class TestCancelling:
 
     async def test_others_are_not_touched(self, open_pool: OpenPool, song: Path) -> None:
         async with open_pool() as pool:
-            jobs = [hear(pool, song) for _ in range(6)]
+            jobs = [submit(pool, song) for _ in range(6)]
             await asyncio.sleep(0.05)
             for job in jobs[1::2]:
                 job.cancel()
@@ -286,7 +286,7 @@ class TestLosingAWorker:
     async def test_its_job_is_tried_again(self, open_pool: OpenPool, tmp_path: Path) -> None:
         song = encode(tmp_path / "s.flac", "-f", "lavfi", "-i", "sine=300:r=8000", "-t", "700")
         async with open_pool() as pool:
-            job = hear(pool, song)
+            job = submit(pool, song)
             await eventually(ffmpegs, what="ffmpeg's start")
             (worker,) = own_children()
             (decoder,) = ffmpegs()
@@ -297,7 +297,7 @@ class TestLosingAWorker:
 
     async def test_a_job_that_loses_two_is_internal(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
-            job, next_job = hear(pool, hours), hear(pool, song)
+            job, next_job = submit(pool, hours), submit(pool, song)
             for _ in range(2):
                 await eventually(ffmpegs, what="ffmpeg's start")
                 own_children()[0].kill()
@@ -315,7 +315,7 @@ class TestLosingAWorker:
 
     async def test_a_killed_ffmpeg_ends_its_job_alone(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
-            job = hear(pool, hours)
+            job = submit(pool, hours)
             await eventually(ffmpegs, what="ffmpeg's start")
             for decoder in ffmpegs():
                 decoder.kill()
@@ -327,7 +327,7 @@ class TestLosingAWorker:
         self, open_pool: OpenPool, song: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(step: Step, share: float | None) -> None:
-            raise RuntimeError("who asked is gone")
+            raise RuntimeError("the caller is gone")
 
         with caplog.at_level(logging.ERROR):
             async with open_pool() as pool:
@@ -360,7 +360,7 @@ class TestStarting:
 
     async def test_it_may_be_closed_before_a_worker_is_warm(self, song: Path) -> None:
         async with WorkerPool(Settings(), size=2) as pool:
-            job = hear(pool, song)
+            job = submit(pool, song)
             await asyncio.sleep(0)
         assert await code_of(job) is ErrorCode.CANCELLED
         with pytest.raises(ConfigurationError):
@@ -370,18 +370,18 @@ class TestStarting:
 class TestClosing:
     async def test_work_under_way_is_finished_in_the_time_given(self, open_pool: OpenPool, song: Path) -> None:
         async with open_pool() as pool:
-            jobs = [hear(pool, song) for _ in range(3)]
+            jobs = [submit(pool, song) for _ in range(3)]
             await eventually(lambda: pool.busy_count)
             await pool.close(60)
             assert all(job.done() for job in jobs)
             for job in jobs:
                 assert (await job).prediction.genre in GENRES
-            assert await code_of(hear(pool, song)) is ErrorCode.BUSY
+            assert await code_of(submit(pool, song)) is ErrorCode.BUSY
             assert not living_children()
 
     async def test_what_is_not_finished_then_is_cancelled(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
-            jobs = [hear(pool, hours), hear(pool, song)]
+            jobs = [submit(pool, hours), submit(pool, song)]
             await eventually(ffmpegs, what="ffmpeg's start")
             await pool.close(0.1)
             assert [await code_of(job) for job in jobs] == [ErrorCode.CANCELLED] * 2
@@ -391,7 +391,7 @@ class TestClosing:
         self, open_pool: OpenPool, hours: Path
     ) -> None:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
-            job = hear(pool, hours)
+            job = submit(pool, hours)
             await eventually(ffmpegs, what="ffmpeg's start")
             own_children()[0].kill()
             await eventually(lambda: pool.ready_count == 0)
