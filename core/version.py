@@ -14,7 +14,7 @@ def version_line(model: str | None = None) -> str:
     """
     # Imported here: whoever only wants the version waits for no model.
     from core.errors import ConfigurationError
-    from core.inference.classifier import model_file, read_card
+    from core.inference.model_card import model_file, read_card
 
     try:
         card = read_card(model_file(model))

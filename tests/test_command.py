@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.inference.classifier import read_card
+from core.inference.model_card import read_card
 from core.version import VERSION
 from tests.hosting.dockerfile import copied, lineage, read_stages
 from tests.support.data import ROOT
