@@ -39,8 +39,8 @@ def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     made = []
     for number in range(8):
         folder = tmp_path_factory.mktemp(f"genre{number}")
-        # Played at another rate than it was made for, a song is in another key.
-        factor = 2 ** (-number * 5 % 12 / 12)
+        # Played at another rate than it was made for, a song is in another key: a quarter of an octave or more apart.
+        factor = 2 ** (-(number * 7 % 8) / 4)
         samples = make_song(31 / factor, seed=number, rate=round(SAMPLE_RATE * factor))[: 30 * SAMPLE_RATE]
         made.append(write_wav(folder / f"made.{number:05d}.wav", samples))
     return made
