@@ -50,6 +50,7 @@ async def test_doctor_checks_token_intent_and_database(discord: Discord, tmp_pat
     _, out, _ = await run(discord, tmp_path, "doctor")
     assert translate("bot.doctor.token-of", "en", name="genregenie") in out
     assert translate("bot.doctor.intent", "en") in out
+    assert list(tmp_path.iterdir()) == [], "looking leaves nothing behind"
     code, out, _ = await run(discord, tmp_path, "doctor", DISCORD_TOKEN="wrong")
     assert code == 1
     assert translate("bot.start.bad-token", "en") in out
