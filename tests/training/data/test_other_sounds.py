@@ -10,7 +10,6 @@ from training.data.gtzan import Gtzan, to_db
 from training.data.other_sounds import Recordings
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 
-
 SOUND_CLASSES = [
     "baby_cry",
     "chainsaw",
