@@ -20,6 +20,7 @@ RUN /opt/venv/bin/python -m pip install --require-hashes -r requirements/web.txt
 FROM python:${PYTHON} AS program
 COPY LICENSE genregenie.py /app/
 COPY core /app/core
+COPY locales /app/locales
 COPY models /app/models
 RUN mkdir -m 0700 /data && chown 10001:10001 /data
 ENV PATH=/opt/venv/bin:$PATH \

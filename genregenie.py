@@ -1,15 +1,17 @@
 """The `genregenie` command: mounts the commands of the packages, each loaded only when it is called."""
 
+import asyncio
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
 COMMANDS: Final = {
     "classify": ("core.cli.classify", "Hear songs: files, folders or links."),
-    "doctor": ("bot.cli", "Say what is there, what is missing, and the remedy."),
+    "doctor": ("genregenie", "Say what is there, what is missing, and the remedy."),
     "bot": ("bot.cli", "Run the Discord bot."),
     "invite": ("bot.cli", "Print the link that invites the bot to a server."),
     "backup": ("bot.cli", "Copy the database to a file, also while the bot runs."),
@@ -36,12 +38,13 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    app.callback()(_options)
+    wanted = _command_in(arguments)
     for name, (module, summary) in COMMANDS.items():
         if name != wanted:
             app.command(name, help=summary)(_unloaded)
             continue
-        loaded = getattr(importlib.import_module(module), name)
+        loaded = doctor if name == "doctor" else getattr(importlib.import_module(module), name)
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=name, help=summary)
         else:
@@ -49,8 +52,54 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
+def _command_in(arguments: Sequence[str]) -> str | None:
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
+
+
 def _unloaded() -> None:
     """Stand for a command that was not asked for."""
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from core.errors import ConfigurationError
+    from core.settings import Settings, load_settings
+    from core.version import VERSION, version_line
+
+    try:
+        typer.echo(version_line(load_settings(Settings).model))
+    except ConfigurationError:
+        typer.echo(f"GenreGenie {VERSION}")
+        raise
+    raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the program's and model's version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def doctor() -> None:
+    """Say what is there, what is missing, and the remedy for it.
+
+    Exit status: 0 when all that is needed is there, 1 when something is missing, 2 when settings do not fit.
+    """
+    from core.doctor import core_checks, print_checks
+
+    groups = [core_checks()]
+    # The page's image has no bot, and what the bot needs is not missing there.
+    if importlib.util.find_spec("bot") is not None:
+        from bot.doctor import bot_checks
+
+        groups.append(bot_checks())
+    raise typer.Exit(asyncio.run(print_checks(*groups)))
 
 
 def main() -> None:
@@ -65,15 +114,22 @@ def main() -> None:
         print(f"genregenie: {error}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        package = next((COMMANDS[word][0].split(".")[0] for word in arguments if word in COMMANDS), "")
-        if package not in EXTRAS or (error.name or "").split(".")[0] in ("core", "bot", "training", "web"):
+        remedy = _remedy_for(error.name or "", _command_in(arguments) or "")
+        if remedy is None:
             raise
-        print(
-            f"genregenie: this needs more than the bot does: "
-            f"pip install --require-hashes -r requirements/{EXTRAS[package]}.txt",
-            file=sys.stderr,
-        )
+        print(f"genregenie: {remedy}", file=sys.stderr)
         sys.exit(2)
+
+
+def _remedy_for(missing: str, command: str) -> str | None:
+    """Say what to do about a module that a command lacks; None where that would be a fault of ours."""
+    package = COMMANDS[command][0].split(".")[0] if command in COMMANDS else ""
+    if missing == package:
+        return f"{command} is not part of this installation, which has no {package}/; it is in a clone of the project"
+    own = missing.split(".")[0] in ("core", "bot", "training", "web")
+    if own or package not in EXTRAS:
+        return None
+    return f"this needs more than the bot does: pip install --require-hashes -r requirements/{EXTRAS[package]}.txt"
 
 
 if __name__ == "__main__":

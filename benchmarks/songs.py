@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from core.audio.ffmpeg import ffmpeg_path
-from tests.support.data import GTZAN_TRACKS, ROOT
+from tests.support.data import ROOT, gtzan_tracks
 
 DEMO: Final = ROOT / "examples" / "demo.ogg"
 CLIP_SECONDS: Final = 30
@@ -14,22 +14,24 @@ CLIP_SECONDS: Final = 30
 MP3: Final = ("-ac", "2", "-ar", "44100", "-c:a", "libmp3lame", "-b:a", "160k", "-map_metadata", "-1")
 
 
-TRACKS: Final = sorted(GTZAN_TRACKS, key=lambda track: (track.stem[-5:], track.stem))
-"""GTZAN's, genres mixed; none where it is not at hand."""
+def tracks() -> list[Path]:
+    """Give GTZAN's tracks, genres mixed; none where it is not at hand."""
+    return sorted(gtzan_tracks(), key=lambda track: (track.stem[-5:], track.stem))
 
 
 def origin() -> str:
     """Say in words what the songs are made of."""
-    return "GTZAN" if TRACKS else "the demo song"
+    return "GTZAN" if tracks() else "the demo song"
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
     """Make MP3s of 30 s, different as long as there are different tracks."""
     clips = []
+    songs = tracks()
     for index in range(count):
         clip = folder / f"clip{index:02}.mp3"
-        if TRACKS:
-            _encode(clip, CLIP_SECONDS, TRACKS[index % len(TRACKS)])
+        if songs:
+            _encode(clip, CLIP_SECONDS, songs[index % len(songs)])
         else:
             _encode(clip, CLIP_SECONDS, DEMO, start=index % 10)
         clips.append(clip)
@@ -43,12 +45,12 @@ def make_song(path: Path, seconds: int) -> Path:
         path: what to write; its suffix says how.
         seconds: how long it is to be.
     """
-    tracks = TRACKS[: -(-seconds // CLIP_SECONDS)]
-    if len(tracks) < 2:
+    songs = tracks()[: -(-seconds // CLIP_SECONDS)]
+    if len(songs) < 2:
         _encode(path, seconds, DEMO)
         return path
-    inputs = [word for track in tracks for word in ("-i", str(track))]
-    joined = "".join(f"[{index}:a]" for index in range(len(tracks))) + f"concat=n={len(tracks)}:v=0:a=1,aloop=-1:2e9"
+    inputs = [word for track in songs for word in ("-i", str(track))]
+    joined = "".join(f"[{index}:a]" for index in range(len(songs))) + f"concat=n={len(songs)}:v=0:a=1,aloop=-1:2e9"
     _ffmpeg(*inputs, "-filter_complex", joined, "-t", str(seconds), *(MP3 if path.suffix == ".mp3" else ()), str(path))
     return path
 

@@ -12,6 +12,7 @@ from bot.logs import set_up_bot_logs
 from bot.settings import BotSettings
 from core.service.admission import Admission
 from core.signals import on_stop_signal
+from core.version import version_line
 from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ async def serve(settings: BotSettings) -> None:
     token = settings.required_token()
     gc.disable()
     set_up_bot_logs(settings)
+    log.info("%s", version_line(settings.model))
     stop = asyncio.Event()
     on_stop_signal(stop.set)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""`bot`, `doctor`, `invite`, `backup` and `corrections`; `genregenie.py` mounts them."""
+"""`bot`, `invite`, `backup` and `corrections`; `genregenie.py` mounts them."""
 
 import asyncio
 import csv
@@ -26,17 +26,6 @@ def bot() -> None:
     from bot.app import serve
 
     asyncio.run(serve(load_settings(BotSettings)))
-
-
-def doctor() -> None:
-    """Check what is there, what is missing, and how to fix it.
-
-    Exit status: 0 when everything needed is there, 1 when something is missing, 2 when a setting is wrong.
-    """
-    from bot.doctor import doctor_lines
-    from core.doctor import print_checks
-
-    raise typer.Exit(asyncio.run(print_checks(lambda: doctor_lines(load_settings(BotSettings)))))
 
 
 def invite() -> None:

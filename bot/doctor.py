@@ -1,28 +1,41 @@
 """What `doctor` says of Discord and the database, and the invite link: all that needs the token but no gateway."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import discord
 from discord.http import Route
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.settings import BotSettings
-from bot.storage.store import Store
+from bot.storage.engine import cause, check_known, current_schema, database_url, sqlite_file
 from bot.ui.permissions import NEEDED
-from core.doctor import Line
+from core.doctor import Check, nearest_existing
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
+from core.settings import load_settings
 
 LOGIN_S = 20.0
 
 
-async def doctor_lines(settings: BotSettings) -> list[Line]:
-    """Check token, intents and database; without a token nobody wants the bot, and nothing is missing."""
+async def bot_checks() -> AsyncIterator[Check]:
+    """Check token, intents and database; without a token nobody wants the bot, and nothing is missing.
+
+    Raises:
+        ConfigurationError: settings do not fit.
+    """
+    settings = load_settings(BotSettings)
     if settings.token is None:
-        return [(True, translate("bot.doctor.no-token"), translate("bot.start.no-token"))]
-    return [*await _discord_lines(settings), await _database_line(settings)]
+        yield Check(True, translate("bot.doctor.no-token"), translate("bot.start.no-token"))
+        return
+    for check in await _discord_checks(settings):
+        yield check
+    yield await _database_check(settings)
 
 
 async def invite_link(settings: BotSettings) -> str:
@@ -37,17 +50,17 @@ async def invite_link(settings: BotSettings) -> str:
         )
 
 
-async def _discord_lines(settings: BotSettings) -> list[Line]:
+async def _discord_checks(settings: BotSettings) -> list[Check]:
     try:
         async with _logged_in(settings) as client:
             name = str(client.user)
             flags = client.application_flags
     except ConfigurationError as error:
-        return [(False, translate("bot.doctor.token"), str(error))]
+        return [Check(False, translate("bot.doctor.token"), str(error))]
     granted = flags.gateway_message_content or flags.gateway_message_content_limited
     return [
-        (True, translate("bot.doctor.token-of", name=name), None),
-        (
+        Check(True, translate("bot.doctor.token-of", name=name)),
+        Check(
             True,
             translate("bot.doctor.intent" if granted else "bot.doctor.no-intent"),
             None if granted else translate("bot.doctor.intent-remedy"),
@@ -55,16 +68,39 @@ async def _discord_lines(settings: BotSettings) -> list[Line]:
     ]
 
 
-async def _database_line(settings: BotSettings) -> Line:
+async def _database_check(settings: BotSettings) -> Check:
+    """Look at the database without making, migrating or writing it."""
+    reason = ""
     try:
-        store = Store(settings)
-        try:
-            await store.open()
-        finally:
-            await store.close()
+        await _look_at_database(settings)
     except ConfigurationError as error:
-        return False, translate("bot.doctor.database"), str(error)
-    return True, translate("bot.doctor.database"), None
+        return Check(False, translate("bot.doctor.database"), str(error))
+    except OSError as error:
+        reason = error.strerror or "OSError"
+    except SQLAlchemyError as error:
+        reason = cause(error)
+    if reason:
+        return Check(False, translate("bot.doctor.database"), translate("bot.start.database-write", reason=reason))
+    return Check(True, translate("bot.doctor.database"))
+
+
+async def _look_at_database(settings: BotSettings) -> None:
+    path = sqlite_file(settings)
+    if path is not None:
+        place = nearest_existing(path)
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if place != path.absolute():
+            return  # the bot makes it when it starts
+    try:
+        engine = create_async_engine(database_url(settings))
+    except (SQLAlchemyError, ImportError) as error:
+        raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
+    try:
+        async with engine.connect() as connection:
+            check_known(await connection.run_sync(current_schema))
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager

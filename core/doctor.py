@@ -5,15 +5,19 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+import psutil
 
 from core.audio.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file, music_file, read_card, shipped_models
 from core.sandbox.policy import protections
 from core.settings import MIB, Settings, load_settings
+from core.version import VERSION
 from core.workers.pool import WorkerPool
 
 WORKER_MB: Final = 130
@@ -32,42 +36,33 @@ class Check:
     remedy: str | None = None
 
 
-Line = tuple[bool, str, str | None]
-"""A check's fields, from a face that has checks of its own."""
-
-
-async def print_checks(more: Callable[[], Awaitable[Sequence[Line]]] | None = None) -> int:
-    """Print the core's checks and then those of a face; the exit status is the result."""
+async def print_checks(*groups: AsyncIterator[Check]) -> int:
+    """Print checks as they are done, group after group; the exit status is 1 where something is missing."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     failed = False
-
-    async def everything() -> AsyncIterator[Check]:
-        async for check in all_checks():
-            yield check
-        for line in await more() if more else ():
-            yield Check(*line)
-
-    async for check in everything():
-        mark, style = ("ok", "green") if check.ok else ("missing", "bold red")
-        line = Text(f"{mark:>7}", style=style).append(f"  {check.what}", style="")
-        console.print(line)
-        if check.remedy:
-            console.print(Text(f"         → {check.remedy}", style="yellow"))
-        failed = failed or not check.ok
+    for group in groups:
+        async for check in group:
+            mark, style = ("ok", "green") if check.ok else ("missing", "bold red")
+            console.print(Text(f"{mark:>7}", style=style).append(f"  {check.what}", style=""))
+            if check.remedy:
+                console.print(Text(f"         → {check.remedy}", style="yellow"))
+            failed = failed or not check.ok
     return int(failed)
 
 
-async def all_checks() -> AsyncIterator[Check]:
+async def core_checks() -> AsyncIterator[Check]:
     """Check the settings, then everything that they lead to.
 
     Raises:
         ConfigurationError: settings do not fit.
     """
     settings = load_settings(Settings)
-    yield Check(True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Check(
+        True, f"GenreGenie {VERSION}, Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
     yield _ffmpeg()
     yield _model(settings.model)
     yield _music_model()
@@ -128,26 +123,30 @@ async def _workers(settings: Settings) -> Check:
 
 
 def _memory(settings: Settings) -> Check:
-    try:
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MIB
-    except (AttributeError, ValueError, OSError):
-        return Check(True, f"memory: {settings.workers * WORKER_MB} MB for the workers (free memory is not known here)")
+    available = psutil.virtual_memory().available // MIB
     needed = settings.workers * WORKER_MB
-    what = f"memory: {available} MB free, {needed} MB for {settings.workers} worker(s)"
+    what = f"memory: {available} MB available, {needed} MB for {settings.workers} worker(s)"
     return Check(available > needed, what, None if available > needed else "fewer GENREGENIE_WORKERS, or more memory")
 
 
 def _data_directory(settings: Settings) -> Check:
+    remedy = "set GENREGENIE_DATA_DIR to a folder of yours"
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(settings.data_dir).free // MIB
-        writable = os.access(settings.data_dir, os.W_OK)
+        # Looking must not make the folder: the bot may run as another user, who then could not write to it.
+        place = nearest_existing(settings.data_dir)
+        free = shutil.disk_usage(place).free // MIB
     except OSError as error:
-        return Check(False, f"data directory: {error.strerror}", "set GENREGENIE_DATA_DIR to a folder of yours")
-    if not writable:
-        return Check(False, "data directory: not writable", "set GENREGENIE_DATA_DIR to a folder of yours")
+        return Check(False, f"data directory: {error.strerror}", remedy)
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return Check(False, "data directory: not writable", remedy)
     short = free < settings.min_free_mb + settings.max_tmp_mb
     return Check(True, f"data directory: {free} MB free", "free some disk" if short else None)
+
+
+def nearest_existing(path: Path) -> Path:
+    """Give the path itself, or the nearest folder above it that exists."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _links() -> list[Check]:

@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import URL, Connection, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -14,6 +14,9 @@ from bot.settings import BotSettings
 from bot.storage.tables import SCHEMA
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_SECONDS: Final = 5.0
 """How long a statement waits for another process's transaction."""
@@ -118,20 +121,36 @@ def current_schema(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+# Alembic is imported below: a database that is up to date, which is nearly every start, does without.
 def _upgrade(connection: Connection) -> None:
-    # Imported here: a database that is up to date, which is nearly every start, does without.
     from alembic import command
-    from alembic.config import Config
+
+    check_known(current_schema(connection))
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def check_known(revision: str | None) -> None:
+    """Check that this release knows a revision of the schema.
+
+    Raises:
+        ConfigurationError: a newer release made it.
+    """
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
+    if revision is None:
+        return
+    try:
+        ScriptDirectory.from_config(_alembic_config()).get_revision(revision)
+    except CommandError:
+        raise ConfigurationError(translate("bot.start.database-newer")) from None
+
+
+def _alembic_config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    current = current_schema(connection)
-    if current is not None:
-        try:
-            ScriptDirectory.from_config(config).get_revision(current)
-        except CommandError:
-            raise ConfigurationError(translate("bot.start.database-newer")) from None
-    command.upgrade(config, "head")
+    return config

@@ -55,6 +55,7 @@ _VIDEO_STREAM = re.compile(r"^  Stream #0:\d+.*?: Video: (?!.*\(attached pic\))"
 _ESTIMATED_DURATION = re.compile(r"^\[.*Estimating duration from bitrate", re.MULTILINE)
 _UNCERTAIN_FORMAT = re.compile(r"^\[.*misdetection possible", re.MULTILINE)
 _TRUNCATED = re.compile(r"^\[.*(partial file|File ended prematurely)", re.MULTILINE)
+_TOO_MANY_STREAMS = re.compile(r"^\[.*Number of (streams|tracks) exceeds max_streams", re.MULTILINE)
 
 _MAX_SAMPLE: Final = 100.0
 """Far beyond any codec's overshoot, and far below what overflows when it is squared."""
@@ -176,6 +177,8 @@ class FfmpegDecoder:
         if returncode < 0:  # it crashed on the file, or one of its limits killed it
             raise GenreGenieError(ErrorCode.DAMAGED)
         if _UNCERTAIN_FORMAT.search(log):  # a few bytes of noise that look like MP3
+            raise GenreGenieError(ErrorCode.NOT_AUDIO)
+        if _TOO_MANY_STREAMS.search(log):  # ffmpeg 5 stops there; later ones go on, and decode garbage
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if decoded == 0:
             raise GenreGenieError(_nothing_decoded_code(log))

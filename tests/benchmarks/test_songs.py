@@ -5,7 +5,6 @@ import pytest
 from benchmarks import songs
 from core.audio.decode import DecodeLimits, FfmpegDecoder
 from core.constants import SAMPLE_RATE
-from tests.support.data import needs_gtzan
 
 
 def seconds(path: Path) -> float:
@@ -16,7 +15,7 @@ def seconds(path: Path) -> float:
 def test_without_gtzan_clips_are_made_of_the_demo_song_and_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(songs, "TRACKS", [])
+    monkeypatch.setattr(songs, "gtzan_tracks", tuple)
     clips = songs.make_clips(tmp_path, 2)
     assert songs.origin() == "the demo song"
     assert [seconds(clip) for clip in clips] == pytest.approx([30, 30], abs=0.2)
@@ -26,11 +25,13 @@ def test_without_gtzan_clips_are_made_of_the_demo_song_and_differ(
 def test_without_gtzan_a_long_song_is_the_demo_song_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(songs, "TRACKS", [])
+    monkeypatch.setattr(songs, "gtzan_tracks", tuple)
     assert seconds(songs.make_song(tmp_path / "long.mp3", 100)) == pytest.approx(100, abs=0.2)
 
 
-@needs_gtzan
-def test_with_gtzan_a_long_song_is_made_of_its_tracks(tmp_path: Path) -> None:
+def test_with_gtzan_a_long_song_is_made_of_its_tracks(
+    tmp_path: Path, tracks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(songs, "gtzan_tracks", lambda: tuple(tracks))
     assert songs.origin() == "GTZAN"
     assert seconds(songs.make_song(tmp_path / "long.mp3", 45)) == pytest.approx(45, abs=0.2)

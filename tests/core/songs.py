@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from core.constants import (
     frame_to_seconds,
     seconds_to_frame,
 )
-from tests.support.data import GTZAN_TRACKS, SOUNDS, SPEECH
+from tests.support.audio import make_noise, make_speech
 
 SILENCE_DB: Final = 10 * np.log10(POWER_MIN)
 
@@ -55,20 +55,10 @@ def silence(seconds: float) -> Mel:
     return np.full((N_MELS, seconds_to_frame(seconds)), SILENCE_DB, np.float32)
 
 
-def _noise(seconds: float, rng: np.random.Generator, low: float, high: float) -> FloatArray:
-    size = int(seconds * SAMPLE_RATE)
-    spectrum = np.fft.rfft(rng.standard_normal(size))
-    frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    return np.fft.irfft(spectrum * ((frequencies > low) & (frequencies < high)), size).astype(np.float32)
-
-
 @functools.cache
 def speech_like(seconds: int) -> Mel:
     """Noise that comes in syllables and pauses, at -18 dBFS."""
-    time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
-    syllables = np.clip(np.sin(2 * np.pi * 4 * time + 3 * np.sin(2 * np.pi * 0.7 * time)), 0, 1)
-    noise = _noise(seconds, np.random.default_rng(seconds), 150, 3_500)
-    return log_mel([_at_level(noise * syllables * (np.sin(2 * np.pi * 0.3 * time) > -0.6), -18)]).db
+    return log_mel([_at_level(make_speech(seconds, seed=seconds), -18)]).db
 
 
 @functools.cache
@@ -77,10 +67,10 @@ def applause(seconds: int) -> Mel:
     rng = np.random.default_rng(seconds)
     time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     swell = np.interp(time, np.arange(0, seconds + 1, 0.25), rng.uniform(0.7, 1, (seconds + 1) * 4))
-    return log_mel([_at_level(_noise(seconds, rng, 300, 6_000) * swell, -18)]).db
+    return log_mel([_at_level(make_noise(seconds, 300, 6_000, seed=seconds) * swell, -18)]).db
 
 
-def recordings(paths: tuple[Path, ...], seconds: float, rng: np.random.Generator) -> Mel:
+def recordings(paths: Sequence[Path], seconds: float, rng: np.random.Generator) -> Mel:
     """Recordings one after another."""
     parts: list[Mel] = []
     for index in rng.permutation(len(paths)):
@@ -88,6 +78,21 @@ def recordings(paths: tuple[Path, ...], seconds: float, rng: np.random.Generator
         if sum(part.shape[1] for part in parts) >= seconds_to_frame(seconds):
             break
     return cut(np.concatenate(parts, axis=1), 0, seconds)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What songs are put together from.
+
+    Attributes:
+        tracks: music, a folder a genre.
+        speech: recordings, a minute together.
+        rain: likewise.
+    """
+
+    tracks: Sequence[Path]
+    speech: Sequence[Path]
+    rain: Sequence[Path]
 
 
 @dataclass
@@ -117,7 +122,7 @@ class Song:
         return min(1.0, inside / SECTION_SECONDS)
 
 
-def _quiet_intro(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _quiet_intro(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(silence(8))
     song.add(gain(speech_like(15), -6))
@@ -128,7 +133,7 @@ def _quiet_intro(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     return song
 
 
-def _verse_and_chorus(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _verse_and_chorus(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(silence(3))
     for k in range(3):
@@ -137,16 +142,16 @@ def _verse_and_chorus(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     return song
 
 
-def _spoken_intro(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _spoken_intro(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
-    song.add(gain(recordings(SPEECH, 60, rng), -2))
+    song.add(gain(recordings(parts.speech, 60, rng), -2))
     for _ in range(3):
         song.add(track, representative=True)
-    song.add(gain(recordings(SPEECH, 15, rng), -2))
+    song.add(gain(recordings(parts.speech, 15, rng), -2))
     return song
 
 
-def _fades(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _fades(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     whole = np.concatenate((track, track, track), axis=1)
     ramp = np.zeros(whole.shape[1], np.float32)
     steps = seconds_to_frame(25)
@@ -160,7 +165,7 @@ def _fades(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     return song
 
 
-def _applause_at_the_end(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _applause_at_the_end(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(gain(applause(10), -2))
     for part in (track, track, cut(track, 0, 20)):
@@ -169,17 +174,17 @@ def _applause_at_the_end(track: Mel, other: Mel, rng: np.random.Generator) -> So
     return song
 
 
-def _live(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _live(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(gain(applause(20), -2))
-    song.add(gain(recordings(SPEECH, 25, rng), -2))
+    song.add(gain(recordings(parts.speech, 25, rng), -2))
     for part in (track, track, cut(track, 0, 25)):
         song.add(part, representative=True)
     song.add(applause(25))
     return song
 
 
-def _bridge(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
+def _bridge(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
     song.add(gain(cut(other, 0, 12), -15))
     song.add(track, representative=True)
@@ -190,17 +195,16 @@ def _bridge(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
     return song
 
 
-def _rain(track: Mel, other: Mel, rng: np.random.Generator) -> Song:
-    rain = tuple(path for path in SOUNDS if path.parent.name in ("rain", "sea_waves"))
+def _rain(track: Mel, other: Mel, parts: Parts, rng: np.random.Generator) -> Song:
     song = Song()
-    song.add(gain(recordings(rain, 25, rng), -4))
+    song.add(gain(recordings(parts.rain, 25, rng), -4))
     for part in (track, track, cut(track, 0, 20)):
         song.add(part, representative=True)
-    song.add(gain(recordings(rain, 20, rng), -4))
+    song.add(gain(recordings(parts.rain, 20, rng), -4))
     return song
 
 
-KINDS: Final[dict[str, Callable[[Mel, Mel, np.random.Generator], Song]]] = {
+KINDS: Final[dict[str, Callable[[Mel, Mel, Parts, np.random.Generator], Song]]] = {
     "quiet intro": _quiet_intro,
     "fades": _fades,
     "applause": _applause_at_the_end,
@@ -212,9 +216,9 @@ KINDS: Final[dict[str, Callable[[Mel, Mel, np.random.Generator], Song]]] = {
 }
 
 
-def compose(kind: str, track: Path) -> Song:
+def compose(kind: str, track: Path, parts: Parts) -> Song:
     """A song of which `track` is the representative part; another genre's track is the rest."""
     choose = random.Random(f"{kind} {track.stem}")
-    other = choose.choice([path for path in GTZAN_TRACKS if path.parent != track.parent])
+    other = choose.choice([path for path in parts.tracks if path.parent != track.parent])
     rng = np.random.default_rng(choose.randrange(2**32))
-    return KINDS[kind](mel_of(track), mel_of(other), rng)
+    return KINDS[kind](mel_of(track), mel_of(other), parts, rng)

@@ -66,6 +66,23 @@ def make_song(seconds: float, seed: int = 0, rate: int = SAMPLE_RATE) -> FloatAr
     return (0.7 * song / np.abs(song).max()).astype(np.float32)
 
 
+def make_noise(seconds: float, low: float, high: float, seed: int = 0) -> FloatArray:
+    """Noise between two frequencies in Hz, float32 of full scale."""
+    size = round(seconds * SAMPLE_RATE)
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(size))
+    frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    noise = np.fft.irfft(spectrum * ((frequencies > low) & (frequencies < high)), size)
+    return (noise / np.abs(noise).max()).astype(np.float32)
+
+
+def make_speech(seconds: float, seed: int = 0) -> FloatArray:
+    """Noise that comes in syllables and pauses, as speech does: float32 of full scale."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    syllables = np.clip(np.sin(2 * np.pi * 4 * time + 3 * np.sin(2 * np.pi * 0.7 * time)), 0, 1)
+    pauses = np.sin(2 * np.pi * 0.3 * time) > -0.6
+    return (make_noise(seconds, 150, 3_500, seed) * syllables * pauses).astype(np.float32)
+
+
 def make_scale(seconds: int, rate: int = 44_100) -> FloatArray:
     """A tone for each second: `scale_pitch(k)` Hz in second `k`. Tells what was decoded, and from where."""
     time = np.arange(rate) / rate

@@ -1,26 +1,38 @@
-"""Where the recordings are that some tests need: `GENREGENIE_TEST_DATA`, or `shared/data` beside the repository."""
+"""Where the recordings are that some tests use: `GENREGENIE_TEST_DATA`, or `shared/data` beside the repository.
+
+Nothing here is read when tests are collected. Tests get at the recordings through the fixtures of `tests/conftest.py`,
+most of which make sounds of their own where there are none.
+"""
 
 import os
 import random
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
-
-import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 DATA: Final = Path(os.environ.get("GENREGENIE_TEST_DATA") or ROOT.parent / "shared" / "data")
 
-GTZAN_TRACKS: Final = tuple(sorted(DATA.glob("gtzan/audio/*/*.flac")))
-"""Eighty tracks of thirty seconds, eight a genre; none where the data are not at hand."""
-
-SPEECH: Final = tuple(sorted(DATA.glob("not_music/speech/*.ogg")))
-SOUNDS: Final = tuple(sorted(DATA.glob("not_music/sounds/*/*.ogg")))
-
-needs_gtzan = pytest.mark.skipif(not GTZAN_TRACKS, reason=f"needs GTZAN's audio under {DATA / 'gtzan'}")
-needs_not_music = pytest.mark.skipif(not SPEECH, reason=f"needs recordings under {DATA / 'not_music'}")
-
 Item = TypeVar("Item")
+
+
+@cache
+def gtzan_tracks() -> tuple[Path, ...]:
+    """Give eighty tracks of thirty seconds, eight a genre; none where the data are not at hand."""
+    return tuple(sorted(DATA.glob("gtzan/audio/*/*.flac")))
+
+
+@cache
+def speech_recordings() -> tuple[Path, ...]:
+    """Give recordings of people who speak; none where the data are not at hand."""
+    return tuple(sorted(DATA.glob("not_music/speech/*.ogg")))
+
+
+@cache
+def rain_recordings() -> tuple[Path, ...]:
+    """Give recordings of rain and waves; none where the data are not at hand."""
+    return tuple(sorted(path for kind in ("rain", "sea_waves") for path in DATA.glob(f"not_music/sounds/{kind}/*.ogg")))
 
 
 def tenth(items: Sequence[Item], seed: int = 0) -> list[Item]:

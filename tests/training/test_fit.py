@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.data import DATA, needs_gtzan
 from training import fit, networks
 from training.data import gtzan
 from training.data.augment import AugmentConfig
@@ -71,10 +70,9 @@ def test_the_epoch_with_the_best_validation_is_kept_and_training_stops(loaded: L
         np.testing.assert_array_equal(one, other)
 
 
-@needs_gtzan
 @pytest.mark.slow
-def test_a_short_training_separates_classical_music_from_metal(tmp_path: Path) -> None:
-    data = gtzan.load(DATA / "gtzan" / "mel.npz")
+def test_a_short_training_separates_classical_music_from_metal(real_gtzan: Path, tmp_path: Path) -> None:
+    data = gtzan.load(real_gtzan / "mel.npz")
     whole = make_split(SplitName.FILTERED, data)
     subsets = {str(name): _two_genres(data, whole.subset(name)) for name in SubsetName}
     recipe = TrainConfig(

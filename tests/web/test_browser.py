@@ -14,7 +14,6 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.inference.pipeline import ClassifyOptions, Models, classify_file
 from core.verdict import Prediction
-from tests.support.data import GTZAN_TRACKS, needs_gtzan
 from tests.support.processes import wait_until
 from tests.web.page import PageProcess
 
@@ -108,9 +107,10 @@ def drop(tab: Page, song: Path) -> None:
     )
 
 
-@needs_gtzan
-def test_a_song_that_is_chosen_gets_the_core_s_verdict(visit: Callable[..., Page], model: str | None) -> None:
-    song = GTZAN_TRACKS[37]
+def test_a_song_that_is_chosen_gets_the_core_s_verdict(
+    visit: Callable[..., Page], model: str | None, tracks: list[Path]
+) -> None:
+    song = tracks[3]
     tab = visit()
     tab.set_input_files("#gg-file", song)
     said = heard(tab)

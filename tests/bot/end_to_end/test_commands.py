@@ -1,6 +1,7 @@
 """`genregenie invite`, `doctor` and `backup` beside the bot."""
 
 import asyncio
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ async def test_doctor_checks_token_intent_and_database(discord: Discord, tmp_pat
     _, out, _ = await run(discord, tmp_path, "doctor")
     assert translate("bot.doctor.token-of", "en", name="genregenie") in out
     assert translate("bot.doctor.intent", "en") in out
+    assert os.listdir(tmp_path) == [], "looking leaves nothing behind"
     code, out, _ = await run(discord, tmp_path, "doctor", DISCORD_TOKEN="wrong")
     assert code == 1
     assert translate("bot.start.bad-token", "en") in out

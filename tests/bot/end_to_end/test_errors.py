@@ -13,7 +13,6 @@ from tests.bot.end_to_end.conftest import House
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import converted, new_song, wav
 from tests.discord_server import Discord, File, Message
-from tests.support.data import SPEECH, needs_not_music
 
 MIB = 1024 * 1024
 
@@ -96,13 +95,12 @@ async def test_a_damaged_file_is_told_as_one(discord: Discord, bot: BotProcess, 
     assert (await ask(discord, house, file=damaged)).content == sentence(ErrorCode.DAMAGED)
 
 
-@needs_not_music
-async def test_speech_is_not_music(discord: Discord, bot: BotProcess, house: House) -> None:
+async def test_speech_is_not_music(discord: Discord, bot: BotProcess, house: House, speech: tuple[Path, ...]) -> None:
     from core.inference.model_card import MODELS_DIR, MUSIC_MODEL
 
     if not (MODELS_DIR / f"{MUSIC_MODEL}.tflite").is_file():
         pytest.skip("needs the model that tells music")
-    replies = [await ask(discord, house, file=File.at(path)) for path in SPEECH[:3]]
+    replies = [await ask(discord, house, file=File.at(path)) for path in speech[:3]]
     assert sentence(ErrorCode.NOT_MUSIC) in [reply.content for reply in replies]
 
 

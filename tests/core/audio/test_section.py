@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,9 @@ import pytest
 from core.audio.section import main_section
 from core.audio.spectrogram import QuantizedMel, log_mel
 from core.constants import SAMPLE_RATE, frame_to_seconds
-from tests.core.songs import KINDS, compose
+from tests.core.songs import KINDS, Parts, compose
 from tests.support.audio import make_song
-from tests.support.data import GTZAN_TRACKS, needs_gtzan, needs_not_music, tenth
+from tests.support.data import gtzan_tracks
 
 LIES_IN = 0.9
 """A section lies in a part if this share of it does: the part may begin between two cells."""
@@ -26,8 +27,8 @@ def start_of(samples: np.ndarray) -> float:
     return frame_to_seconds(main_section(log_mel([samples.astype(np.float32)])))
 
 
-def shares(kind: str, tracks: list[Path]) -> np.ndarray:
-    songs = [compose(kind, track) for track in tracks]
+def shares(kind: str, tracks: Sequence[Path], parts: Parts) -> np.ndarray:
+    songs = [compose(kind, track, parts) for track in tracks]
     return np.array([song.share(frame_to_seconds(main_section(song.recording))) for song in songs])
 
 
@@ -45,24 +46,29 @@ EXPECTED = {
 }
 
 
-@needs_gtzan
-@needs_not_music
-class TestSongsOfRealParts:
+class TestSongsOfParts:
+    @pytest.fixture
+    def parts(self, tracks: list[Path], speech: Sequence[Path], rain: Sequence[Path]) -> Parts:
+        return Parts(gtzan_tracks() or tracks, speech, rain)
+
     def test_every_kind_is_expected_something_of(self) -> None:
         assert EXPECTED.keys() == KINDS.keys()
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_the_section_lies_in_the_part_that_stands_for_the_song(self, kind: str) -> None:
-        self.check(kind, tenth(GTZAN_TRACKS))
+    def test_the_section_lies_in_the_part_that_stands_for_the_song(
+        self, kind: str, tracks: list[Path], parts: Parts
+    ) -> None:
+        self.check(kind, tracks, parts)
 
     @pytest.mark.slow
     @pytest.mark.timeout(1_800)
     @pytest.mark.parametrize("kind", KINDS)
-    def test_it_does_so_for_all_tracks(self, kind: str) -> None:
-        self.check(kind, list(GTZAN_TRACKS))
+    @pytest.mark.usefixtures("real_gtzan")
+    def test_it_does_so_for_all_tracks(self, kind: str, parts: Parts) -> None:
+        self.check(kind, parts.tracks, parts)
 
-    def check(self, kind: str, tracks: list[Path]) -> None:
-        found = shares(kind, tracks)
+    def check(self, kind: str, tracks: Sequence[Path], parts: Parts) -> None:
+        found = shares(kind, tracks, parts)
         lie_in, time = EXPECTED[kind]
         summary = f"{kind}: {(found >= LIES_IN).mean():.2f} lie in it, {found.mean():.3f} of their time"
         print(summary)

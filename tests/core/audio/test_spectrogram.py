@@ -20,7 +20,7 @@ from core.constants import (
     segment_frame,
 )
 from tests.support.audio import make_song
-from tests.support.data import GTZAN_TRACKS, needs_gtzan, tenth
+from tests.support.data import gtzan_tracks
 
 TOLERANCE_DB = 1e-3
 
@@ -41,7 +41,7 @@ def assert_equals_librosa(samples: FloatArray) -> None:
     np.testing.assert_allclose(np.maximum(ours, floor), np.maximum(theirs, floor), rtol=0, atol=TOLERANCE_DB)
 
 
-def from_flac(path: Path) -> FloatArray:
+def from_file(path: Path) -> FloatArray:
     samples, rate = librosa.load(path, sr=None)
     assert rate == SAMPLE_RATE
     return samples
@@ -64,17 +64,15 @@ def test_equals_librosa_on_made_sound(samples: FloatArray) -> None:
     assert_equals_librosa(samples)
 
 
-@needs_gtzan
-@pytest.mark.parametrize("path", tenth(GTZAN_TRACKS), ids=lambda path: path.stem)
-def test_equals_librosa_on_music(path: Path) -> None:
-    assert_equals_librosa(from_flac(path))
+def test_equals_librosa_on_music(track: Path) -> None:
+    assert_equals_librosa(from_file(track))
 
 
-@needs_gtzan
 @pytest.mark.slow
-@pytest.mark.parametrize("path", GTZAN_TRACKS, ids=lambda path: path.stem)
-def test_equals_librosa_on_all_music(path: Path) -> None:
-    assert_equals_librosa(from_flac(path))
+@pytest.mark.usefixtures("real_gtzan")
+def test_equals_librosa_on_all_music() -> None:
+    for path in gtzan_tracks():
+        assert_equals_librosa(from_file(path))
 
 
 def test_silence_has_the_floor_of_power_to_db() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from core.audio.spectrogram import log_mel
 from core.constants import DB_FLOOR, N_MELS, SAMPLE_RATE, SECTION_FRAMES, SEGMENT_FRAMES, segment_frame
 from tests.support.audio import make_song, write_wav
-from tests.support.data import DATA, GTZAN_TRACKS, needs_gtzan, tenth
+from tests.support.data import DATA, gtzan_tracks
 from training.data import gtzan
 from training.data.features import log_mel_from_file
 from training.data.gtzan import DataError
@@ -85,7 +85,7 @@ def test_a_faster_segment_covers_more_of_the_track() -> None:
         assert np.abs(gtzan.cut(ramp, 1, rate) - expected).max() <= 1
 
 
-@needs_gtzan
+@pytest.mark.usefixtures("real_gtzan")
 def test_the_archive_lacks_the_damaged_track_and_says_so() -> None:
     data = gtzan.load(ARCHIVE)
     assert len(data) == 999
@@ -118,15 +118,15 @@ def assert_audio_is_as_in_the_archive(tracks: Sequence[Path]) -> None:
         assert distance(gtzan.to_db(mel).mean(axis=1), old.mean(axis=1)) < 1.5, path.stem
 
 
-@needs_gtzan
-def test_audio_gives_the_spectrograms_of_the_archive() -> None:
-    assert_audio_is_as_in_the_archive(tenth(GTZAN_TRACKS)[:3])
+@pytest.mark.usefixtures("real_gtzan")
+def test_audio_gives_the_spectrograms_of_the_archive(tracks: list[Path]) -> None:
+    assert_audio_is_as_in_the_archive(tracks[:3])
 
 
-@needs_gtzan
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_gtzan")
 def test_all_audio_gives_the_spectrograms_of_the_archive() -> None:
-    assert_audio_is_as_in_the_archive(GTZAN_TRACKS)
+    assert_audio_is_as_in_the_archive(gtzan_tracks())
 
 
 def assert_interpolation_is_close_to_the_phase_vocoder(tracks: Sequence[Path]) -> None:
@@ -146,19 +146,17 @@ def assert_interpolation_is_close_to_the_phase_vocoder(tracks: Sequence[Path]) -
                 assert close < 0.8 * far, (path.stem, rate, close, far)
 
 
-@needs_gtzan
-def test_interpolating_a_spectrogram_is_close_to_stretching_the_audio() -> None:
-    assert_interpolation_is_close_to_the_phase_vocoder(tenth(GTZAN_TRACKS)[:2])
+def test_interpolating_a_spectrogram_is_close_to_stretching_the_audio(tracks: list[Path]) -> None:
+    assert_interpolation_is_close_to_the_phase_vocoder(tracks[:2])
 
 
-@needs_gtzan
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_gtzan")
 def test_interpolating_a_spectrogram_is_close_to_stretching_the_audio_for_all_tracks() -> None:
-    assert_interpolation_is_close_to_the_phase_vocoder(GTZAN_TRACKS)
+    assert_interpolation_is_close_to_the_phase_vocoder(gtzan_tracks())
 
 
-@needs_gtzan
-def test_serving_and_training_compute_the_same_spectrogram() -> None:
-    mel = gtzan.track_mel(GTZAN_TRACKS[0])
+def test_serving_and_training_compute_the_same_spectrogram(tracks: list[Path]) -> None:
+    mel = gtzan.track_mel(tracks[0])
     assert not isinstance(mel, str)
-    assert np.abs(gtzan.to_db(mel) - log_mel_from_file(GTZAN_TRACKS[0]).section_db(0)).max() <= 0.2
+    assert np.abs(gtzan.to_db(mel) - log_mel_from_file(tracks[0]).section_db(0)).max() <= 0.2

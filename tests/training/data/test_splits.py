@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from core.constants import GENRES
-from tests.support.data import DATA, needs_gtzan
 from training.data import gtzan
 from training.data.gtzan import Gtzan
 from training.data.splits import SplitName, Subset, SubsetName, make_split, subset_of, with_stretched
@@ -92,12 +91,11 @@ def test_missing_lists_are_asked_for(made_gtzan: Gtzan, tmp_path: Path) -> None:
         make_split(SplitName.FILTERED, made_gtzan, 0, tmp_path)
 
 
-@needs_gtzan
-def test_no_artist_is_in_two_subsets_of_the_filtered_split() -> None:
-    data = gtzan.load(DATA / "gtzan" / "mel.npz")
+def test_no_artist_is_in_two_subsets_of_the_filtered_split(real_gtzan: Path) -> None:
+    data = gtzan.load(real_gtzan / "mel.npz")
     split = make_split(SplitName.FILTERED, data)
     assert [len(split.subset(name).tracks) for name in SubsetName] == [442, 197, 290]
-    lines = (DATA / "gtzan" / "index.txt").read_text(errors="replace").splitlines()
+    lines = (real_gtzan / "index.txt").read_text(errors="replace").splitlines()
     artist = {line.split(":::")[0].strip()[:-4]: line.split(":::")[1].strip().lower() for line in lines if line}
     artists = [
         {(data.names[track].partition(".")[0], artist[data.names[track]]) for track in split.subset(name).tracks}
