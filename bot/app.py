@@ -16,16 +16,16 @@ from core.version import version_line
 from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
-    from bot.storage.store import Store
+    from bot.storage.retention import Retention
 
 log = logging.getLogger(__name__)
 
 FINISH_S: Final = 9.0
-"""How long running requests may go on after a signal; telling the rest and closing take less than ten more."""
+"""How long running requests may go on after a signal; notices to the rest and closing take less than ten more."""
 
 CLOSE_S: Final = 3.0
 FETCH_AHEAD: Final = 2
-"""Songs that are fetched while all workers listen to others."""
+"""Songs that are fetched while all workers are busy with others."""
 
 
 async def serve(settings: BotSettings) -> None:
@@ -53,49 +53,74 @@ async def serve(settings: BotSettings) -> None:
 
 
 def _import_client() -> None:
-    import bot.client
-    import bot.storage.store  # noqa: F401
+    import bot.connection
+    import bot.storage.stores  # noqa: F401
 
 
 async def _serve(
     settings: BotSettings, token: str, pool: WorkerPool, stop: asyncio.Event, stack: AsyncExitStack
 ) -> None:
-    from bot.client import GenreGenie, stay_connected
+    from bot.client import GenreGenie
+    from bot.connection import stay_connected
+    from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, StateCollector
-    from bot.storage.store import Store
+    from bot.services import BotServices
+    from bot.storage.stores import Stores
+    from bot.ui.interactions import Acknowledger
+    from bot.ui.permissions import PermissionNotices
+    from bot.ui.responder import DiscordResponder
     from core.service.fetcher import open_fetcher
     from core.service.identify import Identifier
 
-    store = Store(settings)
-    stack.push_async_callback(store.close)
-    await store.open()
+    stores = Stores(settings)
+    stack.push_async_callback(stores.close)
+    await stores.open()
     fetcher = await open_fetcher(stack, settings)
     admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
     metrics = Metrics()
     metrics.registry.register(StateCollector(admission, pool, fetcher.proxy))
-    identifier = Identifier(settings, pool=pool, fetcher=fetcher, cache=store)
-    jobs = JobService(settings, store=store, identifier=identifier, admission=admission, metrics=metrics)
+    jobs = JobService(
+        settings,
+        guilds=stores.guilds,
+        identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
+        admission=admission,
+        recorder=RequestRecorder(stores.requests, metrics),
+    )
+    services = BotServices(
+        settings=settings,
+        metrics=metrics,
+        jobs=jobs,
+        guilds=stores.guilds,
+        requests=stores.requests,
+        results=stores.results,
+        corrections=stores.corrections,
+        retention=stores.retention,
+        meta=stores.meta,
+        acknowledge=Acknowledger(metrics),
+        notices=PermissionNotices(),
+        respond=DiscordResponder,
+    )
     bots: list[GenreGenie] = []
 
     def make_bot(message_content: bool) -> GenreGenie:
-        bots[:] = [GenreGenie(settings, jobs, metrics, message_content=message_content)]
+        bots[:] = [GenreGenie(services, message_content=message_content)]
         return bots[0]
 
     async def readiness() -> Mapping[str, bool]:
         return {
             "gateway": bool(bots) and bots[0].connected,
             "workers": pool.ready_count > 0,
-            "database": await store.reachable(),
+            "database": await stores.database.reachable(),
         }
 
     health = HealthServer(settings, metrics, readiness)
     await health.start()
     stack.push_async_callback(health.close)
-    background = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_retain(store))]
+    background = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_retain(stores.retention))]
     stack.callback(lambda: [task.cancel() for task in background])
     warm = asyncio.create_task(pool.ready())
-    # A bot that could hear nothing had better not look alive.
+    # A bot that can classify nothing had better not look alive.
     warm.add_done_callback(lambda _: stop.set() if _failed(warm) else None)
     bot = await stay_connected(make_bot, token, stop)
     log.info("Stopping")
@@ -111,13 +136,13 @@ def _failed(task: asyncio.Task[None]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None
 
 
-async def _retain(store: "Store") -> None:
+async def _retain(retention: "Retention") -> None:
     """Apply the retention times now and every hour."""
-    from bot.storage.store import StoreError
+    from bot.storage.database import StoreError
 
     while True:
         try:
-            await store.apply_retention()
+            await retention.apply()
         except StoreError:
             log.warning("Old data was not deleted")
         await asyncio.sleep(3_600)

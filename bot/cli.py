@@ -13,7 +13,7 @@ from bot.settings import BotSettings
 from core.settings import load_settings
 
 if TYPE_CHECKING:
-    from bot.storage.store import Correction
+    from bot.storage.corrections import Correction
 
 corrections = typer.Typer(no_args_is_help=True)
 
@@ -75,14 +75,14 @@ def export(
 
 
 async def _corrections_of(settings: BotSettings) -> list["Correction"]:
-    from bot.storage.store import Store
+    from bot.storage.stores import Stores
 
-    store = Store(settings)
+    stores = Stores(settings)
     try:
-        await store.open()
-        return await store.corrections()
+        await stores.open()
+        return await stores.corrections.all()
     finally:
-        await store.close()
+        await stores.close()
 
 
 def _write(rows: list["Correction"], stream: TextIO) -> None:
@@ -90,4 +90,4 @@ def _write(rows: list["Correction"], stream: TextIO) -> None:
     table.writerow(("sha256", "heard_as", "said", "model", "day"))
     for row in rows:
         day = datetime.fromtimestamp(row.corrected_at, UTC).date().isoformat()
-        table.writerow((row.sha256, row.heard_as, row.said, row.model, day))
+        table.writerow((row.sha256, row.predicted, row.corrected, row.model, day))

@@ -48,7 +48,7 @@ class Metrics:
         )
         self.steps = Histogram(
             "genregenie_step_seconds",
-            "Seconds that a step of hearing took",
+            "Seconds that a step of identifying took",
             ("step",),
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
@@ -66,17 +66,24 @@ class Metrics:
             registry=self.registry,
         )
 
-    def heard(self, kind: str, outcome: str, seconds: float, heard: IdentifyResult | None) -> None:
-        """Count a song."""
+    def observe(self, kind: str, outcome: str, seconds: float, result: IdentifyResult | None) -> None:
+        """Count a song.
+
+        Args:
+            kind: how it was asked about.
+            outcome: `verdict` or an error's code.
+            seconds: from its admission to its outcome.
+            result: the answer, where there is one.
+        """
         self.requests.labels(kind, outcome).inc()
         self.seconds.observe(seconds)
-        if heard is None:
+        if result is None:
             return
-        if heard.cached:
+        if result.cached:
             self.cached.inc()
             return
         for step in STEPS:
-            self.steps.labels(step).observe(getattr(heard.verdict.elapsed, step))
+            self.steps.labels(step).observe(getattr(result.verdict.elapsed, step))
 
     async def watch_loop(self) -> None:
         """Measure the event loop's lag, for ever."""
@@ -134,10 +141,10 @@ class HealthServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen. A default port that is taken costs these pages, not the bot.
+        """Open the port. A default port that is taken costs these pages, not the bot.
 
         Raises:
-            ConfigurationError: a host or port that was set cannot be listened on.
+            ConfigurationError: a host or port that was set cannot be opened.
         """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
@@ -162,7 +169,7 @@ class HealthServer:
         log.info("Health and metrics on %s", addresses)
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Close the port."""
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -1,25 +1,24 @@
 """`/genregenie`: what a server's admin sets and sees."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.command_tree import ANSWERED
+from bot.services import BotServices
 from bot.settings import BotSettings
-from bot.storage.store import Stats, StoreError
+from bot.storage.database import StoreError
+from bot.storage.requests import Stats
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
-from bot.ui.permissions import FOR_DROPPED_AUDIO, in_channel, missing, notice
+from bot.ui.interactions import Interaction
+from bot.ui.permissions import FOR_AUTOSCAN, in_channel, missing, missing_notice
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
 from core.i18n.languages import best_locale, locales
 
-if TYPE_CHECKING:
-    from bot.client import GenreGenie
-
-Interaction = discord.Interaction["GenreGenie"]
 AnyChannel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 AUTOMATIC = "auto"
 MAX_LISTED = 40
@@ -27,7 +26,12 @@ MAX_LISTED = 40
 
 
 class Admin(commands.Cog):
-    """The admin's commands; Discord shows them to those who may manage the server."""
+    """The admin's commands; Discord shows them to those who may manage the server.
+
+    Args:
+        services: the stores, and the host's settings.
+        message_content: whether the bot can read messages, without which there is no autoscan.
+    """
 
     root = app_commands.Group(
         name=phrase("genregenie.name"),
@@ -38,55 +42,53 @@ class Admin(commands.Cog):
     channel = app_commands.Group(name=phrase("channel.name"), description=phrase("channel.description"), parent=root)
     privacy = app_commands.Group(name=phrase("privacy.name"), description=phrase("privacy.description"), parent=root)
 
-    def __init__(self, bot: "GenreGenie") -> None:
-        self.bot = bot
-        self.store = bot.jobs.store
+    def __init__(self, services: BotServices, *, message_content: bool) -> None:
+        self._services = services
+        self._message_content = message_content
 
-    async def cog_app_command_error(
-        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
-    ) -> None:
-        """Tell the admin when the database failed; the rest is the tree's."""
+    async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
+        """Say when the database failed; other errors are the tree's."""
         if isinstance(error, app_commands.CommandInvokeError) and isinstance(error.original, StoreError):
-            await self._say(interaction, translate("bot.admin.not-saved", interaction.locale.value))
-            interaction.extras["told"] = True
+            await self._respond(interaction, translate("bot.admin.not-saved", interaction.locale.value))
+            interaction.extras[ANSWERED] = True
 
     @channel.command(name=phrase("channel.on.name"), description=phrase("channel.on.description"))
     @app_commands.rename(channel=phrase("option.channel.name"))
     @app_commands.describe(channel=phrase("option.channel.description"))
     async def channel_on(self, interaction: Interaction, channel: AnyChannel | None = None) -> None:
-        """Switch dropped audio on."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        """Switch autoscan on in a channel."""
+        if not await self._services.acknowledge(interaction, private=True):
             return
         guild_id, locale = _guild_id(interaction), interaction.locale.value
         channel_id = channel.id if channel else interaction.channel_id or 0
-        await self.store.switch_channel(guild_id, channel_id, on=True)
+        await self._services.guilds.switch_autoscan(guild_id, channel_id, on=True)
         lines = [translate("bot.admin.channel-on", locale, channel=f"<#{channel_id}>")]
-        if not self.bot.reads_messages:
+        if not self._message_content:
             lines.append(translate("bot.admin.no-intent", locale))
         known = interaction.guild.get_channel_or_thread(channel_id) if interaction.guild else None
         if known is not None:
-            lines.append(notice(missing(in_channel(known), FOR_DROPPED_AUDIO), locale) or "")
-        await self._say(interaction, "\n".join(filter(None, lines)))
+            lines.append(missing_notice(missing(in_channel(known), FOR_AUTOSCAN), locale) or "")
+        await self._respond(interaction, "\n".join(filter(None, lines)))
 
     @channel.command(name=phrase("channel.off.name"), description=phrase("channel.off.description"))
     @app_commands.rename(channel=phrase("option.channel.name"))
     @app_commands.describe(channel=phrase("option.channel.description"))
     async def channel_off(self, interaction: Interaction, channel: AnyChannel | None = None) -> None:
-        """Switch dropped audio off."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        """Switch autoscan off in a channel."""
+        if not await self._services.acknowledge(interaction, private=True):
             return
         channel_id = channel.id if channel else interaction.channel_id or 0
-        await self.store.switch_channel(_guild_id(interaction), channel_id, on=False)
+        await self._services.guilds.switch_autoscan(_guild_id(interaction), channel_id, on=False)
         text = translate("bot.admin.channel-off", interaction.locale.value, channel=f"<#{channel_id}>")
-        await self._say(interaction, text)
+        await self._respond(interaction, text)
 
     @channel.command(name=phrase("channel.list.name"), description=phrase("channel.list.description"))
     async def channel_list(self, interaction: Interaction) -> None:
-        """List the channels that are on."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        """List the channels in which autoscan is on."""
+        if not await self._services.acknowledge(interaction, private=True):
             return
         locale = interaction.locale.value
-        channels = self.store.listening_channels(_guild_id(interaction))
+        channels = self._services.guilds.autoscan_channels(_guild_id(interaction))
         listed = ", ".join(f"<#{channel_id}>" for channel_id in channels[:MAX_LISTED])
         if len(channels) > MAX_LISTED:
             listed += ", …"
@@ -95,9 +97,9 @@ class Admin(commands.Cog):
             if channels
             else translate("bot.admin.no-channels", locale)
         )
-        if not self.bot.reads_messages:
+        if not self._message_content:
             text += "\n" + translate("bot.admin.no-intent", locale)
-        await self._say(interaction, text)
+        await self._respond(interaction, text)
 
     @root.command(name=phrase("limits.name"), description=phrase("limits.description"))
     @app_commands.rename(
@@ -121,10 +123,10 @@ class Admin(commands.Cog):
         reset: bool = False,
     ) -> None:
         """Set or show the limits."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        if not await self._services.acknowledge(interaction, private=True):
             return
         guild_id = _guild_id(interaction)
-        own = self.store.guild(guild_id)
+        own = self._services.guilds.settings(guild_id)
         if reset:
             own = replace(own, max_duration_s=None, cooldown_s=None, places=None)
         if longest is not None:
@@ -133,13 +135,13 @@ class Admin(commands.Cog):
             own = replace(own, cooldown_s=float(cooldown))
         if places is not None:
             own = replace(own, places=places)
-        if own != self.store.guild(guild_id):
-            await self.store.save_guild(own)
-        host = self.bot.settings
+        if own != self._services.guilds.settings(guild_id):
+            await self._services.guilds.save(own)
+        host = self._services.settings
         effective = host.limits.tightened(own.places, own.cooldown_s)
         longest_s = min(own.max_duration_s or host.max_duration_s, host.max_duration_s)
         text = limits_text(longest_s, effective.cooldown_s, effective.per_group, interaction.locale.value)
-        await self._say(interaction, text)
+        await self._respond(interaction, text)
 
     @root.command(name=phrase("links.name"), description=phrase("links.description"))
     @app_commands.rename(state=phrase("links.state.name"))
@@ -152,11 +154,11 @@ class Admin(commands.Cog):
     )
     async def links(self, interaction: Interaction, state: str) -> None:
         """Allow links or not."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        if not await self._services.acknowledge(interaction, private=True):
             return
-        own = self.store.guild(_guild_id(interaction))
-        await self.store.save_guild(replace(own, links=state == "on"))
-        await self._say(interaction, translate(f"bot.admin.links-{state}", interaction.locale.value))
+        own = self._services.guilds.settings(_guild_id(interaction))
+        await self._services.guilds.save(replace(own, links=state == "on"))
+        await self._respond(interaction, translate(f"bot.admin.links-{state}", interaction.locale.value))
 
     @root.command(name=phrase("language.name"), description=phrase("language.description"))
     @app_commands.rename(language=phrase("language.option.name"))
@@ -169,29 +171,30 @@ class Admin(commands.Cog):
     )
     async def language(self, interaction: Interaction, language: str) -> None:
         """Set the language of public replies."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        if not await self._services.acknowledge(interaction, private=True):
             return
-        own = self.store.guild(_guild_id(interaction))
+        own = self._services.guilds.settings(_guild_id(interaction))
         chosen = None if language == AUTOMATIC else best_locale(language)
-        await self.store.save_guild(replace(own, language=chosen))
+        await self._services.guilds.save(replace(own, language=chosen))
         preferred = interaction.guild_locale.value if interaction.guild_locale else None
         name = translate("bot.language", chosen or best_locale(preferred))
-        await self._say(interaction, translate("bot.admin.language", interaction.locale.value, language=name))
+        await self._respond(interaction, translate("bot.admin.language", interaction.locale.value, language=name))
 
     @root.command(name=phrase("stats.name"), description=phrase("stats.description"))
     async def stats(self, interaction: Interaction) -> None:
         """Show what was asked here."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        if not await self._services.acknowledge(interaction, private=True):
             return
-        stats = await self.store.stats(_guild_id(interaction))
-        await self._say(interaction, stats_text(stats, interaction.locale.value, self.bot.settings.retention_days))
+        stats = await self._services.requests.stats(_guild_id(interaction))
+        days = self._services.settings.retention_days
+        await self._respond(interaction, stats_text(stats, interaction.locale.value, days))
 
     @privacy.command(name=phrase("privacy.show.name"), description=phrase("privacy.show.description"))
     async def privacy_show(self, interaction: Interaction) -> None:
         """Say what is stored."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        if not await self._services.acknowledge(interaction, private=True):
             return
-        await self._say(interaction, privacy_text(self.bot.settings, interaction.locale.value))
+        await self._respond(interaction, privacy_text(self._services.settings, interaction.locale.value))
 
     @privacy.command(name=phrase("privacy.forget.name"), description=phrase("privacy.forget.description"))
     @app_commands.rename(what=phrase("privacy.forget.what.name"), member=phrase("privacy.forget.member.name"))
@@ -206,20 +209,20 @@ class Admin(commands.Cog):
     )
     async def privacy_forget(self, interaction: Interaction, what: str, member: discord.User | None = None) -> None:
         """Delete what is stored of the server or of a member."""
-        if not await self.bot.acknowledge(interaction, private=True):
+        if not await self._services.acknowledge(interaction, private=True):
             return
         guild_id, locale = _guild_id(interaction), interaction.locale.value
         if what == "server":
-            await self.store.forget_guild(guild_id)
+            await self._services.retention.forget_guild(guild_id)
             text = translate("bot.admin.forgot-server", locale)
         elif member is None:
             text = translate("bot.admin.which-member", locale)
         else:
-            await self.store.forget_member(guild_id, member.id)
+            await self._services.retention.forget_member(guild_id, member.id)
             text = translate("bot.admin.forgot-member", locale, member=member.mention)
-        await self._say(interaction, text)
+        await self._respond(interaction, text)
 
-    async def _say(self, interaction: Interaction, text: str) -> None:
+    async def _respond(self, interaction: Interaction, text: str) -> None:
         await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
 
 

@@ -1,96 +1,100 @@
-"""Audio dropped in a channel that an admin has switched on is answered without being asked about."""
+"""Autoscan: audio posted in a channel where an admin has switched it on is answered without being asked about."""
 
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import discord
 from discord.ext import commands
 
-from bot.jobs.request import JobRequest, ReplyCapabilities
-from bot.jobs.sources import dropped_items
+from bot.jobs.request import JobRequest, RequestKind
+from bot.jobs.sources import autoscan_songs
+from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
-from bot.ui.permissions import capabilities, in_channel, missing, notice
-
-if TYPE_CHECKING:
-    from bot.client import GenreGenie
+from bot.ui.permissions import in_channel, missing, missing_notice
 
 log = logging.getLogger(__name__)
 
-LISTENING: Final = "\N{EAR}"
+WORKING_EMOJI: Final = "\N{EAR}"
 FAILURES: Final = (discord.HTTPException, *NETWORK_ERRORS)
 
 
 class Autoscan(commands.Cog):
-    """Listens where it is switched on."""
+    """Answers messages with audio where it is switched on.
 
-    def __init__(self, bot: "GenreGenie") -> None:
-        self.bot = bot
-        self.jobs = bot.jobs
+    Args:
+        bot: whose reaction shows that a message is being worked on.
+        services: where requests go.
+    """
+
+    def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
+        self._bot = bot
+        self._services = services
         self._answering: dict[int, asyncio.Task[None]] = {}
+        """Message → the job about it."""
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
         """Answer a message with audio."""
         if message.guild is None or message.author.bot or message.webhook_id is not None:
             return
+        services = self._services
         channel = message.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
-        if not self.jobs.store.listens(channel.id, parent):
+        if not services.guilds.autoscan_is_on(channel.id, parent):
             return
-        locale = self.jobs.public_locale(message.guild.id, message.guild.preferred_locale.value)
-        items = dropped_items(message, locale)
-        if not items or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
+        locale = services.guilds.public_locale(message.guild.id, message.guild.preferred_locale.value)
+        songs = autoscan_songs(message, locale)
+        if not songs or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return
         permissions = in_channel(channel)
-        silent = missing(permissions, ("view_channel", "send_messages"))
-        if silent:
-            await self._tell_author(
-                message, self.jobs.once(channel.id, ReplyCapabilities(notice=notice(silent, locale)))
-            )
+        if cannot_send := missing(permissions, ("view_channel", "send_messages")):
+            notice = services.notices.once(channel.id, missing_notice(cannot_send, locale))
+            await self._notify_author(message, notice)
             return
-        ask = JobRequest(
-            "dropped",
+        request = JobRequest(
+            RequestKind.AUTOSCAN,
             message.author.id,
             message.guild.id,
             False,
             locale,
-            items,
-            capabilities=self.jobs.once(channel.id, capabilities(permissions, locale)),
+            songs,
+            capabilities=services.notices.capabilities(channel.id, permissions, locale),
         )
-        reacts = permissions.add_reactions and permissions.read_message_history
-        task = self.jobs.start(self._answer(message, ask, reacts=reacts, quotes=permissions.read_message_history))
+        can_reply = permissions.read_message_history
+        can_react = permissions.add_reactions and permissions.read_message_history
+        task = services.jobs.start(self._answer(message, request, can_react=can_react, can_reply=can_reply))
         self._answering[message.id] = task
         task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        """Stop listening to what was taken back."""
+        """End the job about a message that was deleted."""
         task = self._answering.get(payload.message_id)
         if task is not None:
             task.cancel()
 
-    async def _answer(self, message: discord.Message, ask: JobRequest, *, reacts: bool, quotes: bool) -> None:
-        reaction = asyncio.create_task(_react(message)) if reacts else None
+    async def _answer(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
+        reaction = asyncio.create_task(_react(message)) if can_react else None
+        delivery = ChannelDelivery(message.channel, nonce=message.id, reply_to=message if can_reply else None)
         try:
-            under = message if quotes else None
-            await self.jobs.answer(ask, ChannelDelivery(message.channel, nonce=message.id, under=under))
+            await self._services.jobs.answer(request, self._services.respond(delivery))
         finally:
-            if reaction is not None and await reaction and self.bot.user is not None:
+            if reaction is not None and await reaction and self._bot.user is not None:
                 with contextlib.suppress(*FAILURES):
-                    await message.remove_reaction(LISTENING, self.bot.user)
+                    await message.remove_reaction(WORKING_EMOJI, self._bot.user)
 
-    async def _tell_author(self, message: discord.Message, capabilities: ReplyCapabilities) -> None:
-        """Say what is lacking to the one who can do something with it: in the channel, nobody would see it."""
-        if capabilities.notice:
+    async def _notify_author(self, message: discord.Message, notice: str | None) -> None:
+        """Say what is missing to the one who can do something about it: in the channel, nobody would see it."""
+        if notice:
             with contextlib.suppress(*FAILURES):
-                await message.author.send(capabilities.notice, allowed_mentions=NO_MENTIONS)
+                await message.author.send(notice, allowed_mentions=NO_MENTIONS)
 
 
 async def _react(message: discord.Message) -> bool:
     try:
-        await message.add_reaction(LISTENING)
+        await message.add_reaction(WORKING_EMOJI)
     except FAILURES:
         return False
     return True

@@ -1,1 +1,1 @@
-"""One request, from asking to answer."""
+"""One request, from asking to answer; knows nothing of how Discord shows it."""

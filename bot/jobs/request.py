@@ -1,8 +1,19 @@
 """What somebody asks of the bot, and what the bot may do where it was asked."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from core.service.sources import Source
+
+
+class RequestKind(StrEnum):
+    """How a request was made. The values are in the database, in the metrics and in the log."""
+
+    SLASH = "slash"
+    MENU = "menu"
+    AUTOSCAN = "dropped"
+    PART = "part"
+    WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class ReplyCapabilities:
     Attributes:
         embeds: send embeds.
         files: send files.
-        notice: sentence about what is lacking, to stand under the answer.
+        notice: sentence about what is missing, to stand under the answer.
     """
 
     embeds: bool = True
@@ -33,20 +44,23 @@ class JobRequest:
     """One request, of one or more songs.
 
     Attributes:
-        kind: `slash`, `menu`, `dropped`, `part` or `whole`.
+        kind: how it was made.
+        user_id: who asks.
+        guild_id: the server where they ask; None in a direct conversation.
         private: whether only the asker may see the answer.
         locale: language of the answer.
-        whole: hear all of each song.
-        start: hear the thirty seconds from this second on.
+        songs: at least one.
+        whole: classify all of each song instead of its main section.
+        start: classify the thirty seconds from this second on.
         capabilities: of the bot, where the answer goes.
     """
 
-    kind: str
+    kind: RequestKind
     user_id: int
     guild_id: int | None
     private: bool
     locale: str
-    items: tuple[Song, ...]
+    songs: tuple[Song, ...]
     whole: bool = False
     start: float | None = None
     capabilities: ReplyCapabilities = field(default_factory=ReplyCapabilities)

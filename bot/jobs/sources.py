@@ -1,4 +1,4 @@
-"""What there is to hear in a message: its attachments, those of a forwarded one, or its links."""
+"""The songs in a message: its attachments, those of a forwarded message, or its links."""
 
 import re
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ from bot.jobs.request import Song
 from core.i18n.catalog import translate
 from core.service.sources import AttachmentSource, LinkSource
 
-MAX_ITEMS: Final = 10
+MAX_SONGS: Final = 10
 """As many as a message has attachments, and a reply embeds."""
 
 AUDIO_SUFFIXES: Final = frozenset(
@@ -21,8 +21,8 @@ VIDEO_SUFFIXES: Final = frozenset((".m4v", ".mkv", ".mov", ".mp4", ".webm"))
 LINK: Final = re.compile(r"https?://[^\s<>|]+", re.IGNORECASE)
 
 
-def attachment_item(attachment: discord.Attachment, locale: str) -> Song:
-    """Make an item of an attachment; a voice message has a name that people know."""
+def attachment_song(attachment: discord.Attachment, locale: str) -> Song:
+    """Make a song of an attachment; a voice message has a name that people know."""
     name = translate("bot.voice-message", locale) if attachment.is_voice_message() else attachment.filename
     return Song(AttachmentSource(attachment.url, name, attachment.size), name)
 
@@ -43,20 +43,20 @@ def _is(attachment: discord.Attachment, kind: str, suffixes: frozenset[str]) -> 
     return PurePosixPath(attachment.filename.lower()).suffix in suffixes
 
 
-def dropped_items(message: discord.Message, locale: str) -> tuple[Song, ...]:
-    """Audio that was dropped in a channel."""
-    return tuple(attachment_item(a, locale) for a in message.attachments if is_audio(a))[:MAX_ITEMS]
+def autoscan_songs(message: discord.Message, locale: str) -> tuple[Song, ...]:
+    """Songs of a message that autoscan looks at: its audio attachments."""
+    return tuple(attachment_song(a, locale) for a in message.attachments if is_audio(a))[:MAX_SONGS]
 
 
-def message_items(message: discord.Message, locale: str, *, links: bool) -> tuple[Song, ...]:
-    """Whatever can be heard in a message: audio and video, else links where they are allowed."""
+def message_songs(message: discord.Message, locale: str, *, links: bool) -> tuple[Song, ...]:
+    """Songs of a message that somebody asks about: audio and video, else links where they are allowed."""
     snapshots = message.message_snapshots
     attachments = [*message.attachments, *(a for snapshot in snapshots for a in snapshot.attachments)]
-    items = [attachment_item(a, locale) for a in attachments if is_audio(a) or is_video(a)]
-    if not items and links:
+    songs = [attachment_song(a, locale) for a in attachments if is_audio(a) or is_video(a)]
+    if not songs and links:
         text = "\n".join((message.content, *(snapshot.content for snapshot in snapshots)))
-        items = [link_item(url) for url in dict.fromkeys(LINK.findall(text))]
-    return tuple(items[:MAX_ITEMS])
+        songs = [link_song(url) for url in dict.fromkeys(LINK.findall(text))]
+    return tuple(songs[:MAX_SONGS])
 
 
 def has_links(message: discord.Message) -> bool:
@@ -64,8 +64,8 @@ def has_links(message: discord.Message) -> bool:
     return LINK.search(message.content) is not None
 
 
-def link_item(link: str) -> Song:
-    """Make an item of a link; `<` and `>` around it only keep Discord from showing a preview."""
+def link_song(link: str) -> Song:
+    """Make a song of a link; `<` and `>` around it only keep Discord from showing a preview."""
     url = link.strip().removeprefix("<").removesuffix(">")
     return Song(LinkSource(url), _link_name(url))
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import aiohttp
 import discord
 
-from bot.ui.embeds import Reply
+from bot.ui.message import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class _TokenGoneError(Exception):
 class Delivery(Protocol):
     """Where one request's progress and answer go."""
 
-    async def progress(self, text: str, view: discord.ui.View | None) -> None:
-        """Show how far it is; nothing is lost if that fails."""
+    async def progress(self, message: OutgoingMessage) -> None:
+        """Show how far the job is; nothing is lost if that fails."""
 
-    async def final(self, reply: Reply) -> bool:
+    async def final(self, message: OutgoingMessage) -> bool:
         """Deliver the answer; False when there is nowhere left to deliver it."""
 
 
@@ -54,61 +54,63 @@ class InteractionDelivery:
         follow_up: a message of its own instead of the deferred one's place: for buttons.
     """
 
-    def __init__(self, interaction: discord.Interaction[Any], *, private: bool, follow_up: bool = False) -> None:
+    def __init__(
+        self, interaction: discord.Interaction[discord.Client], *, private: bool, follow_up: bool = False
+    ) -> None:
         self._interaction = interaction
         self._private = private
         self._message: discord.WebhookMessage | None = None
-        self._shown_id: int | None = None
+        self._message_id: int | None = None
         self._follow_up = follow_up
 
-    async def progress(self, text: str, view: discord.ui.View | None) -> None:
+    async def progress(self, message: OutgoingMessage) -> None:
         """Edit the message; a failure is passed over."""
         with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
-            await self._put(Reply(text, view=view))
+            await self._show(message)
 
-    async def final(self, reply: Reply) -> bool:
+    async def final(self, message: OutgoingMessage) -> bool:
         """Edit the message; in the channel or, a private one, by direct message when the token is gone."""
         try:
-            return await _deliver(reply, self._put_in_time)
+            return await _deliver(message, self._show_final)
         except _TokenGoneError:
             pass
-        return await self._elsewhere(reply)
+        return await self._send_elsewhere(message)
 
-    async def _put_in_time(self, reply: Reply) -> None:
+    async def _show_final(self, message: OutgoingMessage) -> None:
         try:
-            await self._put(reply)
+            await self._show(message)
         except discord.HTTPException as error:
             # Discord says when its token is gone; this machine's clock may be wrong.
             if error.code in TOKEN_IS_GONE or error.status == 401:
                 raise _TokenGoneError from None
             raise
 
-    async def _put(self, reply: Reply) -> None:
+    async def _show(self, message: OutgoingMessage) -> None:
         if self._follow_up and self._message is None:
             self._message = await self._interaction.followup.send(
-                content=reply.content or discord.utils.MISSING,
-                embeds=list(reply.embeds),
-                files=reply.files(),
-                view=reply.view or discord.utils.MISSING,
+                content=message.content or discord.utils.MISSING,
+                embeds=list(message.embeds),
+                files=message.files(),
+                view=message.view or discord.utils.MISSING,
                 ephemeral=self._private,
                 allowed_mentions=NO_MENTIONS,
                 wait=True,
             )
-            self._shown_id = self._message.id
+            self._message_id = self._message.id
             return
         edit: Callable[..., Awaitable[Any]] = (
             self._message.edit if self._message else self._interaction.edit_original_response
         )
         shown = await edit(
-            content=reply.content,
-            embeds=list(reply.embeds),
-            attachments=reply.files(),
-            view=reply.view,
+            content=message.content,
+            embeds=list(message.embeds),
+            attachments=message.files(),
+            view=message.view,
             allowed_mentions=NO_MENTIONS,
         )
-        self._shown_id = shown.id
+        self._message_id = shown.id
 
-    async def _elsewhere(self, reply: Reply) -> bool:
+    async def _send_elsewhere(self, message: OutgoingMessage) -> bool:
         if self._private:
             try:
                 channel: Any = await self._interaction.user.create_dm()
@@ -118,59 +120,59 @@ class InteractionDelivery:
             channel = self._interaction.channel
             if channel is None:
                 return False
-        delivered = await ChannelDelivery(channel, nonce=self._interaction.id).final(reply)
-        if not self._private and self._shown_id is not None:
+        delivered = await ChannelDelivery(channel, nonce=self._interaction.id).final(message)
+        if not self._private and self._message_id is not None:
             # What was shown of its progress can no longer be edited by the token, but the bot's own it is.
             with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
-                await channel.get_partial_message(self._shown_id).delete()
+                await channel.get_partial_message(self._message_id).delete()
         return delivered
 
 
 class ChannelDelivery:
-    """Answers with a message in a channel, under the one that asked where there is one.
+    """Answers with a message in a channel, as a reply to the one that asked where there is one.
 
     Args:
         channel: to send to.
         nonce: the same for every attempt, so that Discord takes only one of them.
-        under: the message that asked.
+        reply_to: the message that asked.
     """
 
-    def __init__(self, channel: Channel, *, nonce: int, under: discord.Message | None = None) -> None:
+    def __init__(self, channel: Channel, *, nonce: int, reply_to: discord.Message | None = None) -> None:
         self._channel = channel
         self._nonce = nonce
-        self._under = under
+        self._reply_to = reply_to
 
-    async def progress(self, text: str, view: discord.ui.View | None) -> None:
+    async def progress(self, message: OutgoingMessage) -> None:
         """Show nothing: a channel is not filled with progress."""
 
-    async def final(self, reply: Reply) -> bool:
+    async def final(self, message: OutgoingMessage) -> bool:
         """Send the answer."""
-        return await _deliver(reply, self._send)
+        return await _deliver(message, self._send)
 
-    async def _send(self, reply: Reply) -> None:
+    async def _send(self, message: OutgoingMessage) -> None:
         options: dict[str, Any] = {}
-        if self._under is not None:
-            options["reference"] = self._under.to_reference(fail_if_not_exists=False)
+        if self._reply_to is not None:
+            options["reference"] = self._reply_to.to_reference(fail_if_not_exists=False)
             options["mention_author"] = False
-        if reply.view is not None:
-            options["view"] = reply.view
+        if message.view is not None:
+            options["view"] = message.view
         await self._channel.send(
-            content=reply.content,
-            embeds=list(reply.embeds),
-            files=reply.files(),
+            content=message.content,
+            embeds=list(message.embeds),
+            files=message.files(),
             nonce=self._nonce,
             allowed_mentions=NO_MENTIONS,
             **options,
         )
 
 
-async def _deliver(reply: Reply, put: Callable[[Reply], Awaitable[None]]) -> bool:
+async def _deliver(message: OutgoingMessage, send: Callable[[OutgoingMessage], Awaitable[None]]) -> bool:
     """Try until it is there, with less where Discord wants less; False when it cannot be."""
-    forms = iter((reply.without_pictures(), reply.as_text()) if reply.embeds else ())
+    smaller_forms = iter((message.without_pictures(), message.as_text()) if message.embeds else ())
     for seconds in (*RETRY_SECONDS, None):
         while True:
             try:
-                await put(reply)
+                await send(message)
                 return True
             except NETWORK_ERRORS as error:
                 log.warning("Discord did not take an answer: %s", type(error).__name__)
@@ -180,11 +182,11 @@ async def _deliver(reply: Reply, put: Callable[[Reply], Awaitable[None]]) -> boo
                     break
                 if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
                     return False
-                smaller = next(forms, None)
+                smaller = next(smaller_forms, None)
                 if smaller is None:
                     log.warning("Discord refused an answer: status %s, code %s", error.status, error.code)
                     return False
-                reply = smaller
+                message = smaller
         if seconds is not None:
             await asyncio.sleep(seconds)
     return False

@@ -1,13 +1,13 @@
-"""Verdict or error → what Discord shows: embeds, pictures with their text alternative, and plain text."""
+"""Results → what Discord shows: embeds, pictures with their text alternative, and plain text."""
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
 import discord
 
+from bot.jobs.result import SongResult
+from bot.ui.message import MAX_TEXT, OutgoingMessage, Picture
 from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -17,68 +17,11 @@ from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
 
 MAX_NAME: Final = 100
-MAX_TEXT: Final = 2_000
 MAX_ALT: Final = 1_024
 MAX_LINES: Final = 20
 """Lines of votes in one reply; the picture has them all."""
 
 CONFIDENCE_STEPS: Final = ((0.8, "high"), (0.6, "good"), (0.4, "fair"), (0.0, "low"))
-
-
-@dataclass(frozen=True, slots=True)
-class SongResult:
-    """What came of one song: a verdict or an error, and the id that its buttons carry if it was written down."""
-
-    name: str
-    outcome: IdentifyResult | GenreGenieError
-    request_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A PNG with its text alternative."""
-
-    name: str
-    png: bytes
-    alt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One message. `text` says the same without embeds, for where they may not be sent."""
-
-    content: str | None
-    embeds: tuple[discord.Embed, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    view: discord.ui.View | None = None
-    text: str = ""
-
-    def files(self) -> list[discord.File]:
-        """Make the pictures into files; each is read once, so that every attempt needs new ones."""
-        return [
-            discord.File(io.BytesIO(picture.png), picture.name, description=picture.alt) for picture in self.pictures
-        ]
-
-    def without_pictures(self) -> "Reply":
-        """Leave the pictures out."""
-        embeds = tuple(embed.copy().set_image(url=None) for embed in self.embeds)
-        return replace(self, embeds=embeds, pictures=())
-
-    def as_text(self) -> "Reply":
-        """Leave embeds and pictures out."""
-        return replace(self, content=self.text or self.content, embeds=(), pictures=())
-
-    def with_notice(self, notice: str | None) -> "Reply":
-        """Put a sentence under the text."""
-        if not notice:
-            return self
-        content = f"{self.content}\n{notice}" if self.content else notice
-        return replace(self, content=content[:MAX_TEXT], text=f"{self.text}\n{notice}"[-MAX_TEXT:])
-
-
-def sentence(text: str, view: discord.ui.View | None = None) -> Reply:
-    """Make a reply of one sentence."""
-    return Reply(text, view=view, text=text)
 
 
 def clean(name: str, limit: int = MAX_NAME) -> str:
@@ -99,35 +42,30 @@ def genre_name(genre: str, locale: str) -> str:
 
 
 def confidence(prediction: Prediction, locale: str) -> str:
-    """Say in words and as a number how sure the answer is."""
+    """Say in words and as a number how sure the model is."""
     step = next(word for least, word in CONFIDENCE_STEPS if prediction.confidence >= least)
     return translate(f"bot.confidence.{step}", locale, share=percent(prediction.confidence, locale))
 
 
-def song_name(answer: SongResult) -> str:
-    """Title of a song, or the name of its file."""
-    heard = answer.outcome
-    return (heard.verdict.song.title if isinstance(heard, IdentifyResult) else None) or answer.name
-
-
-def answers_reply(answers: Sequence[SongResult], locale: str, view: discord.ui.View | None = None) -> Reply:
-    """Make one reply of all songs of a request, in order."""
+def results_message(results: Sequence[SongResult], locale: str, view: discord.ui.View | None = None) -> OutgoingMessage:
+    """Make one message of all songs of a request, in order."""
     embeds, pictures, lines, texts = [], [], [], []
-    for number, answer in enumerate(answers, 1):
-        if isinstance(answer.outcome, GenreGenieError):
-            line = error_sentence(answer.outcome, locale)
-            if len(answers) > 1:
-                line = f"{number}. **{escaped(answer.name)}**: {line}"
+    for number, result in enumerate(results, 1):
+        if isinstance(result.outcome, GenreGenieError):
+            line = error_sentence(result.outcome, locale)
+            if len(results) > 1:
+                line = f"{number}. **{escaped(result.name)}**: {line}"
             lines.append(line)
             texts.append(line)
             continue
-        picture = _picture(answer.outcome, number, locale)
+        identified = result.outcome
+        picture = _picture(identified, number, locale)
         if picture:
             pictures.append(picture)
-        label = clean(song_name(answer))
-        embeds.append(_embed(answer.outcome, f"{number}. {label}" if len(answers) > 1 else label, picture, locale))
-        texts.append(_text(answer, locale, short=len(answers) > 1))
-    return Reply(
+        label = clean(result.name)
+        embeds.append(_embed(identified, f"{number}. {label}" if len(results) > 1 else label, picture, locale))
+        texts.append(_text(result.name, identified, locale, short=len(results) > 1))
+    return OutgoingMessage(
         "\n".join(lines)[:MAX_TEXT] or None,
         tuple(embeds),
         tuple(pictures),
@@ -136,11 +74,11 @@ def answers_reply(answers: Sequence[SongResult], locale: str, view: discord.ui.V
     )
 
 
-def _embed(heard: IdentifyResult, label: str, picture: Picture | None, locale: str) -> discord.Embed:
-    prediction = heard.prediction
+def _embed(identified: IdentifyResult, label: str, picture: Picture | None, locale: str) -> discord.Embed:
+    prediction = identified.prediction
     embed = discord.Embed(
         title=genre_name(prediction.genre, locale),
-        description=f"{_summary(heard.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```",
+        description=f"{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```",
         colour=discord.Colour.from_rgb(*GENRE_COLOURS[prediction.genre]),
     )
     # An author's name and a footer are shown as they are: no markdown, no mentions.
@@ -197,26 +135,25 @@ def _votes(prediction: Prediction, locale: str) -> str:
     return "\n".join((tally, *lines))
 
 
-def _text(answer: SongResult, locale: str, *, short: bool) -> str:
-    heard = answer.outcome
-    assert isinstance(heard, IdentifyResult)  # noqa: S101  # the caller has dealt with errors
-    prediction = heard.prediction
-    head = f"**{escaped(song_name(answer))}**: {genre_name(prediction.genre, locale)}"
+def _text(name: str, identified: IdentifyResult, locale: str, *, short: bool) -> str:
+    prediction = identified.prediction
+    head = f"**{escaped(name)}**: {genre_name(prediction.genre, locale)}"
     if short:
         return f"{head} ({confidence(prediction, locale)})"
-    return f"{head}\n{_summary(heard.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
+    return f"{head}\n{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
 
 
-def _picture(heard: IdentifyResult, number: int, locale: str) -> Picture | None:
-    if heard.picture is None:
+def _picture(identified: IdentifyResult, number: int, locale: str) -> Picture | None:
+    if identified.picture is None:
         return None
-    votes = ", ".join(_spoken(segment, locale) for segment in heard.prediction.segments)
-    alt = translate("bot.reply.alt", locale, genre=translate(f"genre.{heard.prediction.genre}", locale), votes=votes)
+    prediction = identified.prediction
+    votes = ", ".join(_alt_vote(segment, locale) for segment in prediction.segments)
+    alt = translate("bot.reply.alt", locale, genre=translate(f"genre.{prediction.genre}", locale), votes=votes)
     alt = alt if len(alt) <= MAX_ALT else f"{alt[: MAX_ALT - 1]}…"
-    return Picture(f"votes-{number}.png", heard.picture, alt)
+    return Picture(f"votes-{number}.png", identified.picture, alt)
 
 
-def _spoken(segment: Segment, locale: str) -> str:
+def _alt_vote(segment: Segment, locale: str) -> str:
     return (
         f"{clock(segment.start)} {translate(f'genre.{segment.genre}', locale)} {percent(segment.probability, locale)}"
     )

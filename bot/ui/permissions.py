@@ -19,7 +19,7 @@ NEEDED: Final = discord.Permissions(
 """What the invite link asks for."""
 
 FOR_ANSWERS: Final = ("embed_links", "attach_files")
-FOR_DROPPED_AUDIO: Final = (
+FOR_AUTOSCAN: Final = (
     "view_channel",
     "send_messages",
     "embed_links",
@@ -47,15 +47,36 @@ def missing(permissions: discord.Permissions, names: tuple[str, ...]) -> list[st
     return [name for name in names if not getattr(permissions, name)]
 
 
-def notice(lacking: list[str], locale: str) -> str | None:
-    """Say which permissions are lacking; None where none is."""
-    if not lacking:
+def missing_notice(names: list[str], locale: str) -> str | None:
+    """Say which permissions are missing; None where none is."""
+    if not names:
         return None
-    names = ", ".join(translate(f"bot.permission.{name}", locale) for name in lacking)
-    return translate("bot.permission.missing", locale, names=names)
+    listed = ", ".join(translate(f"bot.permission.{name}", locale) for name in names)
+    return translate("bot.permission.missing", locale, names=listed)
 
 
-def capabilities(permissions: discord.Permissions, locale: str) -> ReplyCapabilities:
-    """Say what an answer may consist of."""
-    lacking = missing(permissions, FOR_ANSWERS)
-    return ReplyCapabilities(permissions.embed_links, permissions.attach_files, notice(lacking, locale))
+class PermissionNotices:
+    """Says which permissions are missing in a channel, once and not under every answer."""
+
+    def __init__(self) -> None:
+        self._given: set[tuple[int, str]] = set()
+
+    def once(self, channel_id: int | None, notice: str | None) -> str | None:
+        """Give the notice back the first time, and None from then on."""
+        if notice is None or (channel_id or 0, notice) in self._given:
+            return None
+        self._given.add((channel_id or 0, notice))
+        return notice
+
+    def capabilities(self, channel_id: int | None, permissions: discord.Permissions, locale: str) -> ReplyCapabilities:
+        """Say what an answer in a channel of a server may consist of."""
+        notice = missing_notice(missing(permissions, FOR_ANSWERS), locale)
+        return ReplyCapabilities(permissions.embed_links, permissions.attach_files, self.once(channel_id, notice))
+
+    def interaction_capabilities(
+        self, interaction: discord.Interaction[discord.Client], locale: str
+    ) -> ReplyCapabilities:
+        """Say what an answer to an interaction may consist of; in a direct conversation, all."""
+        if interaction.guild_id is None:
+            return ReplyCapabilities()
+        return self.capabilities(interaction.channel_id, interaction.app_permissions, locale)

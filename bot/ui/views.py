@@ -5,26 +5,27 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Select, View
-from discord.ui import Item as UiItem
+from discord.ui import Button, DynamicItem, Item, Select, View
 
-from bot.jobs.request import JobRequest, Song
-from bot.storage.store import RequestRow, StoreError
+from bot.jobs.request import JobRequest, RequestKind, Song
+from bot.jobs.result import SongResult
+from bot.services import BotServices, services_of
+from bot.storage.database import StoreError
+from bot.storage.requests import RequestRow
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
-from bot.ui.embeds import SongResult, answers_reply, clean, genre_name, song_name
+from bot.ui.embeds import clean, genre_name, results_message
+from bot.ui.interactions import Interaction, send_private
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.i18n.catalog import translate
 from core.service.identify import IdentifyResult
 from core.service.sources import SpectrogramSource
 from core.verdict import Prediction, SongInfo, Verdict
 
-# Its client is `bot.client.GenreGenie`, which discord.py's signatures cannot say.
-Interaction = discord.Interaction[Any]
 MAX_OPTION: Final = 100
 
 
-class _Button(DynamicItem[Button[View]], template=r"gg:none"):
-    """A button that carries the id of a request."""
+class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
+    """A button that carries the id of a stored request, or the key of a job."""
 
     ACTION: str
     STYLE = discord.ButtonStyle.secondary
@@ -40,34 +41,32 @@ class _Button(DynamicItem[Button[View]], template=r"gg:none"):
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: UiItem[Any], match: re.Match[str], /
-    ) -> Self:
+    async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
         """Rebuild the button that was pressed."""
         return cls(match["key"], "en")
 
 
-class PartButton(_Button, template=r"gg:part:(?P<key>\d{1,18})"):
-    """Hear the next thirty seconds."""
+class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
+    """Classify the next thirty seconds."""
 
     ACTION = "part"
 
     async def callback(self, interaction: Interaction) -> None:
-        """Hear the part that follows."""
-        await _hear_again(interaction, int(self.key), whole=False)
+        """Classify the part that follows."""
+        await _classify_again(interaction, int(self.key), RequestKind.PART)
 
 
-class WholeButton(_Button, template=r"gg:whole:(?P<key>\d{1,18})"):
-    """Hear all of the song."""
+class WholeButton(_KeyButton, template=r"gg:whole:(?P<key>\d{1,18})"):
+    """Classify all of the song."""
 
     ACTION = "whole"
 
     async def callback(self, interaction: Interaction) -> None:
-        """Hear all of it."""
-        await _hear_again(interaction, int(self.key), whole=True)
+        """Classify all of it."""
+        await _classify_again(interaction, int(self.key), RequestKind.WHOLE)
 
 
-class WrongButton(_Button, template=r"gg:wrong:(?P<key>\d{1,18})"):
+class WrongButton(_KeyButton, template=r"gg:wrong:(?P<key>\d{1,18})"):
     """Say what the song really is."""
 
     ACTION = "wrong"
@@ -76,33 +75,33 @@ class WrongButton(_Button, template=r"gg:wrong:(?P<key>\d{1,18})"):
         """Offer the ten genres."""
         locale = interaction.locale.value
         view = View(timeout=None)
-        view.add_item(GenreMenu(self.key, locale))
+        view.add_item(CorrectionMenu(self.key, locale))
         await interaction.response.send_message(
             translate("bot.correction.ask", locale), view=view, ephemeral=True, allowed_mentions=NO_MENTIONS
         )
 
 
-class CancelButton(_Button, template=r"gg:cancel:(?P<key>[0-9a-f]{16})"):
-    """End a request that is on its way."""
+class CancelButton(_KeyButton, template=r"gg:cancel:(?P<key>[0-9a-f]{16})"):
+    """End a job that is on its way."""
 
     ACTION = "cancel"
     STYLE = discord.ButtonStyle.danger
 
     async def callback(self, interaction: Interaction) -> None:
         """End it, for its asker and for moderators."""
-        work = interaction.client.jobs.find(self.key)
+        job = services_of(interaction).jobs.find(self.key)
         locale = interaction.locale.value
-        if work is None:
-            await _whisper(interaction, translate("bot.cancel.over", locale))
-        elif not _may_decide(interaction, work.ask.user_id):
-            await _whisper(interaction, translate("bot.not-yours", locale))
+        if job is None:
+            await send_private(interaction, translate("bot.cancel.over", locale))
+        elif not _may_decide(interaction, job.request.user_id):
+            await send_private(interaction, translate("bot.not-yours", locale))
         else:
-            work.cancel("error.cancelled")
+            job.cancel("error.cancelled")
             await interaction.response.defer()
 
 
-class GenreMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
-    """The ten genres, for a correction."""
+class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
+    """The ten genres, for a correction; carries the id of a stored request."""
 
     def __init__(self, key: str, locale: str) -> None:
         self.key = key
@@ -115,29 +114,27 @@ class GenreMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: UiItem[Any], match: re.Match[str], /
-    ) -> Self:
+    async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
         """Rebuild the menu that was used."""
         return cls(match["key"], "en")
 
     async def callback(self, interaction: Interaction) -> None:
-        """Keep the correction."""
-        if not await interaction.client.acknowledge(interaction, thinking=False):
+        """Store the correction."""
+        services = services_of(interaction)
+        if not await services.acknowledge(interaction, thinking=False):
             return
         locale = interaction.locale.value
-        said = self.item.values[0]
-        store = interaction.client.jobs.store
+        genre = self.item.values[0]
         try:
-            request = await store.request(int(self.key))
-            if request is None or request.sha256 is None or said not in GENRES:
+            request = await services.requests.get(int(self.key))
+            if request is None or request.sha256 is None or genre not in GENRES:
                 text = translate("bot.gone", locale)
             elif request.private and request.user_id != interaction.user.id:
                 text = translate("bot.not-yours", locale)
             else:
-                await store.correct(request, interaction.user.id, said)
-                interaction.client.metrics.corrections.inc()
-                text = translate("bot.correction.thanks", locale, genre=genre_name(said, locale))
+                await services.corrections.add(request, interaction.user.id, genre)
+                services.metrics.corrections.inc()
+                text = translate("bot.correction.thanks", locale, genre=genre_name(genre, locale))
         except StoreError:
             text = translate("error.internal", locale)
         await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
@@ -146,13 +143,11 @@ class GenreMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"
 class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
     """The songs of a reply about several, to see one with its buttons."""
 
-    def __init__(self, answers: Sequence[SongResult], locale: str) -> None:
+    def __init__(self, results: Sequence[SongResult], locale: str) -> None:
         options = [
-            discord.SelectOption(
-                label=clean(f"{number}. {song_name(answer)}", MAX_OPTION), value=str(answer.request_id)
-            )
-            for number, answer in enumerate(answers, 1)
-            if isinstance(answer.outcome, IdentifyResult) and answer.request_id is not None
+            discord.SelectOption(label=clean(f"{number}. {result.name}", MAX_OPTION), value=str(result.request_id))
+            for number, result in enumerate(results, 1)
+            if result.has_buttons
         ]
         super().__init__(
             Select(
@@ -163,42 +158,53 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: UiItem[Any], match: re.Match[str], /
-    ) -> Self:
+    async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
         """Rebuild the menu that was used."""
         return cls((), "en")
 
     async def callback(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""
-        if not await interaction.client.acknowledge(interaction, thinking=False):
+        services = services_of(interaction)
+        if not await services.acknowledge(interaction, thinking=False):
             return
         locale = interaction.locale.value
-        chosen = self.item.values[0]
+        picked = self.item.values[0]
         try:
-            found = await _request_for(interaction, int(chosen) if chosen.isdigit() else 0)
-            if found is None:
+            request = await _stored_request(interaction, services, int(picked) if picked.isdigit() else 0)
+            if request is None:
                 return
-            cached = await interaction.client.jobs.store.result(found.sha256 or "", found.model or "", found.part or "")
+            cached = await services.results.find(request.sha256 or "", request.model or "", request.part or "")
         except StoreError:
-            await _whisper(interaction, translate("error.internal", locale))
+            await send_private(interaction, translate("error.internal", locale))
             return
         if cached is None:
-            await _whisper(interaction, translate("bot.gone", locale))
+            await send_private(interaction, translate("bot.gone", locale))
             return
-        view = result_view(found.id or 0, cached.prediction, locale, whole=found.part == "whole")
-        name = found.name or "?"
+        name = request.name or "?"
         verdict = Verdict(cached.prediction, SongInfo(name))
-        result = IdentifyResult(verdict, found.sha256 or "", cached.picture, cached=True)
-        reply = answers_reply([SongResult(name, result, found.id)], locale, view)
-        await InteractionDelivery(interaction, private=True, follow_up=True).final(reply)
+        identified = IdentifyResult(verdict, request.sha256 or "", cached.picture, cached=True)
+        results = [SongResult(name, identified, request.id)]
+        view = results_view(results, locale, whole=request.part == "whole")
+        await InteractionDelivery(interaction, private=True, follow_up=True).final(
+            results_message(results, locale, view)
+        )
 
 
-DYNAMIC_ITEMS: Final = (PartButton, WholeButton, WrongButton, CancelButton, GenreMenu, PickMenu)
+DYNAMIC_ITEMS: Final = (PartButton, WholeButton, WrongButton, CancelButton, CorrectionMenu, PickMenu)
 
 
-def result_view(request_id: int, prediction: Prediction, locale: str, *, whole: bool) -> View:
-    """Buttons under one song: those that have something left to do, and the correction."""
+def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> View | None:
+    """Make what stands under results: one song's buttons, or a menu of several; None where there is nothing to do."""
+    if len(results) > 1:
+        return pick_view(results, locale)
+    for result in results:
+        if isinstance(result.outcome, IdentifyResult) and result.request_id is not None:
+            return song_view(result.request_id, result.outcome.prediction, locale, whole=whole)
+    return None
+
+
+def song_view(request_id: int, prediction: Prediction, locale: str, *, whole: bool) -> View:
+    """Make the buttons under one song: those that have something left to do, and the correction."""
     view = View(timeout=None)
     key = str(request_id)
     if not whole and prediction.duration >= SECTION_SECONDS + SEGMENT_SECONDS:
@@ -208,12 +214,12 @@ def result_view(request_id: int, prediction: Prediction, locale: str, *, whole: 
     return view
 
 
-def pick_view(answers: Sequence[SongResult], locale: str) -> View | None:
-    """Menu under a reply about several songs; None where none of them was heard."""
-    if not any(isinstance(answer.outcome, IdentifyResult) and answer.request_id for answer in answers):
+def pick_view(results: Sequence[SongResult], locale: str) -> View | None:
+    """Make the menu under a reply about several songs; None where none of them was classified."""
+    if not any(result.has_buttons for result in results):
         return None
     view = View(timeout=None)
-    view.add_item(PickMenu(answers, locale))
+    view.add_item(PickMenu(results, locale))
     return view
 
 
@@ -225,72 +231,64 @@ def cancel_view(key: str, locale: str) -> View:
 
 
 def next_start(request: RequestRow) -> float:
-    """Second at which the next part starts: after the one heard, and from the beginning after the last."""
+    """Second at which the next part starts: after the last one, and from the beginning after the end."""
     end, duration = request.end or 0.0, request.duration or 0.0
     if end + SEGMENT_SECONDS > duration:
         return 0.0
     return round(min(end, duration - SECTION_SECONDS), 2)
 
 
-async def _hear_again(interaction: Interaction, request_id: int, *, whole: bool) -> None:
-    if not await interaction.client.acknowledge(interaction, thinking=False):
+async def _classify_again(interaction: Interaction, request_id: int, kind: RequestKind) -> None:
+    """Start a job about another part of a song, or all of it, from its stored spectrogram."""
+    services = services_of(interaction)
+    if not await services.acknowledge(interaction, thinking=False):
         return
-    jobs = interaction.client.jobs
     private = interaction.message is not None and interaction.message.flags.ephemeral
     locale = interaction.locale.value
     try:
-        request = await _request_for(interaction, request_id)
-        if request is None:
+        stored = await _stored_request(interaction, services, request_id)
+        if stored is None:
             return
-        if not _may_decide(interaction, request.user_id):
-            await _whisper(interaction, translate("bot.not-yours", locale))
+        if not _may_decide(interaction, stored.user_id):
+            await send_private(interaction, translate("bot.not-yours", locale))
             return
-        mel = await jobs.store.song(request.sha256 or "")
+        spectrogram = await services.results.spectrogram(stored.sha256 or "")
     except StoreError:
-        await _whisper(interaction, translate("error.internal", locale))
+        await send_private(interaction, translate("error.internal", locale))
         return
-    if mel is None:
-        await _whisper(interaction, translate("bot.gone", locale))
+    if spectrogram is None:
+        await send_private(interaction, translate("bot.gone", locale))
         return
-    name = request.name or "?"
-    ask = JobRequest(
-        "whole" if whole else "part",
+    name = stored.name or "?"
+    preferred = (interaction.guild_locale or interaction.locale).value
+    whole = kind is RequestKind.WHOLE
+    request = JobRequest(
+        kind,
         interaction.user.id,
         interaction.guild_id,
         private,
-        locale if private else jobs.public_locale(interaction.guild_id, _guild_locale(interaction)),
-        (Song(SpectrogramSource(mel, name, request.sha256 or ""), name),),
+        locale if private else services.guilds.public_locale(interaction.guild_id, preferred),
+        (Song(SpectrogramSource(spectrogram, name, stored.sha256 or ""), name),),
         whole=whole,
-        start=None if whole else next_start(request),
-        capabilities=jobs.capabilities(interaction, locale),
+        start=None if whole else next_start(stored),
+        capabilities=services.notices.interaction_capabilities(interaction, locale),
     )
-    jobs.start(jobs.answer(ask, InteractionDelivery(interaction, private=private, follow_up=True)))
+    delivery = InteractionDelivery(interaction, private=private, follow_up=True)
+    services.jobs.start(services.jobs.answer(request, services.respond(delivery)))
 
 
-async def _request_for(interaction: Interaction, request_id: int) -> RequestRow | None:
-    """Find the request that a button carries; tells the one who pressed and gives None when it is not for them."""
-    request: RequestRow | None = await interaction.client.jobs.store.request(request_id)
+async def _stored_request(interaction: Interaction, services: BotServices, request_id: int) -> RequestRow | None:
+    """Read the request that a button carries; tells the one who pressed and gives None when it is not for them."""
+    request = await services.requests.get(request_id)
     locale = interaction.locale.value
     if request is None or request.sha256 is None:
-        await _whisper(interaction, translate("bot.gone", locale))
+        await send_private(interaction, translate("bot.gone", locale))
         return None
     if request.private and request.user_id != interaction.user.id:
-        await _whisper(interaction, translate("bot.not-yours", locale))
+        await send_private(interaction, translate("bot.not-yours", locale))
         return None
     return request
 
 
 def _may_decide(interaction: Interaction, asker_id: int) -> bool:
     return interaction.user.id == asker_id or interaction.permissions.manage_messages
-
-
-def _guild_locale(interaction: Interaction) -> str:
-    return (interaction.guild_locale or interaction.locale).value
-
-
-async def _whisper(interaction: Interaction, text: str) -> None:
-    """Say something that only the one who pressed sees."""
-    if interaction.response.is_done():
-        await interaction.followup.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
-    else:
-        await interaction.response.send_message(text, ephemeral=True, allowed_mentions=NO_MENTIONS)

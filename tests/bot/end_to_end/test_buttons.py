@@ -18,11 +18,11 @@ PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in 
 SLOTS = 1 + FETCH_AHEAD
 """Requests that a bot with one worker has under way at the same time."""
 
-HEARD = re.compile(translate("bot.reply.heard", "en", start=r"(\S+)", end=r"(\S+)", duration=r"\S+"))
+PART_HEARD = re.compile(translate("bot.reply.heard", "en", start=r"(\S+)", end=r"(\S+)", duration=r"\S+"))
 
 
 def part_heard(message: Message) -> tuple[str, str]:
-    found = HEARD.search(message.text)
+    found = PART_HEARD.search(message.text)
     assert found, message.text
     return found[1], found[2]
 

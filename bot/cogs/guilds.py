@@ -1,0 +1,61 @@
+"""Which servers the bot is in: what is stored of the others is deleted after a grace time."""
+
+import logging
+from collections.abc import Awaitable
+
+import discord
+from discord.ext import commands
+
+from bot.services import BotServices
+from bot.storage.database import StoreError
+
+log = logging.getLogger(__name__)
+
+
+class Guilds(commands.Cog):
+    """Notes which servers the bot joins and leaves.
+
+    Args:
+        bot: whose servers.
+        services: the stored servers, and which shards are this process's.
+    """
+
+    def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
+        self._bot = bot
+        self._guilds = services.guilds
+        self._shard_ids = services.settings.shard_ids
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """Compare the servers with the stored ones: the bot may have been added or removed while it was away."""
+        log.info("Ready: %d servers, %d shards", len(self._bot.guilds), len(self._bot.shards))
+        await self._saved(self._compare())
+
+    @commands.Cog.listener()
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """End a grace time that may have begun."""
+        await self._saved(self._guilds.mark_present([guild.id]))
+
+    @commands.Cog.listener()
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """Begin the grace time."""
+        await self._saved(self._guilds.mark_left(guild.id))
+
+    async def _compare(self) -> None:
+        known = await self._guilds.known_ids()
+        present = {guild.id for guild in self._bot.guilds}
+        await self._guilds.mark_present(list(present))
+        for guild_id in known - present:
+            if self._is_ours(guild_id):
+                await self._guilds.mark_left(guild_id)
+
+    def _is_ours(self, guild_id: int) -> bool:
+        """Whether a server belongs to one of this process's shards."""
+        return self._shard_ids is None or (guild_id >> 22) % (self._bot.shard_count or 1) in self._shard_ids
+
+    async def _saved(self, change: Awaitable[None]) -> None:
+        """Wait for a change; one that fails is made good at the next start."""
+        try:
+            await change
+        except StoreError:
+            log.warning("A change of servers was not saved")

@@ -1,0 +1,37 @@
+"""What came of one song of a request."""
+
+from dataclasses import dataclass
+
+from core.errors import GenreGenieError
+from core.service.identify import IdentifyResult
+
+
+@dataclass(frozen=True, slots=True)
+class SongResult:
+    """A verdict or an error.
+
+    Attributes:
+        asked_name: the asker's own name for the song.
+        outcome: the verdict, or why there is none.
+        request_id: what the song's buttons carry; None if the request could not be stored.
+    """
+
+    asked_name: str
+    outcome: IdentifyResult | GenreGenieError
+    request_id: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Title of the song where its source names one, else the asker's own name for it."""
+        title = self.outcome.verdict.song.title if isinstance(self.outcome, IdentifyResult) else None
+        return title or self.asked_name
+
+    @property
+    def code(self) -> str:
+        """`verdict`, or the error's code: what is counted, logged and stored."""
+        return "verdict" if isinstance(self.outcome, IdentifyResult) else self.outcome.code.value
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether more can be asked about the song: it was classified, and its request is stored."""
+        return isinstance(self.outcome, IdentifyResult) and self.request_id is not None

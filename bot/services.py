@@ -1,0 +1,67 @@
+"""What cogs and buttons work with, handed to them in one object."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.jobs.responder import Responder
+from bot.jobs.service import JobService
+from bot.monitoring import Metrics
+from bot.settings import BotSettings
+from bot.storage.corrections import CorrectionStore
+from bot.storage.guilds import GuildStore
+from bot.storage.meta import MetaStore
+from bot.storage.requests import RequestStore
+from bot.storage.results import ResultStore
+from bot.storage.retention import Retention
+from bot.ui.delivery import Delivery
+from bot.ui.interactions import Acknowledger, Interaction
+from bot.ui.permissions import PermissionNotices
+
+
+@dataclass(frozen=True, slots=True)
+class BotServices:
+    """The parts of the running bot that outlive a connection.
+
+    Attributes:
+        settings: the host's.
+        metrics: counters.
+        jobs: takes requests to their answers.
+        guilds: the servers' settings.
+        requests: the requests that have ended.
+        results: the songs' results and spectrograms.
+        corrections: what members say that songs are.
+        retention: deletes what an admin wants deleted.
+        meta: values that are needed again after a restart.
+        acknowledge: tells Discord that an answer will come.
+        notices: says which permissions are missing, once a channel.
+        respond: makes what answers a request by a delivery.
+    """
+
+    settings: BotSettings
+    metrics: Metrics
+    jobs: JobService
+    guilds: GuildStore
+    requests: RequestStore
+    results: ResultStore
+    corrections: CorrectionStore
+    retention: Retention
+    meta: MetaStore
+    acknowledge: Acknowledger
+    notices: PermissionNotices
+    respond: Callable[[Delivery], Responder]
+
+
+def services_of(interaction: Interaction) -> BotServices:
+    """Give the services of the client that an interaction came to.
+
+    discord.py makes the buttons under old messages itself, from their custom id: nothing can be handed to them, and the
+    client that it puts into an interaction has a type that no signature of its can name. This is the one place that
+    looks behind it; all that follows is typed.
+
+    Raises:
+        TypeError: the client has none.
+    """
+    services: object = getattr(interaction.client, "services", None)
+    if not isinstance(services, BotServices):
+        raise TypeError(f"{type(interaction.client).__name__} has no services")
+    return services

@@ -1,0 +1,160 @@
+"""What each server's admin has set, the channels in which autoscan is on, and which servers the bot has left."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.storage.database import Database
+from bot.storage.tables import channels, guilds, requests
+
+
+@dataclass(frozen=True, slots=True)
+class GuildSettings:
+    """What a server's admin has set; None is the host's own setting."""
+
+    guild_id: int
+    language: str | None = None
+    links: bool = True
+    max_duration_s: float | None = None
+    cooldown_s: float | None = None
+    places: int | None = None
+
+
+class GuildStore:
+    """The servers' settings, all of them in memory: every message of a server looks at them.
+
+    Args:
+        database: where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._settings: dict[int, GuildSettings] = {}
+        self._autoscan: dict[int, int] = {}
+        """Channel in which autoscan is on → its server."""
+
+    async def load(self) -> None:
+        """Read all settings into memory.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            for row in await connection.execute(select(guilds).where(guilds.c.left_at.is_(None))):
+                self._settings[row.guild_id] = _settings_of(row)
+            for row in await connection.execute(select(channels)):
+                self._autoscan[row.channel_id] = row.guild_id
+
+    def settings(self, guild_id: int | None) -> GuildSettings:
+        """Give the settings of a server; a conversation outside servers has the defaults."""
+        return self._settings.get(guild_id or 0) or GuildSettings(guild_id or 0)
+
+    def public_locale(self, guild_id: int | None, preferred: str | None) -> str:
+        """Language of what everyone in a server reads: what its admin chose, else the server's own."""
+        return self.settings(guild_id).language or preferred or "en"
+
+    async def save(self, settings: GuildSettings) -> None:
+        """Replace a server's settings.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(delete(guilds).where(guilds.c.guild_id == settings.guild_id))
+            await connection.execute(insert(guilds).values(asdict(settings)))
+        self._settings[settings.guild_id] = settings
+
+    def autoscan_is_on(self, *channel_ids: int | None) -> bool:
+        """Whether autoscan is on in one of these channels (a thread and its parent)."""
+        return any(channel_id in self._autoscan for channel_id in channel_ids)
+
+    def autoscan_channels(self, guild_id: int) -> list[int]:
+        """Channels of a server in which autoscan is on."""
+        return sorted(channel for channel, guild in self._autoscan.items() if guild == guild_id)
+
+    async def switch_autoscan(self, guild_id: int, channel_id: int, *, on: bool) -> None:
+        """Switch autoscan on or off in a channel.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(delete(channels).where(channels.c.channel_id == channel_id))
+            if on:
+                await connection.execute(insert(channels).values(channel_id=channel_id, guild_id=guild_id))
+        if on:
+            self._autoscan[channel_id] = guild_id
+        else:
+            self._autoscan.pop(channel_id, None)
+
+    async def mark_left(self, guild_id: int) -> None:
+        """Begin the grace time of a server that the bot is no longer in.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        left_at = self._database.clock()
+        async with self._database.writing() as connection:
+            marked = await connection.execute(
+                update(guilds).where(guilds.c.guild_id == guild_id).values(left_at=left_at)
+            )
+            if not marked.rowcount:
+                await connection.execute(insert(guilds).values(guild_id=guild_id, links=True, left_at=left_at))
+        self._settings.pop(guild_id, None)
+
+    async def mark_present(self, guild_ids: Sequence[int]) -> None:
+        """End the grace time of servers that the bot is in.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        async with self._database.writing() as connection:
+            back = list(
+                await connection.execute(
+                    select(guilds).where(guilds.c.left_at.is_not(None), guilds.c.guild_id.in_(guild_ids))
+                )
+            )
+            await connection.execute(
+                update(guilds).where(guilds.c.guild_id.in_([row.guild_id for row in back])).values(left_at=None)
+            )
+        for row in back:
+            self._settings[row.guild_id] = _settings_of(row)
+
+    async def known_ids(self) -> set[int]:
+        """Servers of which anything is stored and whose grace time has not begun.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        asked = select(requests.c.guild_id).where(requests.c.guild_id.is_not(None)).distinct()
+        left = select(guilds.c.guild_id).where(guilds.c.left_at.is_not(None))
+        async with self._database.reading() as connection:
+            asked_ids = {row.guild_id for row in await connection.execute(asked)}
+            left_ids = {row.guild_id for row in await connection.execute(left)}
+        return (asked_ids | set(self._settings) | set(self._autoscan.values())) - left_ids
+
+    async def left_before(self, connection: AsyncConnection, moment: float) -> list[int]:
+        """Servers that the bot left at that moment (seconds since the epoch) or earlier."""
+        rows = await connection.execute(select(guilds.c.guild_id).where(guilds.c.left_at <= moment))
+        return [row.guild_id for row in rows]
+
+    async def delete(self, connection: AsyncConnection, guild_ids: Sequence[int]) -> None:
+        """Delete servers' settings and channels; `forget` follows when the transaction has ended well."""
+        for table in (channels, guilds):
+            await connection.execute(delete(table).where(table.c.guild_id.in_(guild_ids)))
+
+    def forget(self, guild_ids: Sequence[int]) -> None:
+        """Take servers whose rows are deleted out of memory."""
+        for guild_id in guild_ids:
+            self._settings.pop(guild_id, None)
+            for channel_id in self.autoscan_channels(guild_id):
+                del self._autoscan[channel_id]
+
+
+def _settings_of(row: Row[Any]) -> GuildSettings:
+    values = row._asdict()
+    del values["left_at"]
+    return GuildSettings(**values)

@@ -1,0 +1,118 @@
+"""Who asked about which song, where and when, and what came of it."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import ColumnElement, func, insert, select
+
+from bot.storage.database import Database
+from bot.storage.tables import corrections, requests
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One song that somebody asked about, and what came of it.
+
+    Attributes:
+        kind: how it was asked, a `bot.jobs.request.RequestKind`.
+        asked_at: seconds since the epoch.
+        seconds: from the request to its answer.
+        outcome: `verdict` or an error's code.
+        genre: what the model predicted.
+        sha256: of the song's bytes.
+        name: what the asker calls the song.
+        model: name and version.
+        part: `main`, `whole` or `start:62.0`.
+        start: seconds, of the part that was classified.
+        end: seconds, likewise.
+        duration: seconds, of the whole song.
+        id: what buttons carry; None until it is stored.
+    """
+
+    guild_id: int | None
+    user_id: int
+    kind: str
+    private: bool
+    asked_at: float
+    seconds: float
+    outcome: str
+    genre: str | None = None
+    sha256: str | None = None
+    name: str | None = None
+    model: str | None = None
+    part: str | None = None
+    start: float | None = None
+    end: float | None = None
+    duration: float | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A server's requests within the retention time, as counts.
+
+    Attributes:
+        outcomes: `verdict` or an error's code → requests, most first.
+        genres: genre → requests, most first.
+        corrections: members' corrections.
+    """
+
+    outcomes: dict[str, int]
+    genres: dict[str, int]
+    corrections: int
+
+
+class RequestStore:
+    """The requests that have ended.
+
+    Args:
+        database: where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, row: RequestRow) -> int:
+        """Store a request that has ended and give its id.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        values = asdict(row)
+        del values["id"]
+        async with self._database.writing() as connection:
+            result = await connection.execute(insert(requests).values(values))
+            key = result.inserted_primary_key
+        return int(key[0]) if key else 0
+
+    async def get(self, request_id: int) -> RequestRow | None:
+        """Read a request; None when it is deleted.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(requests).where(requests.c.id == request_id))).first()
+        return None if row is None else RequestRow(**row._asdict())
+
+    async def stats(self, guild_id: int) -> Stats:
+        """Count a server's requests.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            in_guild = requests.c.guild_id == guild_id
+
+            async def counts(column: ColumnElement[str | None]) -> dict[str, int]:
+                number = func.count()
+                rows = await connection.execute(
+                    select(column, number).where(in_guild, column.is_not(None)).group_by(column).order_by(number.desc())
+                )
+                return {str(name): int(n) for name, n in rows}
+
+            outcomes = await counts(requests.c.outcome)
+            genres = await counts(requests.c.genre)
+            corrected = await connection.execute(
+                select(func.count()).select_from(corrections).where(corrections.c.guild_id == guild_id)
+            )
+            return Stats(outcomes, genres, corrected.scalar_one())

@@ -1,0 +1,150 @@
+"""What the model said of each song, and the song's spectrogram, under a quota.
+
+Both are keyed by the sha256 of the song's bytes and carry no name; names are in the rows of the requests, each with the
+member who asked.
+"""
+
+import asyncio
+import json
+from dataclasses import asdict, fields
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.storage.database import Database, StoreError
+from bot.storage.tables import requests, results, songs
+from core.audio.spectrogram import QuantizedMel
+from core.service.identify import CachedResult, CacheKey
+from core.verdict import Prediction
+
+
+class ResultStore:
+    """Implements `core.service.identify.Cache`. A result is kept as long as its song's spectrogram.
+
+    Args:
+        database: where they are kept.
+        quota_bytes: room for spectrograms, predictions and pictures together.
+    """
+
+    def __init__(self, database: Database, *, quota_bytes: int) -> None:
+        self._database = database
+        self._quota_bytes = quota_bytes
+
+    async def get(self, key: CacheKey) -> CachedResult | None:
+        """Look up the result for the same bytes; a failing database is a miss, and costs no answer."""
+        try:
+            async with self._database.reading() as connection:
+                row = (
+                    await connection.execute(select(results.c.verdict, results.c.picture).where(_has_key(key)))
+                ).first()
+            if row is None:
+                return None
+            await self._touch(key.sha256)
+        except StoreError:
+            return None
+        return CachedResult(await asyncio.to_thread(_prediction, row.verdict), row.picture)
+
+    async def put(self, key: CacheKey, result: CachedResult) -> None:
+        """Keep a result, and the song's spectrogram if it comes along."""
+        # Beside the loop: the prediction for all of a long song is a megabyte, its spectrogram many.
+        prediction, mel = await asyncio.to_thread(_serialised, result)
+        size = len(prediction) + len(result.picture or b"")
+        now = self._database.clock()
+        try:
+            async with self._database.writing() as connection:
+                known = await connection.execute(update(songs).where(songs.c.sha256 == key.sha256).values(used_at=now))
+                if not known.rowcount:
+                    if mel is None:
+                        return
+                    await connection.execute(
+                        insert(songs).values(sha256=key.sha256, size=len(mel), used_at=now, mel=mel)
+                    )
+                await connection.execute(delete(results).where(_has_key(key)))
+                await connection.execute(
+                    insert(results).values(**asdict(key), size=size, verdict=prediction, picture=result.picture)
+                )
+                await self.shrink_to_quota(connection)
+        except StoreError:
+            return
+
+    async def spectrogram(self, sha256: str) -> QuantizedMel | None:
+        """Spectrogram of a song, to classify another part of it; None when it is no longer kept.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            mel = (await connection.execute(select(songs.c.mel).where(songs.c.sha256 == sha256))).scalar()
+        if mel is None:
+            return None
+        await self._touch(sha256)
+        return QuantizedMel.from_bytes(mel)
+
+    async def find(self, sha256: str, model: str, part: str) -> CachedResult | None:
+        """Look up the result of a request that was answered before; `model` is its name and version.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            rows = await connection.execute(
+                select(results.c.verdict, results.c.picture).where(results.c.sha256 == sha256, results.c.part == part)
+            )
+            for row in rows:
+                prediction = await asyncio.to_thread(_prediction, row.verdict)
+                if str(prediction.model) == model:
+                    return CachedResult(prediction, row.picture)
+        return None
+
+    async def shrink_to_quota(self, connection: AsyncConnection) -> None:
+        """Delete songs until the rest fits the quota: the ones not asked for longest go first."""
+        excess = await self._stored_bytes(connection) - self._quota_bytes
+        if excess <= 0:
+            return
+        size_of_results = (
+            select(func.coalesce(func.sum(results.c.size), 0))
+            .where(results.c.sha256 == songs.c.sha256)
+            .scalar_subquery()
+        )
+        oldest_first = await connection.execute(
+            select(songs.c.sha256, (songs.c.size + size_of_results).label("size")).order_by(songs.c.used_at)
+        )
+        evicted = []
+        for row in oldest_first:
+            if excess <= 0:
+                break
+            evicted.append(row.sha256)
+            excess -= row.size
+        await connection.execute(delete(songs).where(songs.c.sha256.in_(evicted)))
+
+    async def delete_unused_since(self, connection: AsyncConnection, moment: float) -> None:
+        """Delete songs that nobody has asked for since that moment; their results go with them."""
+        await connection.execute(delete(songs).where(songs.c.used_at < moment))
+
+    async def delete_orphans(self, connection: AsyncConnection) -> None:
+        """Delete songs that no request names any more; their results go with them."""
+        await connection.execute(delete(songs).where(~exists().where(requests.c.sha256 == songs.c.sha256)))
+
+    async def _touch(self, sha256: str) -> None:
+        async with self._database.writing() as connection:
+            now = self._database.clock()
+            await connection.execute(update(songs).where(songs.c.sha256 == sha256).values(used_at=now))
+
+    async def _stored_bytes(self, connection: AsyncConnection) -> int:
+        of_songs = (await connection.execute(select(func.coalesce(func.sum(songs.c.size), 0)))).scalar_one()
+        of_results = (await connection.execute(select(func.coalesce(func.sum(results.c.size), 0)))).scalar_one()
+        return int(of_songs + of_results)
+
+
+def _serialised(result: CachedResult) -> tuple[str, bytes | None]:
+    """Prediction and spectrogram as they are stored."""
+    spectrogram = result.spectrogram.to_bytes() if result.spectrogram else None
+    return json.dumps(result.prediction.to_dict()), spectrogram
+
+
+def _prediction(stored: str) -> Prediction:
+    return Prediction.from_dict(json.loads(stored))
+
+
+def _has_key(key: CacheKey) -> ColumnElement[bool]:
+    return and_(*(results.c[field.name] == getattr(key, field.name) for field in fields(key)))

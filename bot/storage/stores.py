@@ -1,0 +1,47 @@
+"""The stores together: what is opened at start and closed at the end."""
+
+import time
+from collections.abc import Callable
+
+from bot.settings import BotSettings
+from bot.storage.corrections import CorrectionStore
+from bot.storage.database import Database
+from bot.storage.guilds import GuildStore
+from bot.storage.meta import MetaStore
+from bot.storage.requests import RequestStore
+from bot.storage.results import ResultStore
+from bot.storage.retention import Retention
+
+
+class Stores:
+    """All stores of one database.
+
+    Args:
+        settings: where the database is, the quota and the retention times.
+        clock: seconds since the epoch.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or the URL is not one of a database.
+    """
+
+    def __init__(self, settings: BotSettings, *, clock: Callable[[], float] = time.time) -> None:
+        self.database = Database(settings, clock=clock)
+        self.guilds = GuildStore(self.database)
+        self.results = ResultStore(self.database, quota_bytes=settings.store_bytes)
+        self.requests = RequestStore(self.database)
+        self.corrections = CorrectionStore(self.database)
+        self.meta = MetaStore(self.database)
+        self.retention = Retention(settings, self.database, self.guilds, self.results)
+
+    async def open(self) -> None:
+        """Bring the schema up to date and read the servers' settings.
+
+        Raises:
+            ConfigurationError: the database cannot be used.
+        """
+        await self.database.open()
+        await self.guilds.load()
+
+    async def close(self) -> None:
+        """Finish the write that is going on, unless it hangs, and close all connections."""
+        await self.database.close()

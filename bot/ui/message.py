@@ -1,0 +1,75 @@
+"""One message that the bot sends: text, embeds, pictures and buttons, and what is left of it without permissions."""
+
+import io
+from dataclasses import dataclass, replace
+from typing import Final
+
+import discord
+
+from bot.jobs.request import ReplyCapabilities
+
+MAX_TEXT: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG with its text alternative."""
+
+    name: str
+    png: bytes
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message to send.
+
+    Attributes:
+        content: text above the embeds.
+        embeds: ten at most.
+        pictures: what the embeds show.
+        view: buttons and menus.
+        text: the same as all of these in plain text, for where embeds may not be sent.
+    """
+
+    content: str | None
+    embeds: tuple[discord.Embed, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    view: discord.ui.View | None = None
+    text: str = ""
+
+    def files(self) -> list[discord.File]:
+        """Make the pictures into files; each is read once, so that every attempt needs new ones."""
+        return [
+            discord.File(io.BytesIO(picture.png), picture.name, description=picture.alt) for picture in self.pictures
+        ]
+
+    def without_pictures(self) -> "OutgoingMessage":
+        """Leave the pictures out."""
+        embeds = tuple(embed.copy().set_image(url=None) for embed in self.embeds)
+        return replace(self, embeds=embeds, pictures=())
+
+    def as_text(self) -> "OutgoingMessage":
+        """Leave embeds and pictures out."""
+        return replace(self, content=self.text or self.content, embeds=(), pictures=())
+
+    def with_notice(self, notice: str | None) -> "OutgoingMessage":
+        """Put a sentence under the text."""
+        if not notice:
+            return self
+        content = f"{self.content}\n{notice}" if self.content else notice
+        return replace(self, content=content[:MAX_TEXT], text=f"{self.text}\n{notice}"[-MAX_TEXT:])
+
+    def fitted(self, capabilities: ReplyCapabilities) -> "OutgoingMessage":
+        """Leave out what the channel does not allow, and say so."""
+        message = self
+        if not capabilities.embeds:
+            message = self.as_text()
+        elif not capabilities.files:
+            message = self.without_pictures()
+        return message.with_notice(capabilities.notice)
+
+
+def text_message(text: str) -> OutgoingMessage:
+    """Make a message of text alone."""
+    return OutgoingMessage(text, text=text)

@@ -1,0 +1,58 @@
+"""A job's progress and results → messages with their buttons, and on to their delivery."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bot.jobs.job import Job
+from bot.jobs.request import JobRequest
+from bot.jobs.result import SongResult
+from bot.ui.delivery import Delivery
+from bot.ui.embeds import results_message
+from bot.ui.message import text_message
+from bot.ui.views import cancel_view, results_view
+from core.i18n.catalog import translate
+from core.i18n.formatting import percent
+from core.inference.pipeline import Step
+
+
+class DiscordResponder:
+    """Implements `bot.jobs.responder.Responder` for one request.
+
+    Args:
+        delivery: where the messages go.
+    """
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._shown = ""
+
+    async def progress(self, job: Job) -> None:
+        """Show how far the job is, unless that is what is shown already."""
+        text = progress_text(job)
+        if text != self._shown:
+            await self._delivery.progress(replace(text_message(text), view=cancel_view(job.key, job.request.locale)))
+            self._shown = text
+
+    async def results(self, request: JobRequest, results: Sequence[SongResult]) -> bool:
+        """Show the songs' results, with as much as the channel allows."""
+        view = results_view(results, request.locale, whole=request.whole)
+        message = results_message(results, request.locale, view)
+        return await self._delivery.final(message.fitted(request.capabilities))
+
+    async def sentence(self, request: JobRequest, key: str) -> bool:
+        """Show a sentence instead of results."""
+        message = text_message(translate(key, request.locale))
+        return await self._delivery.final(message.fitted(request.capabilities))
+
+
+def progress_text(job: Job) -> str:
+    """Say how far a job is."""
+    locale = job.request.locale
+    if job.waiting:
+        return translate("bot.progress.queued", locale, place=job.place)
+    if len(job.steps) > 1:
+        done = sum(step is Step.DONE for step, _ in job.steps)
+        return translate("bot.progress.several", locale, done=done, n=len(job.steps))
+    step, share = job.steps[0]
+    text = translate(f"bot.progress.{step.value}", locale)
+    return text if share is None or step is Step.DONE else f"{text} {percent(share, locale)}"
