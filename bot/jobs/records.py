@@ -34,7 +34,7 @@ class RequestRecorder:
     async def record(
         self, request: JobRequest, song: Song, outcome: IdentifyResult | GenreGenieError, seconds: float = 0.0
     ) -> SongResult:
-        """Give the song's result with the id of its row, or without one when the database failed: that costs the buttons.
+        """Give the song's result with the id of its row, or without one when the database failed: no buttons then.
 
         Args:
             request: of which the song is a part.

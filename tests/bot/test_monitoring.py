@@ -28,7 +28,7 @@ async def serving(directory: Path, parts: Mapping[str, bool]) -> AsyncIterator[s
 
     port = free_port()
     metrics = Metrics()
-    metrics.heard("slash", "silent", 1.5, None)
+    metrics.observe("slash", "silent", 1.5, None)
     server = HealthServer(BotSettings(_env_file=None, data_dir=directory, http_port=port), metrics, readiness)
     await server.start()
     try:

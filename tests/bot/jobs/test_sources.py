@@ -1,8 +1,8 @@
-"""What a link is called where its page tells no title."""
+"""What a link is called where its page has no title."""
 
 import pytest
 
-from bot.jobs.sources import link_item
+from bot.jobs.sources import link_song
 from core.service.sources import LinkSource
 
 
@@ -18,7 +18,7 @@ from core.service.sources import LinkSource
     ],
 )
 def test_a_link_is_called_by_its_file_or_host(link: str, name: str) -> None:
-    item = link_item(link)
-    assert item.name == name
-    assert isinstance(item.source, LinkSource)
-    assert item.source.url == link.strip().strip("<>")
+    song = link_song(link)
+    assert song.name == name
+    assert isinstance(song.source, LinkSource)
+    assert song.source.url == link.strip().strip("<>")

@@ -9,7 +9,8 @@ import pytest
 from bot.settings import BotSettings
 from bot.storage.backup import back_up, put_back
 from bot.storage.engine import DATABASE_FILE
-from bot.storage.store import GuildSettings, Store
+from bot.storage.guilds import GuildSettings
+from bot.storage.stores import Stores
 from core.errors import ConfigurationError
 
 
@@ -18,28 +19,28 @@ def settings(directory: Path) -> BotSettings:
 
 
 async def filled(directory: Path, language: str) -> None:
-    store = Store(settings(directory))
-    await store.open()
-    await store.save_guild(GuildSettings(1, language))
-    await store.close()
+    stores = Stores(settings(directory))
+    await stores.open()
+    await stores.guilds.save(GuildSettings(1, language))
+    await stores.close()
 
 
 async def language(directory: Path) -> str | None:
-    store = Store(settings(directory))
-    await store.open()
+    stores = Stores(settings(directory))
+    await stores.open()
     try:
-        return store.guild(1).language
+        return stores.guilds.settings(1).language
     finally:
-        await store.close()
+        await stores.close()
 
 
 async def test_a_copy_made_while_the_database_is_open_holds_what_was_written(tmp_path: Path) -> None:
-    store = Store(settings(tmp_path / "data"))
-    await store.open()
-    await store.save_guild(GuildSettings(1, "es"))  # in the write-ahead log, not in the file yet
+    stores = Stores(settings(tmp_path / "data"))
+    await stores.open()
+    await stores.guilds.save(GuildSettings(1, "es"))  # in the write-ahead log, not in the file yet
     back_up(settings(tmp_path / "data"), tmp_path / "copy")
-    await store.save_guild(GuildSettings(1, "en"))
-    await store.close()
+    await stores.guilds.save(GuildSettings(1, "en"))
+    await stores.close()
     put_back(settings(tmp_path / "elsewhere"), tmp_path / "copy")
     assert await language(tmp_path / "elsewhere") == "es"
 

@@ -24,7 +24,9 @@ from sqlalchemy import create_engine
 
 from bot.settings import BotSettings
 from bot.storage.engine import DATABASE_FILE, MIGRATIONS
-from bot.storage.store import GuildSettings, RequestRow, Store
+from bot.storage.guilds import GuildSettings
+from bot.storage.requests import RequestRow
+from bot.storage.stores import Stores
 from bot.storage.tables import SCHEMA, metadata
 from core.audio.spectrogram import QuantizedMel
 from core.constants import GENRES, HOP_LENGTH, N_MELS
@@ -86,22 +88,22 @@ def upgrade():
 """
 
 
-async def assert_kept(store: Store) -> None:
+async def assert_kept(stores: Stores) -> None:
     """What `schemas/` was written with is there."""
-    assert store.guild(7) == GuildSettings(7, "es", False, 600.0, 5.0, 3)
-    assert store.listening_channels(7) == [70]
-    request = await store.request(1)
+    assert stores.guilds.settings(7) == GuildSettings(7, "es", False, 600.0, 5.0, 3)
+    assert stores.guilds.autoscan_channels(7) == [70]
+    request = await stores.requests.get(1)
     assert request is not None
     assert (request.name, request.genre, request.sha256, request.start) == ("song.mp3", "rock", SHA256, 62.0)
-    (correction,) = await store.corrections()
-    assert (correction.said, correction.heard_as, correction.user_id) == ("metal", "rock", 70_000)
-    song = await store.song(SHA256)
-    assert song is not None
-    assert song.mel.shape == (128, 25)
-    result = await store.get(KEY)
+    (correction,) = await stores.corrections.all()
+    assert (correction.corrected, correction.predicted, correction.user_id) == ("metal", "rock", 70_000)
+    spectrogram = await stores.results.spectrogram(SHA256)
+    assert spectrogram is not None
+    assert spectrogram.mel.shape == (128, 25)
+    result = await stores.results.get(KEY)
     assert result is not None
     assert (result.prediction.genre, result.picture) == ("rock", b"a picture")
-    assert await store.remembered("commands") == "a hash"
+    assert await stores.meta.get("commands") == "a hash"
 
 
 def test_every_release_s_schema_is_here() -> None:
@@ -114,10 +116,10 @@ async def test_a_database_of_each_release_is_brought_up_to_date_with_all_that_is
     schema: str, tmp_path: Path
 ) -> None:
     path = released(schema, tmp_path)
-    store = Store(settings(tmp_path), clock=lambda: 1_700_000_100.0)
-    await store.open()
-    await assert_kept(store)
-    await store.close()
+    stores = Stores(settings(tmp_path), clock=lambda: 1_700_000_100.0)
+    await stores.open()
+    await assert_kept(stores)
+    await stores.close()
     assert schema_of(path) == SCHEMA
 
 
@@ -125,10 +127,10 @@ async def test_a_database_of_each_release_is_brought_up_to_date_with_all_that_is
 @pytest.mark.parametrize("next_release", [""], indirect=True)
 async def test_an_upgrade_keeps_what_is_there(tmp_path: Path) -> None:
     path = released(SCHEMA, tmp_path)
-    store = Store(settings(tmp_path), clock=lambda: 1_700_000_100.0)
-    await store.open()
-    await assert_kept(store)
-    await store.close()
+    stores = Stores(settings(tmp_path), clock=lambda: 1_700_000_100.0)
+    await stores.open()
+    await assert_kept(stores)
+    await stores.close()
     assert schema_of(path) == "next"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT said, weight FROM corrections").fetchall() == [("metal", 1.5)]
@@ -159,11 +161,11 @@ def test_the_newest_migration_makes_the_tables_that_the_code_uses(tmp_path: Path
 
 
 async def _open_and_close(own: BotSettings) -> None:
-    store = Store(own)
+    stores = Stores(own)
     try:
-        await store.open()
+        await stores.open()
     finally:
-        await store.close()
+        await stores.close()
 
 
 async def test_a_database_of_a_newer_release_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -180,10 +182,10 @@ async def test_a_database_of_a_newer_release_is_refused_and_left_as_it_is(tmp_pa
 async def test_two_processes_may_start_on_a_new_database_at_once(tmp_path: Path) -> None:
     code = (
         "import asyncio, pathlib, sys\n"
-        "from bot.settings import BotSettings\nfrom bot.storage.store import Store\n"
+        "from bot.settings import BotSettings\nfrom bot.storage.stores import Stores\n"
         "async def main():\n"
-        "    store = Store(BotSettings(_env_file=None, data_dir=pathlib.Path(sys.argv[1])))\n"
-        "    await store.open()\n    await store.close()\n"
+        "    stores = Stores(BotSettings(_env_file=None, data_dir=pathlib.Path(sys.argv[1])))\n"
+        "    await stores.open()\n    await stores.close()\n"
         "asyncio.run(main())\n"
     )
     started = [
@@ -216,20 +218,20 @@ async def test_a_database_may_lie_anywhere_and_be_named_without_its_driver(tmp_p
 
 async def _write(directory: Path) -> None:
     """Write the newest schema's file of `schemas/`."""
-    store = Store(settings(directory), clock=lambda: 1_700_000_000.0)
-    await store.open()
-    await store.save_guild(GuildSettings(7, "es", False, 600.0, 5.0, 3))
-    await store.switch_channel(7, 70, on=True)
-    await store.remember("commands", "a hash")
+    stores = Stores(settings(directory), clock=lambda: 1_700_000_000.0)
+    await stores.open()
+    await stores.guilds.save(GuildSettings(7, "es", False, 600.0, 5.0, 3))
+    await stores.guilds.switch_autoscan(7, 70, on=True)
+    await stores.meta.set("commands", "a hash")
     mel = QuantizedMel(np.zeros((N_MELS, 25), np.uint8), np.full(25, 200, np.uint8), -3.0, 24 * HOP_LENGTH)
     shares = tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)
     prediction = make_prediction(Segment(62.0, 65.0, shares))
-    await store.put(KEY, CachedResult(prediction, b"a picture", mel))
+    await stores.results.put(KEY, CachedResult(prediction, b"a picture", mel))
     row = RequestRow(7, 70_000, "slash", False, 1_700_000_000.0, 1.5, "verdict", "rock", SHA256, "song.mp3")
     row = replace(row, model="genie 1", part="main", start=62.0, end=92.0, duration=215.0)
-    await store.add_request(row)
-    await store.correct(row, 70_000, "metal")
-    await store.close()
+    await stores.requests.add(row)
+    await stores.corrections.add(row, 70_000, "metal")
+    await stores.close()
     with closing(sqlite3.connect(directory / DATABASE_FILE)) as connection:
         dump = "\n".join(connection.iterdump())
     (SCHEMAS / f"{SCHEMA}.sql").write_text(dump + "\n", "utf-8")

@@ -1,0 +1,180 @@
+"""Requests from asking to answer, with a real queue and a real database; only the classification is made up."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.jobs.job import Job
+from bot.jobs.records import RequestRecorder
+from bot.jobs.request import JobRequest, RequestKind, Song
+from bot.jobs.result import SongResult
+from bot.jobs.service import JobService
+from bot.monitoring import Metrics
+from bot.settings import BotSettings
+from bot.storage.guilds import GuildSettings
+from bot.storage.stores import Stores
+from core.constants import GENRES
+from core.errors import ErrorCode, GenreGenieError
+from core.inference.pipeline import ProgressCallback, ignore_progress
+from core.service.admission import Admission
+from core.service.identify import Identifier, IdentifyResult, Request
+from core.service.sources import LinkSource
+from core.verdict import Segment
+from tests.support.verdicts import make_verdict
+
+HOME, ANN = 1, 10
+VERDICT = make_verdict(Segment(62.0, 65.0, tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)))
+
+
+class MadeUpIdentifier(Identifier):
+    """Answers as the test says."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[IdentifyResult]]) -> None:
+        self._answer = answer
+
+    async def identify(self, request: Request, *, on_progress: ProgressCallback = ignore_progress) -> IdentifyResult:
+        return await self._answer(request)
+
+
+@dataclass
+class Answers:
+    """A responder that keeps what it is given."""
+
+    results_given: list[Sequence[SongResult]] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+
+    async def progress(self, job: Job) -> None:
+        pass
+
+    async def results(self, request: JobRequest, results: Sequence[SongResult]) -> bool:
+        self.results_given.append(results)
+        return True
+
+    async def sentence(self, request: JobRequest, key: str) -> bool:
+        self.sentences.append(key)
+        return True
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
+    opened = Stores(settings(tmp_path))
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def settings(directory: Path) -> BotSettings:
+    return BotSettings(_env_file=None, data_dir=directory)  # type: ignore[call-arg]
+
+
+def service(stores: Stores, tmp_path: Path, answer: Callable[[Request], Awaitable[IdentifyResult]]) -> JobService:
+    own = settings(tmp_path)
+    return JobService(
+        own,
+        guilds=stores.guilds,
+        identifier=MadeUpIdentifier(answer),
+        admission=Admission(own.limits, slots=1),
+        recorder=RequestRecorder(stores.requests, Metrics()),
+    )
+
+
+def request(*names: str, **values: Any) -> JobRequest:
+    songs = tuple(Song(LinkSource(f"https://example.org/{name}"), name) for name in names or ("song.mp3",))
+    return replace(JobRequest(RequestKind.AUTOSCAN, ANN, HOME, False, "en", songs), **values)
+
+
+async def rock(_: Request) -> IdentifyResult:
+    return IdentifyResult(VERDICT, "a" * 64, b"png")
+
+
+async def never(_: Request) -> IdentifyResult:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
+def codes(answers: Answers) -> list[str]:
+    [results] = answers.results_given
+    return [result.code for result in results]
+
+
+async def test_an_answer_is_stored_and_carries_the_id_of_its_row(stores: Stores, tmp_path: Path) -> None:
+    answers = Answers()
+    await service(stores, tmp_path, rock).answer(request(start=62.0), answers)
+    [[result]] = answers.results_given
+    assert (result.name, result.code) == ("song.mp3", "verdict")
+    stored = await stores.requests.get(result.request_id or 0)
+    assert stored is not None
+    assert (stored.kind, stored.guild_id, stored.user_id) == ("dropped", HOME, ANN)
+    assert (stored.outcome, stored.genre, stored.name, stored.part) == ("verdict", "rock", "song.mp3", "start:62.0")
+
+
+async def test_songs_that_there_is_no_room_for_are_answered_busy_in_their_order(stores: Stores, tmp_path: Path) -> None:
+    await stores.guilds.save(GuildSettings(HOME, places=2))
+    answers = Answers()
+    await service(stores, tmp_path, rock).answer(request("a", "b", "c"), answers)
+    assert codes(answers) == ["verdict", "verdict", "busy"]
+    assert [result.name for result in answers.results_given[0]] == ["a", "b", "c"]
+
+
+async def test_a_request_in_the_cooldown_is_answered_once_whatever_it_has_songs(stores: Stores, tmp_path: Path) -> None:
+    await stores.guilds.save(GuildSettings(HOME, cooldown_s=600.0))
+    jobs = service(stores, tmp_path, rock)
+    await jobs.answer(request(), Answers())
+    answers = Answers()
+    await jobs.answer(request("a", "b"), answers)
+    assert codes(answers) == ["cooldown"]
+
+
+async def test_a_cancelled_job_gives_its_reason_and_is_counted(stores: Stores, tmp_path: Path) -> None:
+    jobs = service(stores, tmp_path, never)
+    seen: list[Job] = []
+
+    class Watching(Answers):
+        async def progress(self, job: Job) -> None:
+            seen.append(job)
+            found = jobs.find(job.key)
+            assert found is job
+            found.cancel("error.cancelled")
+
+    answers = Watching()
+    await asyncio.wait_for(jobs.answer(request("a", "b"), answers), 20)
+    assert answers.sentences == ["error.cancelled"]
+    assert (await stores.requests.stats(HOME)).outcomes == {"cancelled": 2}
+    assert jobs.find(seen[0].key) is None
+
+
+async def test_an_error_without_a_code_is_internal_and_harms_no_other_song(stores: Stores, tmp_path: Path) -> None:
+    async def broken(classify: Request) -> IdentifyResult:
+        if classify.source.name.endswith("a"):
+            raise RuntimeError("unforeseen")
+        if classify.source.name.endswith("b"):
+            raise GenreGenieError(ErrorCode.SILENT)
+        return await rock(classify)
+
+    answers = Answers()
+    await service(stores, tmp_path, broken).answer(request("a", "b", "c"), answers)
+    assert codes(answers) == ["internal", "silent", "verdict"]
+
+
+async def test_a_known_answer_is_held_against_the_servers_own_longest_song(stores: Stores, tmp_path: Path) -> None:
+    await stores.guilds.save(GuildSettings(HOME, max_duration_s=VERDICT.prediction.duration - 1))
+    answers = Answers()
+    await service(stores, tmp_path, rock).answer(request(), answers)
+    assert codes(answers) == ["too-long"]
+
+
+async def test_at_the_end_those_who_wait_and_those_who_come_are_told_to_ask_again(
+    stores: Stores, tmp_path: Path
+) -> None:
+    jobs = service(stores, tmp_path, never)
+    waiting, late = Answers(), Answers()
+    task = jobs.start(jobs.answer(request(), waiting))
+    await asyncio.sleep(0)
+    await jobs.close(0.05)
+    assert task.done()
+    await jobs.answer(request(), late)
+    assert (waiting.sentences, late.sentences) == (["bot.restarting"], ["bot.restarting"])

@@ -1,0 +1,79 @@
+"""What is deleted on demand and after its time, and what is not, on real SQLite files."""
+
+from pathlib import Path
+
+from bot.storage.engine import DATABASE_FILE
+from bot.storage.guilds import GuildSettings
+from bot.storage.retention import DAY_S
+from bot.storage.stores import Stores
+from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, Clock, key, result, row, spectrogram
+
+
+async def test_forgetting_a_member_leaves_the_others(stores: Stores) -> None:
+    await stores.results.put(key(), result(mel=spectrogram()))
+    await stores.results.put(key("b" * 64), result(mel=spectrogram()))
+    hers = await stores.requests.add(row())
+    his = await stores.requests.add(row(user_id=BEA, sha256="b" * 64))
+    elsewhere = await stores.requests.add(row(guild_id=ELSEWHERE))
+    await stores.corrections.add(row(), ANN, "jazz")
+    await stores.retention.forget_member(HOME, ANN)
+    assert await stores.requests.get(hers) is None
+    assert await stores.requests.get(his) is not None
+    assert await stores.requests.get(elsewhere) is not None
+    assert await stores.corrections.all() == []
+    assert await stores.results.spectrogram("a" * 64) is not None, "asked about elsewhere too"
+    await stores.retention.forget_member(ELSEWHERE, ANN)
+    assert await stores.results.spectrogram("a" * 64) is None
+    assert await stores.results.spectrogram("b" * 64) is not None
+
+
+async def test_forgetting_a_server_takes_all_of_it(stores: Stores) -> None:
+    await stores.results.put(key(), result(mel=spectrogram()))
+    request_id = await stores.requests.add(row())
+    await stores.corrections.add(row(), ANN, "jazz")
+    await stores.guilds.save(GuildSettings(HOME, "es"))
+    await stores.guilds.switch_autoscan(HOME, 100, on=True)
+    await stores.retention.forget_guild(HOME)
+    assert await stores.requests.get(request_id) is None
+    assert await stores.results.spectrogram("a" * 64) is None
+    assert await stores.corrections.all() == []
+    assert stores.guilds.settings(HOME).language is None
+    assert not stores.guilds.autoscan_is_on(100)
+
+
+async def test_a_server_that_was_left_is_forgotten_after_its_grace_time_only(stores: Stores, clock: Clock) -> None:
+    await stores.guilds.save(GuildSettings(HOME, "es"))
+    await stores.requests.add(row(asked_at=clock.now))
+    await stores.guilds.mark_left(HOME)
+    clock.now += 6 * DAY_S
+    await stores.retention.apply()
+    await stores.guilds.mark_present([HOME])
+    assert stores.guilds.settings(HOME).language == "es", "it came back in time"
+    await stores.guilds.mark_left(HOME)
+    assert await stores.guilds.known_ids() == set()
+    clock.now += 8 * DAY_S
+    await stores.retention.apply()
+    await stores.guilds.mark_present([HOME])
+    assert stores.guilds.settings(HOME).language is None
+    assert (await stores.requests.stats(HOME)).outcomes == {}
+
+
+async def test_retention_deletes_the_old_and_gives_the_room_back(stores: Stores, clock: Clock, tmp_path: Path) -> None:
+    for number in range(30):
+        await stores.results.put(key(f"{number:064}"), result(mel=spectrogram()))
+        await stores.requests.add(row(sha256=f"{number:064}", asked_at=clock.now))
+    await stores.corrections.add(row(), ANN, "jazz")
+    clock.now += 31 * DAY_S
+    await stores.results.put(key("f" * 64), result(mel=spectrogram()))
+    kept = await stores.requests.add(row(sha256="f" * 64, asked_at=clock.now))
+    await stores.retention.apply()
+    assert await stores.requests.get(1) is None
+    assert await stores.requests.get(kept) is not None
+    assert await stores.results.spectrogram(f"{0:064}") is None
+    assert await stores.results.spectrogram("f" * 64) is not None
+    assert len(await stores.corrections.all()) == 1, "corrections are kept for longer"
+    clock.now += 400 * DAY_S
+    await stores.retention.apply()
+    assert await stores.corrections.all() == []
+    await stores.close()
+    assert (tmp_path / DATABASE_FILE).stat().st_size < 500_000, "three megabytes were in it"

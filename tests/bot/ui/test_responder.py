@@ -1,0 +1,88 @@
+"""What a job shows on its way and in the end."""
+
+import pytest
+
+from bot.jobs.job import Job
+from bot.jobs.request import JobRequest, ReplyCapabilities, RequestKind, Song
+from bot.jobs.result import SongResult
+from bot.ui.message import OutgoingMessage
+from bot.ui.responder import DiscordResponder, progress_text
+from core.i18n.catalog import translate
+from core.inference.pipeline import Step
+from core.service.admission import Admission, AdmissionLimits
+from core.service.sources import LinkSource
+from tests.bot.ui.identified import identified
+
+
+class Sent:
+    """A delivery that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.shown: list[OutgoingMessage] = []
+        self.answers: list[OutgoingMessage] = []
+
+    async def progress(self, message: OutgoingMessage) -> None:
+        self.shown.append(message)
+
+    async def final(self, message: OutgoingMessage) -> bool:
+        self.answers.append(message)
+        return True
+
+
+def request(songs: int = 1, capabilities: ReplyCapabilities | None = None) -> JobRequest:
+    named = tuple(Song(LinkSource(f"https://example.org/{n}"), f"song {n}") for n in range(songs))
+    return JobRequest(RequestKind.SLASH, 1, 2, False, "en", named, capabilities=capabilities or ReplyCapabilities())
+
+
+def job(songs: int = 1, *, ahead: int = 0) -> Job:
+    admission = Admission(AdmissionLimits(), slots=1)
+    admission.admit(9, 9, jobs=ahead + 1)
+    return Job(request(songs), admission.admit(1, 2, jobs=songs))
+
+
+async def test_progress_says_the_place_in_the_queue_then_the_step_and_its_share() -> None:
+    one = job()
+    assert progress_text(one) == translate("bot.progress.queued", "en", place=1)
+    one.steps[0] = (Step.FETCHING, None)
+    assert progress_text(one) == translate("bot.progress.fetching", "en")
+    one.steps[0] = (Step.DECODING, 0.5)
+    assert progress_text(one).startswith(translate("bot.progress.decoding", "en"))
+    assert "50" in progress_text(one)
+
+
+async def test_progress_of_several_songs_counts_those_that_are_done() -> None:
+    several = job(3)
+    several.steps[0] = (Step.DONE, 1.0)
+    assert progress_text(several) == translate("bot.progress.several", "en", done=1, n=3)
+
+
+async def test_the_same_progress_is_shown_once_with_the_button_that_cancels() -> None:
+    sent, one = Sent(), job()
+    responder = DiscordResponder(sent)
+    await responder.progress(one)
+    await responder.progress(one)
+    one.steps[0] = (Step.FETCHING, None)
+    await responder.progress(one)
+    assert len(sent.shown) == 2
+    assert sent.shown[0].view is not None
+    [button] = sent.shown[0].view.children
+    assert button.custom_id == f"gg:cancel:{one.key}"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("request_id", "buttons"), [(7, True), (None, False)])
+async def test_results_have_buttons_where_their_request_is_stored(request_id: int | None, buttons: bool) -> None:
+    sent = Sent()
+    assert await DiscordResponder(sent).results(request(), [SongResult("song.mp3", identified(), request_id)])
+    [answer] = sent.answers
+    assert answer.embeds
+    assert (answer.view is not None) == buttons
+
+
+async def test_results_and_sentences_keep_to_what_the_channel_allows() -> None:
+    sent = Sent()
+    limited = request(capabilities=ReplyCapabilities(embeds=False, notice="no embeds"))
+    await DiscordResponder(sent).results(limited, [SongResult("song.mp3", identified(), 7)])
+    await DiscordResponder(sent).sentence(limited, "bot.restarting")
+    assert not sent.answers[0].embeds
+    assert (sent.answers[0].content or "").endswith("no embeds")
+    assert (sent.answers[1].content or "").startswith(translate("bot.restarting", "en"))
