@@ -34,7 +34,7 @@ README: Final = ROOT / "README.md"
 MARKERS: Final = "soak"
 
 WARM_UP: Final = 0.15
-"""Share of the time after which things are taken to have been met once: the first reading at rest."""
+"""Share of the time after which everything has been used once: the first reading at rest."""
 
 REST_S: Final = 75.0
 """After the last answer: connections that are kept for the next request are closed by then, and the page has deleted
@@ -189,7 +189,7 @@ async def soak(folder: Path, minutes: float) -> Outcome:
             {"bot": (folder / "bot" / "tmp",), "page": (folder / "page" / "tmp", folder / "temporary")},
         )
         on_discord = OnDiscord(discord, furnished(discord), huge)
-        await on_discord.listen()
+        await on_discord.switch_autoscan_on()
         askers = (on_discord, OnThePage(session, page.address), OnTheCommandLine(folder))
         tally = Tally()
         watching = asyncio.create_task(watcher.keep_watching(max(1.0, minutes * 60 / 300)))

@@ -38,14 +38,14 @@ class UnexpectedError(Exception):
     """An answer was another than it should be; with its words."""
 
 
-def expect(holds: object, told: object) -> None:
-    """Take an answer.
+def expect(holds: object, message: object) -> None:
+    """Check an answer; `message` says what it was.
 
     Raises:
         UnexpectedError: it is not as it should be.
     """
     if not holds:
-        raise UnexpectedError(str(told))
+        raise UnexpectedError(str(message))
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
     async def keep_asking(self, name: str, ask: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-        """Ask one question after another until told to stop; the last one is answered too."""
+        """Ask one question after another until `stop` is set; the last one is answered too."""
         while not stop.is_set():
             self.asked[name] += 1
             try:
@@ -88,7 +88,7 @@ class OnDiscord:
         return {
             "bot: a song": self._good,
             "bot: a song that is known": self._again,
-            "bot: dropped audio": self._dropped,
+            "bot: dropped audio": self._autoscan,
             "bot: no music at all": self._bad,
             "bot: a download that breaks off": self._broken,
             "bot: cancelled": self._cancelled,
@@ -96,8 +96,8 @@ class OnDiscord:
             "bot: a gigabyte": self._too_large,
         }
 
-    async def listen(self) -> None:
-        """Have the bot listen in the channel."""
+    async def switch_autoscan_on(self) -> None:
+        """Have the bot answer audio that is posted in the channel."""
         house = self._house
         used = self._discord.slash("genregenie channel on", user=house.owner, channel=house.channel)
         await used.reply(is_final)
@@ -127,7 +127,7 @@ class OnDiscord:
         asked = self._discord.slash("genre", user=house.ben, channel=house.channel, file=self._known)
         genre_of(await asked.reply(is_final, within=ANSWER_S))
 
-    async def _dropped(self) -> None:
+    async def _autoscan(self) -> None:
         files = [new_song(5), new_song(6)]
         posted = self._discord.post_message(self._house.channel, self._house.ben, "listen", files=files)
         reply = await self._discord.answer_to(posted, is_final, within=ANSWER_S)
@@ -179,12 +179,12 @@ class OnThePage:
         return {"page: a song": self._good, "page: no music at all": self._bad, "page: a closed tab": self._gone}
 
     async def _good(self) -> None:
-        told = await self._asked(await self._sent(new_song(CHANCE.uniform(4, 20))))
-        expect("gg-verdict" in told, told[-300:])
+        answer = await self._asked(await self._sent(new_song(CHANCE.uniform(4, 20))))
+        expect("gg-verdict" in answer, answer[-300:])
 
     async def _bad(self) -> None:
-        told = await self._asked(await self._sent(File("words.mp3", b"words, no sound. " * 50)))
-        expect(sentence(ErrorCode.NOT_AUDIO) in told, told[-300:])
+        answer = await self._asked(await self._sent(File("words.mp3", b"words, no sound. " * 50)))
+        expect(sentence(ErrorCode.NOT_AUDIO) in answer, answer[-300:])
 
     async def _gone(self) -> None:
         key = await self._sent(new_song(20))
@@ -214,12 +214,17 @@ class OnThePage:
 
     async def _joined(self, key: str) -> str:
         session = secrets.token_hex(6)
-        body = {"data": [], "fn_index": await self._hear(), "session_hash": session, "event_data": {"song": key}}
+        body = {
+            "data": [],
+            "fn_index": await self._classify_event(),
+            "session_hash": session,
+            "event_data": {"song": key},
+        }
         async with self._session.post(f"{self._address}/gradio_api/queue/join", json=body) as answer:
             expect(answer.status == 200, f"joining was answered with {answer.status}")
         return session
 
-    async def _hear(self) -> int:
+    async def _classify_event(self) -> int:
         if self._event is None:
             async with self._session.get(f"{self._address}/config") as answer:
                 events: list[dict[str, Any]] = (await answer.json())["dependencies"]

@@ -1,0 +1,112 @@
+"""Servers that the bot joined or left while it was away."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import create_autospec
+
+import discord
+import pytest
+from discord.ext import commands
+
+from bot.cogs.guilds import Guilds
+from bot.jobs.records import RequestRecorder
+from bot.jobs.service import JobService
+from bot.monitoring import Metrics
+from bot.services import BotServices
+from bot.settings import BotSettings
+from bot.storage.guilds import GuildSettings
+from bot.storage.stores import Stores
+from bot.ui.interactions import Acknowledger
+from bot.ui.permissions import PermissionNotices
+from bot.ui.responder import DiscordResponder
+from core.service.admission import Admission
+from core.service.identify import Identifier
+from core.workers.pool import WorkerPool
+
+ON_SHARD_0, ALSO_ON_SHARD_0, ON_SHARD_1 = 2 << 22, 4 << 22, 1 << 22
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> BotSettings:
+    values: dict[str, Any] = {"data_dir": tmp_path, "DISCORD_SHARDS": "0", "DISCORD_SHARD_COUNT": 2}
+    return BotSettings(_env_file=None, **values)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+async def stores(settings: BotSettings) -> AsyncIterator[Stores]:
+    opened = Stores(settings)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def services(settings: BotSettings, stores: Stores) -> BotServices:
+    metrics = Metrics()
+    jobs = JobService(
+        settings,
+        guilds=stores.guilds,
+        identifier=Identifier(settings, pool=WorkerPool(settings)),
+        admission=Admission(settings.limits, slots=1),
+        recorder=RequestRecorder(stores.requests, metrics),
+    )
+    return BotServices(
+        settings=settings,
+        metrics=metrics,
+        jobs=jobs,
+        guilds=stores.guilds,
+        requests=stores.requests,
+        results=stores.results,
+        corrections=stores.corrections,
+        retention=stores.retention,
+        meta=stores.meta,
+        acknowledge=Acknowledger(metrics),
+        notices=PermissionNotices(),
+        respond=DiscordResponder,
+    )
+
+
+def bot_in(*guild_ids: int) -> commands.AutoShardedBot:
+    bot: Any = create_autospec(commands.AutoShardedBot, instance=True)
+    bot.guilds = [create_autospec(discord.Guild, instance=True, id=guild_id) for guild_id in guild_ids]
+    bot.shards = {}
+    bot.shard_count = 2
+    return bot  # type: ignore[no-any-return]
+
+
+async def test_at_start_servers_of_this_process_that_it_has_left_begin_their_grace_time(
+    settings: BotSettings, stores: Stores
+) -> None:
+    for guild_id in (ON_SHARD_0, ALSO_ON_SHARD_0, ON_SHARD_1):
+        await stores.guilds.save(GuildSettings(guild_id, "es"))
+    await Guilds(bot_in(ON_SHARD_0), services(settings, stores)).on_ready()
+    assert await stores.guilds.known_ids() == {ON_SHARD_0, ON_SHARD_1}, "another process has shard 1"
+
+
+async def test_at_start_a_server_that_it_is_in_again_ends_its_grace_time(settings: BotSettings, stores: Stores) -> None:
+    await stores.guilds.save(GuildSettings(ON_SHARD_0, "es"))
+    await stores.guilds.mark_left(ON_SHARD_0)
+    await Guilds(bot_in(ON_SHARD_0), services(settings, stores)).on_ready()
+    assert stores.guilds.settings(ON_SHARD_0).language == "es"
+
+
+async def test_a_server_that_throws_the_bot_out_begins_its_grace_time(settings: BotSettings, stores: Stores) -> None:
+    await stores.guilds.save(GuildSettings(ON_SHARD_0, "es"))
+    bot = bot_in(ON_SHARD_0)
+    cog = Guilds(bot, services(settings, stores))
+    await cog.on_guild_remove(bot.guilds[0])
+    assert await stores.guilds.known_ids() == set()
+    await cog.on_guild_join(bot.guilds[0])
+    assert await stores.guilds.known_ids() == {ON_SHARD_0}
+
+
+async def test_a_database_that_fails_harms_no_event(
+    settings: BotSettings, stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = bot_in(ON_SHARD_0)
+    cog = Guilds(bot, services(settings, stores))
+    async with stores.database.writing() as connection:
+        await connection.exec_driver_sql("DROP TABLE guilds")
+    await cog.on_ready()
+    await cog.on_guild_remove(bot.guilds[0])
+    assert caplog.text.count("A change of servers was not saved") == 2
