@@ -32,7 +32,7 @@ class BotSettings(Settings):
     """Where health and metrics listen; 0 takes any free port."""
 
     max_jobs: int = Field(default=256, ge=1)
-    """Songs waiting or being heard, in all."""
+    """Songs waiting or being classified, in all."""
     max_jobs_per_server: int = Field(default=64, ge=1)
     max_jobs_per_member: int = Field(default=16, ge=1)
     cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)

@@ -23,7 +23,7 @@ async def answer(interaction: Interaction) -> Message:
 
 
 async def answer_under(discord: Discord, message: Message) -> Message:
-    """Wait for the answer to dropped audio."""
+    """Wait for the answer under a message."""
     return await discord.answer_to(message, is_final)
 
 

@@ -174,6 +174,6 @@ class BotProcess:
             self.check_log()
 
     def check_log(self) -> None:
-        """Fail if the log tells what it must not."""
+        """Fail if the log has a trace or the token."""
         assert "Traceback" not in self.log, self.log
         assert self.discord.token not in self.log

@@ -21,7 +21,7 @@ async def use(discord: Discord, house: House, command: str, **options: object) -
     return reply.content
 
 
-async def heard(discord: Discord, house: House, file: File | None = None) -> Message:
+async def identified(discord: Discord, house: House, file: File | None = None) -> Message:
     asked = discord.slash("genre", user=house.ana, channel=house.channel, file=file or new_song(6))
     return await answer(asked)
 
@@ -62,11 +62,11 @@ async def test_the_language_of_public_answers_is_the_admins_choice(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     song = new_song(6)
-    told = await use(discord, house, "language", language="es")
-    assert told == translate("bot.admin.language", "en", language=translate("bot.language", "es"))
-    assert genre_of(await heard(discord, house, song), "es") in GENRES
+    text = await use(discord, house, "language", language="es")
+    assert text == translate("bot.admin.language", "en", language=translate("bot.language", "es"))
+    assert genre_of(await identified(discord, house, song), "es") in GENRES
     await use(discord, house, "language", language="auto")
-    assert genre_of(await heard(discord, house, song)) in GENRES
+    assert genre_of(await identified(discord, house, song)) in GENRES
 
 
 async def test_settings_outlive_a_restart(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -74,31 +74,31 @@ async def test_settings_outlive_a_restart(discord: Discord, bot: BotProcess, hou
     await use(discord, house, "limits", cooldown=20)
     await bot.restart()
     assert await use(discord, house, "limits") == limits_text(180, 20, 64, "en")
-    assert genre_of(await heard(discord, house), "es") in GENRES
+    assert genre_of(await identified(discord, house), "es") in GENRES
 
 
 async def test_stats_count_what_was_asked_answered_and_failed(discord: Discord, bot: BotProcess, house: House) -> None:
-    reply = await heard(discord, house)
-    await heard(discord, house, File("words.mp3", b"words " * 100))
-    told = await use(discord, house, "stats")
-    assert told.startswith("In the last 30 days: 2 requests, 1 answered, 1 failed, 0 corrections.\n")
-    assert "not-audio 1" in told
-    assert f"{translate(f'genre.{genre_of(reply)}', 'en').capitalize()} 1" in told
+    reply = await identified(discord, house)
+    await identified(discord, house, File("words.mp3", b"words " * 100))
+    text = await use(discord, house, "stats")
+    assert text.startswith("In the last 30 days: 2 requests, 1 answered, 1 failed, 0 corrections.\n")
+    assert "not-audio 1" in text
+    assert f"{translate(f'genre.{genre_of(reply)}', 'en').capitalize()} 1" in text
     other = furnished(discord)
     assert " 0 requests, " in await use(discord, other, "stats")
 
 
 async def test_privacy_says_what_is_stored_and_for_how_long(discord: Discord, bot: BotProcess, house: House) -> None:
-    told = await use(discord, house, "privacy show")
+    text = await use(discord, house, "privacy show")
     for fact in ("512 MB", "for 30 days", "for 365 days", "after 7 days"):
-        assert told.count(fact) == 1, fact
+        assert text.count(fact) == 1, fact
 
 
 async def test_forgetting_a_server_deletes_its_rows_and_its_buttons(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     await use(discord, house, "limits", cooldown=1)
-    reply = await heard(discord, house, new_song(40))
+    reply = await identified(discord, house, new_song(40))
     assert rows_about(bot, house.guild.id)
     await use(discord, house, "privacy forget", what="server")
     assert rows_about(bot, house.guild.id) == {}
@@ -108,7 +108,7 @@ async def test_forgetting_a_server_deletes_its_rows_and_its_buttons(
 
 
 async def test_forgetting_a_member_leaves_the_others(discord: Discord, bot: BotProcess, house: House) -> None:
-    await heard(discord, house)
+    await identified(discord, house)
     song = new_song(6)
     await answer(discord.slash("genre", user=house.ben, channel=house.channel, file=song))
     assert await use(discord, house, "privacy forget", what="member") == translate("bot.admin.which-member", "en")
@@ -126,7 +126,7 @@ async def test_leaving_a_server_begins_its_grace_time_and_coming_back_ends_it(
     await bot.until(lambda: left_at(bot, house.guild.id) is not None, "the grace time")
     discord.invite_bot(house.guild)
     await bot.until(lambda: left_at(bot, house.guild.id) is None, "the end of the grace time")
-    assert genre_of(await heard(discord, house), "es") in GENRES
+    assert genre_of(await identified(discord, house), "es") in GENRES
 
 
 def rows_about(bot: BotProcess, identity: int) -> dict[str, int]:

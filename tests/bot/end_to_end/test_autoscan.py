@@ -1,4 +1,4 @@
-"""Audio dropped in a channel."""
+"""Audio posted in a channel where autoscan is on."""
 
 from collections.abc import AsyncIterator
 
@@ -16,8 +16,8 @@ EAR = "\N{EAR}"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def listening(discord: Discord, bot: BotProcess, house: House) -> AsyncIterator[House]:
-    """A house in whose first channel the bot listens."""
+async def scanned(discord: Discord, bot: BotProcess, house: House) -> AsyncIterator[House]:
+    """A house in whose first channel autoscan is on."""
     await switch(discord, house, "on")
     yield house
 
@@ -29,87 +29,87 @@ async def switch(discord: Discord, house: House, state: str) -> str:
     return reply.content
 
 
-async def test_dropped_audio_is_answered_under_its_message(discord: Discord, listening: House) -> None:
-    posted = discord.post_message(listening.channel, listening.ana, "listen", files=[new_song()])
+async def test_posted_audio_is_answered_under_its_message(discord: Discord, scanned: House) -> None:
+    posted = discord.post_message(scanned.channel, scanned.ana, "listen", files=[new_song()])
     reply = await answer_under(discord, posted)
     assert genre_of(reply) in GENRES
     picture_of(reply)
     await discord.until(lambda: posted.reactions_ever == [EAR] and not posted.reactions[EAR], what="the reaction goes")
 
 
-async def test_a_voice_message_is_answered(discord: Discord, listening: House) -> None:
-    posted = discord.post_message(listening.channel, listening.ana, files=[voice_message()], voice=True)
+async def test_a_voice_message_is_answered(discord: Discord, scanned: House) -> None:
+    posted = discord.post_message(scanned.channel, scanned.ana, files=[voice_message()], voice=True)
     reply = await answer_under(discord, posted)
     assert translate("bot.voice-message", "en") in reply.text
 
 
-async def test_many_files_in_one_message_are_one_reply(discord: Discord, listening: House) -> None:
+async def test_many_files_in_one_message_are_one_reply(discord: Discord, scanned: House) -> None:
     files = [new_song(6), File("notes.txt", b"not audio"), new_song(6), new_song(6)]
-    posted = discord.post_message(listening.channel, listening.ana, files=files)
+    posted = discord.post_message(scanned.channel, scanned.ana, files=files)
     reply = await answer_under(discord, posted)
     assert [embed["author"]["name"] for embed in reply.embeds] == [
         f"{number}. {file.name}" for number, file in enumerate([files[0], files[2], files[3]], 1)
     ]
     assert len(reply.files) == 3
     # Each song has its own buttons, behind the menu.
-    picked = await discord.select(reply, f"2. {files[2].name}", user=listening.ben).reply()
-    assert picked.only_for is listening.ben
+    picked = await discord.select(reply, f"2. {files[2].name}", user=scanned.ben).reply()
+    assert picked.only_for is scanned.ben
     assert picked.embeds[0]["author"]["name"] == files[2].name
     assert translate("bot.button.wrong", "en") in picked.buttons
 
 
-async def test_nothing_is_answered_where_it_is_off_again_or_was_never_on(discord: Discord, listening: House) -> None:
-    await switch(discord, listening, "off")
-    elsewhere = listening.guild.channels[1]
+async def test_nothing_is_answered_where_it_is_off_again_or_was_never_on(discord: Discord, scanned: House) -> None:
+    await switch(discord, scanned, "off")
+    elsewhere = scanned.guild.channels[1]
     ignored = [
-        discord.post_message(channel, listening.ana, files=[new_song(6)]) for channel in (listening.channel, elsewhere)
+        discord.post_message(channel, scanned.ana, files=[new_song(6)]) for channel in (scanned.channel, elsewhere)
     ]
-    await switch(discord, listening, "on")
-    heard = discord.post_message(listening.channel, listening.ana, files=[new_song(6)])
-    await answer_under(discord, heard)
+    await switch(discord, scanned, "on")
+    answered = discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)])
+    await answer_under(discord, answered)
     assert [message.reactions_ever for message in ignored] == [[], []]
-    assert len(discord.messages_of_bot(listening.channel)) == 1
+    assert len(discord.messages_of_bot(scanned.channel)) == 1
     assert discord.messages_of_bot(elsewhere) == []
 
 
-async def test_other_bots_and_messages_without_audio_are_ignored(discord: Discord, listening: House) -> None:
+async def test_other_bots_and_messages_without_audio_are_ignored(discord: Discord, scanned: House) -> None:
     robot = discord.user("robot", bot=True)
-    listening.guild.join(robot)
-    discord.post_message(listening.channel, robot, files=[new_song(6)])
-    discord.post_message(listening.channel, listening.ana, "no song here")
-    discord.post_message(listening.channel, listening.ana, files=[File("notes.txt", b"words")])
-    heard = discord.post_message(listening.channel, listening.ana, files=[new_song(6)])
-    await answer_under(discord, heard)
-    assert [message.reply_to for message in discord.messages_of_bot(listening.channel)] == [heard]
+    scanned.guild.join(robot)
+    discord.post_message(scanned.channel, robot, files=[new_song(6)])
+    discord.post_message(scanned.channel, scanned.ana, "no song here")
+    discord.post_message(scanned.channel, scanned.ana, files=[File("notes.txt", b"words")])
+    answered = discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)])
+    await answer_under(discord, answered)
+    assert [message.reply_to for message in discord.messages_of_bot(scanned.channel)] == [answered]
 
 
-async def test_a_message_that_is_taken_back_is_not_answered(discord: Discord, listening: House) -> None:
+async def test_a_message_that_is_taken_back_is_not_answered(discord: Discord, scanned: House) -> None:
     slow = new_song(10, bytes_per_s=50_000)
-    gone = discord.post_message(listening.channel, listening.ana, files=[slow])
+    gone = discord.post_message(scanned.channel, scanned.ana, files=[slow])
     await discord.until(lambda: gone.files[0].downloads, what="the download begins")
     discord.delete_message(gone)
-    heard = discord.post_message(listening.channel, listening.ana, files=[new_song(6)])
-    await answer_under(discord, heard)
-    assert [message.reply_to for message in discord.messages_of_bot(listening.channel)] == [heard]
+    answered = discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)])
+    await answer_under(discord, answered)
+    assert [message.reply_to for message in discord.messages_of_bot(scanned.channel)] == [answered]
 
 
-async def test_dropped_audio_is_answered_in_the_servers_language(discord: Discord, bot: BotProcess) -> None:
+async def test_posted_audio_is_answered_in_the_servers_language(discord: Discord, bot: BotProcess) -> None:
     house = furnished(discord, locale="es-ES")
     await switch(discord, house, "on")
     posted = discord.post_message(house.channel, house.ana, files=[new_song(6)])
     assert genre_of(await answer_under(discord, posted), "es") in GENRES
 
 
-async def test_what_cannot_be_heard_is_told_in_a_sentence(discord: Discord, listening: House) -> None:
-    posted = discord.post_message(listening.channel, listening.ana, files=[File("broken.mp3", b"not audio" * 100)])
+async def test_what_cannot_be_heard_is_told_in_a_sentence(discord: Discord, scanned: House) -> None:
+    posted = discord.post_message(scanned.channel, scanned.ana, files=[File("broken.mp3", b"not audio" * 100)])
     reply = await answer_under(discord, posted)
     assert reply.content == translate("error.not-audio", "en")
 
 
-async def test_audio_dropped_in_a_thread_of_a_channel_that_is_on_is_answered_there(
-    discord: Discord, listening: House
+async def test_audio_posted_in_a_thread_of_a_channel_that_is_on_is_answered_there(
+    discord: Discord, scanned: House
 ) -> None:
-    thread = discord.thread(listening.channel, "new songs")
-    posted = discord.post_message(thread, listening.ana, files=[new_song(6)])
+    thread = discord.thread(scanned.channel, "new songs")
+    posted = discord.post_message(thread, scanned.ana, files=[new_song(6)])
     assert genre_of(await answer_under(discord, posted)) in GENRES
-    assert discord.messages_of_bot(listening.channel) == []
+    assert discord.messages_of_bot(scanned.channel) == []

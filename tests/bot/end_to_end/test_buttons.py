@@ -21,19 +21,19 @@ SLOTS = 1 + FETCH_AHEAD
 PART_HEARD = re.compile(translate("bot.reply.heard", "en", start=r"(\S+)", end=r"(\S+)", duration=r"\S+"))
 
 
-def part_heard(message: Message) -> tuple[str, str]:
+def part_of(message: Message) -> tuple[str, str]:
     found = PART_HEARD.search(message.text)
     assert found, message.text
     return found[1], found[2]
 
 
-async def heard_song(discord: Discord, house: House, seconds: float = 70, **options: object) -> Message:
+async def identified_song(discord: Discord, house: House, seconds: float = 70, **options: object) -> Message:
     return await answer(
         discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(seconds), **options)
     )
 
 
-async def test_another_part_hears_the_next_thirty_seconds_without_a_download(
+async def test_another_part_classifies_the_next_thirty_seconds_without_a_download(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     song = new_song(70)
@@ -41,29 +41,29 @@ async def test_another_part_hears_the_next_thirty_seconds_without_a_download(
     upload = next(u for u in discord.world.cdn.uploads.values() if u.file is song)
     upload.expire()
     second = await answer(discord.click(first, PART, user=house.ana))
-    assert part_heard(second) != part_heard(first)
+    assert part_of(second) != part_of(first)
     assert len(votes_in(second)) == 10
     assert picture_of(second) != picture_of(first)
     third = await answer(discord.click(second, PART, user=house.ana))
-    assert len({part_heard(message) for message in (first, second, third)}) == 3
+    assert len({part_of(message) for message in (first, second, third)}) == 3
     assert upload.downloads == 1
 
 
-async def test_whole_song_hears_all_of_it(discord: Discord, bot: BotProcess, house: House) -> None:
-    first = await heard_song(discord, house)
+async def test_whole_song_classifies_all_of_it(discord: Discord, bot: BotProcess, house: House) -> None:
+    first = await identified_song(discord, house)
     whole = await answer(discord.click(first, WHOLE, user=house.ana))
-    assert part_heard(whole) == ("0:00", "1:10")
+    assert part_of(whole) == ("0:00", "1:10")
     assert whole.buttons == [WRONG]
 
 
 async def test_what_came_of_a_private_answer_is_private(discord: Discord, bot: BotProcess, house: House) -> None:
-    first = await heard_song(discord, house, private=True)
+    first = await identified_song(discord, house, private=True)
     assert (await answer(discord.click(first, WHOLE, user=house.ana))).only_for is house.ana
     assert discord.messages_of_bot(house.channel) == []
 
 
 async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, bot: BotProcess, house: House) -> None:
-    reply = await heard_song(discord, house, 10)
+    reply = await identified_song(discord, house, 10)
     for user, genre in ((house.ana, "Jazz"), (house.ana, "Blues"), (house.ben, "Metal")):
         menu = await discord.click(reply, WRONG, user=user).reply()
         assert menu.only_for is user
@@ -79,7 +79,7 @@ async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, b
 async def test_buttons_are_only_for_the_one_who_asked_and_moderators(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
-    reply = await heard_song(discord, house)
+    reply = await identified_song(discord, house)
     refused = await discord.click(reply, WHOLE, user=house.ben).reply()
     assert (refused.content, refused.only_for) == (translate("bot.not-yours", "en"), house.ben)
     allowed = await answer(discord.click(reply, WHOLE, user=house.owner))
@@ -87,10 +87,10 @@ async def test_buttons_are_only_for_the_one_who_asked_and_moderators(
 
 
 async def test_every_button_works_after_a_restart(discord: Discord, bot: BotProcess, house: House) -> None:
-    public = await heard_song(discord, house)
-    private = await heard_song(discord, house, private=True)
-    dropped = discord.post_message(house.channel, house.ana, files=[new_song(6), new_song(6)])
-    several = await answer(discord.message_command("Identify genre", dropped, user=house.ana))
+    public = await identified_song(discord, house)
+    private = await identified_song(discord, house, private=True)
+    posted = discord.post_message(house.channel, house.ana, files=[new_song(6), new_song(6)])
+    several = await answer(discord.message_command("Identify genre", posted, user=house.ana))
     menu = await discord.click(public, WRONG, user=house.ana).reply()
     await bot.restart()
     for message in (public, private):
@@ -167,8 +167,8 @@ async def test_progress_is_shown_and_not_too_often(discord: Discord, bot: BotPro
 async def test_a_button_whose_acknowledgement_meets_a_lost_answer_works_all_the_same(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
-    reply = await heard_song(discord, house)
+    reply = await identified_song(discord, house)
     discord.fail("interaction_callback", 502, carried_out=True)
     whole = await answer(discord.click(reply, WHOLE, user=house.ana))
-    assert part_heard(whole) == ("0:00", "1:10")
+    assert part_of(whole) == ("0:00", "1:10")
     discord.forgive(ALREADY_ACKNOWLEDGED)

@@ -22,8 +22,8 @@ from tests.discord_server.gateway import AUTHENTICATION_FAILED
 from tests.support.processes import eventually, is_alive
 
 
-async def exit_code_and_last_words(process: BotProcess) -> tuple[int, str]:
-    """Return the exit code and what it said in the end, which must be one line."""
+async def exit_code_and_last_line(process: BotProcess) -> tuple[int, str]:
+    """Return the exit code and the last line of the log, which must be the only one that is no INFO."""
     await process.launch()
     try:
         code = await process.wait(within=60)
@@ -37,26 +37,26 @@ async def exit_code_and_last_words(process: BotProcess) -> tuple[int, str]:
 
 
 async def test_no_token_is_one_clear_line(discord: Discord, tmp_path: Path) -> None:
-    told = await exit_code_and_last_words(BotProcess(discord, tmp_path, DISCORD_TOKEN=""))
-    assert told == (2, translate("bot.start.no-token", "en"))
+    ended = await exit_code_and_last_line(BotProcess(discord, tmp_path, DISCORD_TOKEN=""))
+    assert ended == (2, translate("bot.start.no-token", "en"))
 
 
 async def test_a_wrong_token_is_one_clear_line(discord: Discord, tmp_path: Path) -> None:
     process = BotProcess(discord, tmp_path, DISCORD_TOKEN="wrong.token.indeed")
-    assert await exit_code_and_last_words(process) == (2, translate("bot.start.bad-token", "en"))
+    assert await exit_code_and_last_line(process) == (2, translate("bot.start.bad-token", "en"))
     assert "wrong.token.indeed" not in process.log
 
 
 async def test_a_database_that_cannot_be_used_is_one_clear_line(discord: Discord, tmp_path: Path) -> None:
     (tmp_path / DATABASE_FILE).write_bytes(b"this is no database, it is a text file " * 100)
-    told = translate("bot.start.database-write", "en", reason="file is not a database")
-    assert await exit_code_and_last_words(BotProcess(discord, tmp_path)) == (2, told)
+    line = translate("bot.start.database-write", "en", reason="file is not a database")
+    assert await exit_code_and_last_line(BotProcess(discord, tmp_path)) == (2, line)
 
 
 async def test_a_setting_that_does_not_fit_is_one_clear_line(discord: Discord, tmp_path: Path) -> None:
-    code, told = await exit_code_and_last_words(BotProcess(discord, tmp_path, GENREGENIE_WORKERS="many"))
+    code, ended = await exit_code_and_last_line(BotProcess(discord, tmp_path, GENREGENIE_WORKERS="many"))
     assert code == 2
-    assert told.startswith("GENREGENIE_WORKERS: ")
+    assert line.startswith("GENREGENIE_WORKERS: ")
 
 
 async def test_a_token_that_is_refused_later_ends_it_with_a_clear_line(tmp_path: Path) -> None:

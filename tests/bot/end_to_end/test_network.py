@@ -45,7 +45,7 @@ async def test_a_reply_whose_connections_break_comes_all_the_same(
     assert genre_of(reply) in GENRES
 
 
-async def test_an_answer_to_dropped_audio_is_sent_once_though_discords_answer_is_lost(
+async def test_an_answer_to_posted_audio_is_sent_once_though_discords_answer_is_lost(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     await answer(discord.slash("genregenie channel on", user=house.owner, channel=house.channel))

@@ -14,7 +14,7 @@ from tests.discord_server import Discord
 from tests.discord_server.gateway import DISALLOWED_INTENTS
 
 
-async def listens_in(discord: Discord, house: House) -> str:
+async def switch_autoscan_on(discord: Discord, house: House) -> str:
     reply = await answer(discord.slash("genregenie channel on", user=house.owner, channel=house.channel))
     return reply.content
 
@@ -23,10 +23,10 @@ def named(permission: str) -> str:
     return translate(f"bot.permission.{permission}", "en")
 
 
-async def test_without_attach_files_dropped_audio_gets_an_embed_without_picture_and_one_notice(
+async def test_without_attach_files_posted_audio_gets_an_embed_without_picture_and_one_notice(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
-    await listens_in(discord, house)
+    await switch_autoscan_on(discord, house)
     discord.deny_bot(house.channel, "attach_files")
     replies = [
         await answer_under(discord, discord.post_message(house.channel, house.ana, files=[new_song(6)]))
@@ -38,8 +38,8 @@ async def test_without_attach_files_dropped_audio_gets_an_embed_without_picture_
     assert not [refused for refused in discord.refusals() if str(house.channel.id) in refused.path]
 
 
-async def test_without_embed_links_dropped_audio_gets_text(discord: Discord, bot: BotProcess, house: House) -> None:
-    await listens_in(discord, house)
+async def test_without_embed_links_posted_audio_gets_text(discord: Discord, bot: BotProcess, house: House) -> None:
+    await switch_autoscan_on(discord, house)
     discord.deny_bot(house.channel, "embed_links")
     posted = discord.post_message(house.channel, house.ana, files=[new_song(6, name="tune.wav")])
     reply = await answer_under(discord, posted)
@@ -50,10 +50,10 @@ async def test_without_embed_links_dropped_audio_gets_text(discord: Discord, bot
 
 
 @pytest.mark.parametrize("denied", ["add_reactions", "read_message_history"])
-async def test_without_reactions_or_history_dropped_audio_is_answered_all_the_same(
+async def test_without_reactions_or_history_posted_audio_is_answered_all_the_same(
     discord: Discord, bot: BotProcess, house: House, denied: str
 ) -> None:
-    await listens_in(discord, house)
+    await switch_autoscan_on(discord, house)
     discord.deny_bot(house.channel, denied)
     posted = discord.post_message(house.channel, house.ana, files=[new_song(6)])
     await discord.until(lambda: discord.messages_of_bot(house.channel), what="the answer")
@@ -64,15 +64,15 @@ async def test_without_reactions_or_history_dropped_audio_is_answered_all_the_sa
 
 
 async def test_where_it_may_not_speak_it_tells_the_author_once(discord: Discord, bot: BotProcess, house: House) -> None:
-    await listens_in(discord, house)
+    await switch_autoscan_on(discord, house)
     discord.deny_bot(house.channel, "send_messages")
     for _ in range(2):
         discord.post_message(house.channel, house.ana, files=[new_song(6)])
-    told = discord.direct_messages(house.ana)
-    await discord.until(lambda: discord.messages_of_bot(told), what="the notice")
+    direct = discord.direct_messages(house.ana)
+    await discord.until(lambda: discord.messages_of_bot(direct), what="the notice")
     discord.allow_bot(house.channel)
     await answer_under(discord, discord.post_message(house.channel, house.ana, files=[new_song(6)]))
-    [notice] = discord.messages_of_bot(told)
+    [notice] = discord.messages_of_bot(direct)
     assert named("send_messages") in notice.content
     assert len(discord.messages_of_bot(house.channel)) == 1
 
@@ -80,7 +80,7 @@ async def test_where_it_may_not_speak_it_tells_the_author_once(discord: Discord,
 async def test_a_permission_that_goes_while_it_works_costs_the_picture_only(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
-    await listens_in(discord, house)
+    await switch_autoscan_on(discord, house)
     posted = discord.post_message(house.channel, house.ana, files=[new_song(8, bytes_per_s=200_000)])
     await discord.until(lambda: posted.files[0].downloads, what="the download")
     discord.deny_bot(house.channel, "attach_files")
@@ -91,10 +91,10 @@ async def test_a_permission_that_goes_while_it_works_costs_the_picture_only(
 
 async def test_switching_on_names_what_is_missing_there(discord: Discord, bot: BotProcess, house: House) -> None:
     discord.deny_bot(house.channel, "add_reactions", "embed_links")
-    told = await listens_in(discord, house)
-    assert named("add_reactions") in told
-    assert named("embed_links") in told
-    assert named("send_messages") not in told
+    reply = await switch_autoscan_on(discord, house)
+    assert named("add_reactions") in reply
+    assert named("embed_links") in reply
+    assert named("send_messages") not in reply
 
 
 async def test_a_command_is_answered_in_a_channel_that_the_bot_does_not_see(
@@ -124,5 +124,5 @@ async def test_without_the_message_content_intent_commands_work_and_the_admin_is
             message = discord.post_message(house.channel, house.ben, files=[new_song(6)])
             asked = discord.message_command("Identify genre", message, user=house.ana)
             assert genre_of(await answer(asked)) in GENRES
-            assert translate("bot.admin.no-intent", "en") in await listens_in(discord, house)
+            assert translate("bot.admin.no-intent", "en") in await switch_autoscan_on(discord, house)
         assert [complaint.code for complaint in discord.complaints] == [DISALLOWED_INTENTS]
