@@ -54,7 +54,7 @@ async def test_a_database_that_cannot_be_used_is_one_clear_line(discord: Discord
 
 
 async def test_a_setting_that_does_not_fit_is_one_clear_line(discord: Discord, tmp_path: Path) -> None:
-    code, ended = await exit_code_and_last_line(BotProcess(discord, tmp_path, GENREGENIE_WORKERS="many"))
+    code, line = await exit_code_and_last_line(BotProcess(discord, tmp_path, GENREGENIE_WORKERS="many"))
     assert code == 2
     assert line.startswith("GENREGENIE_WORKERS: ")
 
