@@ -4,7 +4,7 @@ import pytest
 
 from bot.cogs.admin import limits_text, privacy_text, stats_text
 from bot.settings import BotSettings
-from bot.storage.store import Stats
+from bot.storage.requests import Stats
 
 
 def test_one_is_one() -> None:
