@@ -9,7 +9,7 @@ import pytest
 from bot.doctor import _database_check
 from bot.settings import BotSettings
 from bot.storage.engine import DATABASE_FILE
-from bot.storage.store import Store
+from bot.storage.stores import Stores
 from core.i18n.catalog import translate
 
 
@@ -24,9 +24,9 @@ async def test_a_database_that_the_bot_will_make_is_not_missing_and_not_made(set
 
 
 async def test_a_database_of_this_release_is_fine(settings: BotSettings) -> None:
-    store = Store(settings)
-    await store.open()
-    await store.close()
+    stores = Stores(settings)
+    await stores.open()
+    await stores.close()
     assert (await _database_check(settings)).ok
 
 
