@@ -228,7 +228,7 @@ class OnThePage:
         if self._event is None:
             async with self._session.get(f"{self._address}/config") as answer:
                 events: list[dict[str, Any]] = (await answer.json())["dependencies"]
-            self._event = next(e["id"] for e in events if any(target[1] == "hear" for target in e["targets"]))
+            self._event = next(e["id"] for e in events if any(target[1] == "classify" for target in e["targets"]))
         return self._event
 
 

@@ -1,1 +1,1 @@
-"""The page: drop, record or link a song, and see and hear what the models make of it."""
+"""The web page: upload, record or link a song, and see how the models classify it."""

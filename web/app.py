@@ -1,4 +1,4 @@
-"""The page as a whole: its workers and ways out, the place for files that are sent, a Gradio page for each language."""
+"""The page as a whole: its workers, proxy and uploads, and one Gradio page for each language."""
 
 import asyncio
 import contextlib
@@ -31,8 +31,8 @@ from web.languages import accepted_locale
 from web.settings import WebSettings, check_exposure
 from web.uploads import Uploads
 
-# Read when Gradio is imported, which build_app does: it reports nothing home, asks nothing there,
-# and keeps no long list of past requests.
+# Gradio reads these when build_app imports it: no analytics, no calls to its hub, and only a short list of past
+# requests.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -42,26 +42,26 @@ log = getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 512
 FETCH_AHEAD: Final = 2
-"""Links that are fetched while all workers listen to other songs."""
+"""Links that may be fetched while every worker is busy with another song."""
 
-END_S: Final = 5
-"""How long open connections may take to end when the page is stopped."""
+SHUTDOWN_S: Final = 5
+"""How long open connections may take to finish when the page is stopped."""
 
-STATUS: Final = {ErrorCode.TOO_LARGE: 413, ErrorCode.BUSY: 503, ErrorCode.TIMEOUT: 408}
+STATUS_CODES: Final = {ErrorCode.TOO_LARGE: 413, ErrorCode.BUSY: 503, ErrorCode.TIMEOUT: 408}
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What stands behind the page while it is open."""
+    """What the page runs on while it is open."""
 
-    hearing: PageJobs
+    jobs: PageJobs
     uploads: Uploads
     pool: WorkerPool
     admission: Admission
 
 
 def compared_models(settings: WebSettings) -> list[str | None]:
-    """Models to ask, the chosen one first: those directly under `models/`.
+    """Names of the models to compare: the chosen one first, then the others directly under `models/`.
 
     Raises:
         ConfigurationError: there is no model.
@@ -72,10 +72,10 @@ def compared_models(settings: WebSettings) -> list[str | None]:
 
 @contextlib.asynccontextmanager
 async def open_service(settings: WebSettings, models: Sequence[str | None]) -> AsyncIterator[Service]:
-    """Open workers (which warm up meanwhile), proxy and temporary files.
+    """Start the workers, which warm up in the background, the proxy and the temporary files.
 
     Raises:
-        ConfigurationError: the page cannot start as it is set up.
+        ConfigurationError: the page cannot start with these settings.
     """
     async with contextlib.AsyncExitStack() as stack:
         fetcher = await open_fetcher(stack, settings)
@@ -90,7 +90,7 @@ async def open_service(settings: WebSettings, models: Sequence[str | None]) -> A
 
 
 def build_app(service: Service, settings: WebSettings) -> ASGIApp:
-    """Put a page for each language behind the door."""
+    """Mount a page for each language, with access control in front."""
     import gradio as gr
 
     from web.page import STATIC, THEME, build_page, head
@@ -98,7 +98,7 @@ def build_app(service: Service, settings: WebSettings) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/")
-    async def greet(request: Request) -> Response:
+    async def redirect_to_language(request: Request) -> Response:
         return RedirectResponse(f"/{accepted_locale(request.headers.get('accept-language'))}/", 303)
 
     @app.get("/favicon.ico")
@@ -110,10 +110,10 @@ def build_app(service: Service, settings: WebSettings) -> ASGIApp:
         return JSONResponse({"name": "GenreGenie", "start_url": "/", "display": "browser"})
 
     for locale in locales():
-        app.add_route(f"/{locale}/song", _song(service.uploads, locale), methods=["POST"])
+        app.add_route(f"/{locale}/song", _upload_endpoint(service.uploads, locale), methods=["POST"])
         gr.mount_gradio_app(
             app,
-            build_page(service.hearing, settings, locale),
+            build_page(service.jobs, settings, locale),
             path=f"/{locale}",
             server_name=settings.http_host,
             footer_links=[],
@@ -121,7 +121,7 @@ def build_app(service: Service, settings: WebSettings) -> ASGIApp:
             app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
             root_path=f"{settings.web_origin}/{locale}" if settings.web_origin else None,
             show_error=False,
-            max_file_size=1,  # files are sent to /song: Gradio's own way in is closed
+            max_file_size=1,  # files go to /song: Gradio's own upload route is closed
             ssr_mode=False,
             enable_monitoring=False,
             pwa=False,
@@ -132,7 +132,7 @@ def build_app(service: Service, settings: WebSettings) -> ASGIApp:
     return AccessMiddleware(app, settings)
 
 
-def _song(uploads: Uploads, locale: str) -> Callable[[Request], Awaitable[Response]]:
+def _upload_endpoint(uploads: Uploads, locale: str) -> Callable[[Request], Awaitable[Response]]:
     async def receive(request: Request) -> Response:
         visitor = visitor_of(request.client.host if request.client else "")
         try:
@@ -140,7 +140,7 @@ def _song(uploads: Uploads, locale: str) -> Callable[[Request], Awaitable[Respon
                 visitor, request.query_params.get("name"), int(request.headers["content-length"]), request.stream()
             )
         except GenreGenieError as error:
-            return JSONResponse({"error": error_sentence(error, locale)}, STATUS.get(error.code, 400))
+            return JSONResponse({"error": error_sentence(error, locale)}, STATUS_CODES.get(error.code, 400))
         except ClientDisconnect:
             return Response(status_code=400)
         return JSONResponse({"song": key})
@@ -153,27 +153,27 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
 
     Args:
         settings: all of them.
-        announce: told the page's address once it is open.
+        announce: called with the page's address once it is open.
 
     Raises:
-        ConfigurationError: it cannot start as it is set up.
+        ConfigurationError: the page cannot start with these settings.
     """
     check_exposure(settings)
     models = compared_models(settings)
-    with _listening(settings) as sock:
+    with _open_socket(settings) as sock:
         async with open_service(settings, models) as service:
-            # Gradio's import takes as long as the workers do.
+            # Importing Gradio takes about as long as the workers' start.
             await asyncio.gather(service.pool.ready(), asyncio.to_thread(importlib.import_module, "web.page"))
             config = uvicorn.Config(
                 build_app(service, settings),
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # What a proxy on this machine says of its clients is believed where there is one.
+                # The client addresses that a reverse proxy passes on are trusted only if one is configured.
                 proxy_headers=settings.web_origin is not None,
                 forwarded_allow_ips="127.0.0.1,::1",
                 limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=END_S,
+                timeout_graceful_shutdown=SHUTDOWN_S,
                 ws="none",
             )
             server = _Server(config)
@@ -183,7 +183,7 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: after one there are workers to end, and uvicorn would end the process first."""
+    """Leaves signals to `serve`: uvicorn would end the process before the workers are stopped."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -193,11 +193,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _listening(settings: WebSettings) -> socket.socket:
-    """Take the address before anything else is started.
+def _open_socket(settings: WebSettings) -> socket.socket:
+    """Bind the address before anything else is started.
 
     Raises:
-        ConfigurationError: it cannot be had.
+        ConfigurationError: it cannot be bound.
     """
     host, port = settings.http_host, settings.http_port
     try:

@@ -20,9 +20,9 @@ def web(
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
 ) -> None:
-    """Serve the page until Ctrl+C: drop, record or link a song and see what the models hear in it.
+    """Serve the page until Ctrl+C: upload, record or link a song, and see how the models classify it.
 
-    Exit status: 0 when it was stopped, 2 when its settings do not let it start.
+    Exit status: 0 when it was stopped, 2 when it cannot start with these settings.
     """
     given = {"http_host": host, "http_port": port}
     settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
@@ -34,6 +34,6 @@ def web(
         if show:
             webbrowser.open(address)
 
-    from web.app import serve  # a word about a missing password does not wait for Gradio
+    from web.app import serve  # checked above first: a missing password is reported without waiting for Gradio
 
     asyncio.run(serve(settings, announce))

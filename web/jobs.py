@@ -1,4 +1,4 @@
-"""A visitor's request from asking to the last model's verdict, as states that the page shows one after the other."""
+"""A visitor's request, from submission to the last model's verdict, as a stream of states for the page to show."""
 
 import asyncio
 import contextlib
@@ -23,39 +23,39 @@ log = getLogger(__name__)
 request_log = getLogger("genregenie.request")
 
 REFRESH_S: Final = 0.25
-"""The page is told how far things are no more often than this."""
+"""Shortest time between two states of one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One request.
+    """A visitor's request for one song.
 
     Attributes:
-        session: the tab that asks; one song at a time is heard for it.
+        session: the tab that sent it; a tab has one request at a time.
         visitor: whose share of the queue it takes.
-        upload: key of a file that was sent, or None.
-        link: or a link.
-        unnamed: what to call a song that has no name.
+        upload: key of an upload, or None.
+        link: a link instead, or None.
+        default_name: what to call an upload without a name.
     """
 
     session: str
     visitor: str
     upload: str | None
     link: str | None
-    unnamed: str
+    default_name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """What there is to show at one moment.
+    """What the page shows at one moment.
 
     Attributes:
-        step: where the request stands.
-        share: of the step that is done, 0 to 1, or None where that cannot be known.
-        place: in the queue, from 1; 0 when its turn has come.
-        verdicts: of the models asked so far, the chosen one first.
-        picture: PNG of the spectrogram of the section, a pixel for each frame and band.
-        comparing: how many models are still to be asked.
+        step: the step that is running.
+        share: how much of the step is done, 0 to 1; None if unknown.
+        place: place in the queue, from 1; 0 once it is running.
+        verdicts: those of the models so far, the chosen one first.
+        picture: PNG of the section's spectrogram, one pixel per frame and band.
+        comparing: how many models are still to come.
         error: why there is no verdict.
     """
 
@@ -74,20 +74,20 @@ class _Job:
     state: ViewState = field(default_factory=ViewState)
 
     def on_progress(self, step: Step, share: float | None) -> None:
-        if step is not Step.DONE:  # the first model's end is not the end
+        if step is not Step.DONE:  # the request goes on after the first model is done
             self.state = replace(self.state, step=step, share=share)
 
-    def now(self) -> ViewState:
+    def current(self) -> ViewState:
         return replace(self.state, place=self.ticket.place if self.ticket else 0)
 
 
 class PageJobs:
-    """Takes every visitor's request.
+    """Runs the requests of all visitors.
 
     Args:
-        identifier: who hears.
-        admission: who may request now.
-        uploads: what visitors have sent.
+        identifier: classifies songs.
+        admission: the queue.
+        uploads: the files that visitors have sent.
         models: names of the models to compare; the first gives the verdict.
     """
 
@@ -101,12 +101,12 @@ class PageJobs:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
-    def under_way(self) -> int:
-        """Requests that are not answered yet."""
+    def active(self) -> int:
+        """Number of requests that are queued or running."""
         return len(self._tasks)
 
     async def states(self, request: PageRequest) -> AsyncIterator[ViewState]:
-        """Hear a song. Closing the iterator, or `cancel`, ends the work and its ffmpeg."""
+        """Run a request and yield its states. Closing the iterator, or `cancel`, stops the work and its ffmpeg."""
         self.cancel(request.session)
         job = _Job()
         task = asyncio.create_task(self._run(request, job))
@@ -115,7 +115,7 @@ class PageJobs:
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=REFRESH_S if shown else 0)
-                state = job.now()
+                state = job.current()
                 if state != shown and not task.done():
                     shown = state
                     yield state
@@ -129,7 +129,7 @@ class PageJobs:
             yield replace(job.state, step=Step.DONE, share=1.0)
 
     def cancel(self, session: str) -> None:
-        """End what is done for a tab, if anything is."""
+        """Cancel a tab's request, if it has one."""
         task = self._tasks.pop(session, None)
         if task is not None:
             task.cancel()
@@ -138,7 +138,7 @@ class PageJobs:
         began = time.monotonic()
         outcome = "cancelled"
         try:
-            await self._answer(request, job)
+            await self._classify(request, job)
             outcome = "verdict"
         except GenreGenieError as error:
             job.state = replace(job.state, error=error)
@@ -159,7 +159,7 @@ class PageJobs:
             }
             request_log.info("request", extra={"fields": fields})
 
-    async def _answer(self, request: PageRequest, job: _Job) -> None:
+    async def _classify(self, request: PageRequest, job: _Job) -> None:
         """Classify a song with the first model, then compare the others on the same spectrogram.
 
         Raises:
@@ -170,28 +170,28 @@ class PageJobs:
             if request.link is not None:
                 source = LinkSource(request.link)
             else:
-                upload = stack.enter_context(self._uploads.taken(request.upload or "", request.visitor))
-                source = PathSource(upload.path, upload.name or request.unnamed)
+                upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
+                source = PathSource(upload.path, upload.name or request.default_name)
             (job.ticket,) = self._admission.admit(request.visitor, request.visitor)
             async with job.ticket:
                 options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
                 result = await self._identifier.identify(Request(source, options), on_progress=job.on_progress)
-                stack.close()  # the file has been classified: the rest needs its spectrogram only
+                stack.close()  # deletes the upload: from here on the spectrogram is enough
                 if result.spectrogram is None:
-                    raise RuntimeError("the spectrogram was asked for")
+                    raise RuntimeError("keep_spectrogram was set, but there is no spectrogram")
                 picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
                 others = self._models[1:]
                 job.state = replace(job.state, verdicts=(result.verdict,), picture=picture, comparing=len(others))
-                again = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
+                kept = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
                 for model in others:
-                    await self._compare(again, result, model, job)
+                    await self._compare(kept, result, model, job)
 
-    async def _compare(self, again: Source, first: IdentifyResult, model: str | None, job: _Job) -> None:
-        """Add another model's verdict on the same section; one that has none is left out."""
+    async def _compare(self, kept: Source, first: IdentifyResult, model: str | None, job: _Job) -> None:
+        """Add another model's verdict on the same section; a model that fails is left out."""
         verdicts = job.state.verdicts
         options = ClassifyOptions(model=model, start=first.prediction.section.start)
         try:
-            other = await self._identifier.identify(Request(again, options))
+            other = await self._identifier.identify(Request(kept, options))
             verdicts = (*verdicts, other.verdict)
         except (GenreGenieError, ConfigurationError) as error:
             reason = error_sentence(error) if isinstance(error, GenreGenieError) else error

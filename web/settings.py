@@ -1,4 +1,4 @@
-"""The page's settings on top of the core's, and who may reach it."""
+"""The page's settings, on top of the core's, and the check that it is not exposed without a password."""
 
 import ipaddress
 from functools import cached_property
@@ -21,17 +21,17 @@ class WebSettings(Settings):
     http_port: int = Field(default=8_081, ge=0, le=65_535)
     """Where the page listens; 0 takes any free port. Not the bot's port, so that both run on one machine by default."""
     web_password: SecretStr | None = None
-    """Asked of every visitor. Needed on any address but loopback."""
+    """Required of every visitor. Must be set unless the page listens on loopback."""
     web_origin: str | None = None
-    """What visitors type where a reverse proxy on this machine stands before the page: `https://genre.example.org`."""
+    """Public origin where a reverse proxy on this machine serves the page: `https://genre.example.org`."""
     web_max_jobs: int = Field(default=32, ge=1, le=256)
-    """Songs waiting or being heard, in all."""
+    """Songs queued or being classified, in all."""
     web_max_jobs_per_visitor: int = Field(default=4, ge=1, le=64)
-    """Songs waiting or being heard, and files sent and not yet heard, for one address."""
+    """For one address: songs queued or being classified, and uploads that are not claimed yet."""
     web_cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """Seconds between two requests from one address."""
     web_requests_per_minute: int = Field(default=240, ge=10)
-    """HTTP requests from one address, the page's own scripts and styles not counted."""
+    """HTTP requests from one address, not counting the page's scripts and styles."""
 
     @field_validator("web_password")
     @classmethod
@@ -52,13 +52,13 @@ class WebSettings(Settings):
 
     @cached_property
     def limits(self) -> AdmissionLimits:
-        """For admission: each address is a group of its own, so that turns go round between visitors."""
+        """Limits for admission: each address is a group of its own, so that visitors take turns."""
         most = self.web_max_jobs_per_visitor
         return AdmissionLimits(self.web_max_jobs, most, most, self.web_cooldown_s)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
+    """Whether only this machine can reach what listens on `host`."""
     if host == "localhost":
         return True
     try:
@@ -68,10 +68,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposure(settings: WebSettings) -> None:
-    """Let the page be reached from elsewhere only with a password.
+    """Check that a page which other machines can reach has a password.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: it has none.
     """
     if settings.web_password is None and (settings.web_origin is not None or not is_loopback(settings.http_host)):
         reached = settings.web_origin or settings.http_host

@@ -1,4 +1,4 @@
-"""Files that visitors send: bounded as they arrive, held for one hearing, gone after it."""
+"""Uploads: bounded as they arrive, kept for one request, deleted after it."""
 
 import asyncio
 import contextlib
@@ -14,19 +14,19 @@ from core.fetch.result import clean_text, too_large
 from core.fetch.tempfiles import TemporaryFiles
 from web.settings import WebSettings
 
-SENDING_TIMEOUT_S: Final = 900.0
-"""Longest that a file may take to arrive: 50 MB at half a megabit a second."""
+UPLOAD_TIMEOUT_S: Final = 900.0
+"""Longest that an upload may take: 50 MB at about half a megabit a second."""
 
-SILENT_TIMEOUT_S: Final = 30.0
-"""Longest that nothing may arrive of it."""
+STALL_TIMEOUT_S: Final = 30.0
+"""Longest pause between two chunks of an upload."""
 
 UNCLAIMED_S: Final = 60.0
-"""How long a file waits to be asked about; the page asks at once."""
+"""How long an upload waits to be claimed; the page claims it at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that has arrived, under its visitor's own name for it."""
+    """A file that has arrived, with the name that its visitor gave it."""
 
     path: Path
     name: str | None
@@ -34,37 +34,38 @@ class Upload:
 
 
 class Uploads:
-    """Holds what visitors send until it is heard.
+    """Keeps what visitors upload until it is claimed.
 
     Args:
-        files: where it lies.
+        files: where uploads are stored.
         settings: limits.
     """
 
     def __init__(self, files: TemporaryFiles, settings: WebSettings) -> None:
         self._files = files
         self._settings = settings
-        self._held: dict[str, tuple[Upload, contextlib.ExitStack]] = {}
+        self._waiting: dict[str, tuple[Upload, contextlib.ExitStack]] = {}
         self._by_visitor: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        """Files that wait to be asked about."""
-        return len(self._held)
+        """Count the uploads that are not claimed yet."""
+        return len(self._waiting)
 
     async def receive(self, visitor: str, name: str | None, size: int, chunks: AsyncIterator[bytes]) -> str:
-        """Take a file in.
+        """Store an upload.
 
         Args:
             visitor: who sends it.
-            name: as they call it.
-            size: announced bytes; more must not come.
-            chunks: the file.
+            name: the file's name on their side.
+            size: the announced length in bytes.
+            chunks: the content.
 
         Returns:
-            What to ask for it by.
+            The key that claims it.
 
         Raises:
-            GenreGenieError: `too-large`; `busy`: this visitor has sent enough, or the disk is short; `timeout`.
+            GenreGenieError: `too-large`; `busy`: this visitor has too many uploads waiting, or the disk is full;
+                `timeout`; `unavailable`: it is not as long as announced.
         """
         if size > self._settings.max_file_bytes:
             raise too_large(self._settings)
@@ -72,63 +73,63 @@ class Uploads:
             raise GenreGenieError(ErrorCode.BUSY)
         with contextlib.ExitStack() as stack:
             self._by_visitor[visitor] += 1
-            stack.callback(self._forget, visitor)
+            stack.callback(self._release, visitor)
             path = stack.enter_context(self._files.job(size)) / "upload"
             try:
-                async with asyncio.timeout(SENDING_TIMEOUT_S):
+                async with asyncio.timeout(UPLOAD_TIMEOUT_S):
                     await _write(path, size, chunks)
             except TimeoutError:
                 raise GenreGenieError(ErrorCode.TIMEOUT) from None
             except OSError:
                 raise GenreGenieError(ErrorCode.BUSY) from None  # the disk is full
             key = secrets.token_urlsafe(16)
-            timer = asyncio.get_running_loop().call_later(UNCLAIMED_S, self._drop, key)
+            timer = asyncio.get_running_loop().call_later(UNCLAIMED_S, self._delete, key)
             stack.callback(timer.cancel)
-            self._held[key] = Upload(path, clean_text(name), visitor), stack.pop_all()
+            self._waiting[key] = Upload(path, clean_text(name), visitor), stack.pop_all()
         return key
 
     @contextlib.contextmanager
-    def taken(self, key: str, visitor: str) -> Iterator[Upload]:
-        """Give a file to the one hearing that it was sent for, and delete it at the end.
+    def claim(self, key: str, visitor: str) -> Iterator[Upload]:
+        """Hand an upload to its request, and delete it when the context ends.
 
         Raises:
-            GenreGenieError: `not-found`: there is none, or no longer, or it is another visitor's.
+            GenreGenieError: `not-found`: the key is unknown, expired, or another visitor's.
         """
-        upload, stack = self._held.get(key, (None, None))
+        upload, stack = self._waiting.get(key, (None, None))
         if upload is None or stack is None or upload.visitor != visitor:
             raise GenreGenieError(ErrorCode.NOT_FOUND)
-        del self._held[key]
+        del self._waiting[key]
         with stack:
             yield upload
 
     def close(self) -> None:
-        """Delete what waits."""
-        for key in list(self._held):
-            self._drop(key)
+        """Delete the uploads that are not claimed."""
+        for key in list(self._waiting):
+            self._delete(key)
 
-    def _drop(self, key: str) -> None:
-        _, stack = self._held.pop(key, (None, None))
+    def _delete(self, key: str) -> None:
+        _, stack = self._waiting.pop(key, (None, None))
         if stack is not None:
             stack.close()
 
-    def _forget(self, visitor: str) -> None:
+    def _release(self, visitor: str) -> None:
         self._by_visitor[visitor] -= 1
         if not self._by_visitor[visitor]:
             del self._by_visitor[visitor]
 
 
 async def _write(path: Path, size: int, chunks: AsyncIterator[bytes]) -> None:
-    """Write as it comes.
+    """Write chunks to disk as they arrive.
 
     Raises:
-        TimeoutError: nothing came for a while.
-        GenreGenieError: `unavailable`: it is not as long as announced.
+        TimeoutError: nothing arrived for `STALL_TIMEOUT_S`.
+        GenreGenieError: `unavailable`: the content is not as long as announced.
     """
     received = 0
     file = await asyncio.to_thread(path.open, "wb")
     with file:
         while True:
-            async with asyncio.timeout(SILENT_TIMEOUT_S):
+            async with asyncio.timeout(STALL_TIMEOUT_S):
                 chunk = await anext(chunks, None)
             if chunk is None:
                 break

@@ -1,4 +1,4 @@
-"""Scenes → HTML, in the visitor's language. What strangers wrote (names, titles, links) is escaped by the templates."""
+"""View states → HTML, in the visitor's language. The templates escape what strangers wrote: names, titles, links."""
 
 import base64
 import json
@@ -22,10 +22,10 @@ from web.jobs import ViewState
 from web.settings import WebSettings
 
 MODEL_KEYS: Final = ("genie", "plain", "augmented")
-"""Models that a sentence is written about."""
+"""Models that the page has a description of."""
 
 HERTZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
-"""Frequencies that the spectrogram's axis names."""
+"""Frequencies labelled on the spectrogram's axis."""
 
 MAX_RECORDING_S: Final = 300
 
@@ -38,7 +38,7 @@ def _templates() -> Environment:
 
 
 def render(template: str, locale: str, **values: object) -> str:
-    """Fill a template in; `t` in it is `translate`, `genre` names a genre, `percent` and `clock` write numbers."""
+    """Fill in a template; in it, `t` is `translate`, `genre` names a genre, `percent` and `clock` format numbers."""
     return (
         _templates()
         .get_template(template)
@@ -53,8 +53,8 @@ def render(template: str, locale: str, **values: object) -> str:
     )
 
 
-def ask_html(settings: WebSettings, locale: str) -> str:
-    """Render the form. Sentences that its script says are handed to it as JSON."""
+def form_html(settings: WebSettings, locale: str) -> str:
+    """Render the form; the sentences that its script shows are passed to it as JSON."""
     too_large = GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=settings.max_file_mb)
     script = {
         "maxBytes": settings.max_file_bytes,
@@ -70,21 +70,21 @@ def ask_html(settings: WebSettings, locale: str) -> str:
         "recordingName": translate("web.recording-name", locale),
     }
     others = [(other, translate("web.language", other)) for other in locales()]
-    return render("ask.html", locale, settings=settings, script=json.dumps(script), languages=others)
+    return render("form.html", locale, settings=settings, script=json.dumps(script), languages=others)
 
 
 def player_html(locale: str) -> str:
-    """Render the player, which the script gives the visitor's own file."""
+    """Render the player; the script loads the visitor's own file into it."""
     return render("player.html", locale)
 
 
 def status_html(state: ViewState | None, locale: str, turn: int = 0) -> str:
-    """Render one line that says how far it is, or what went wrong; an empty one before anything is asked.
+    """Render the progress line, or the error; empty before the first request.
 
     Args:
-        state: what there is, or None.
+        state: the request's state, or None before there is one.
         locale: language.
-        turn: number of the request in its tab, so that the same answer twice is still two.
+        turn: number of the request in its tab, which tells two equal results apart.
     """
     name, text, share = _status(state, locale)
     return render("status.html", locale, state=name, text=text, share=share, turn=turn)
@@ -105,12 +105,12 @@ def _status(state: ViewState | None, locale: str) -> tuple[str, str, float | Non
 
 
 def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
-    """Render the answer's headline; nothing while there is none.
+    """Render the headline of the verdict; empty while there is none.
 
     Args:
-        state: what there is.
+        state: the request's state.
         locale: language.
-        link: that the song came from, so that it can be played there.
+        link: where the song came from, so that it can be played there.
     """
     if not state.verdicts:
         return ""
@@ -128,12 +128,12 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
 
 
 def details_html(state: ViewState, locale: str, *, playable: bool = True) -> str:
-    """Render the time line, the spectrogram, the ten probabilities and the models; nothing while there are none.
+    """Render time line, spectrogram, probabilities and models; empty while there is no verdict.
 
     Args:
-        state: what there is.
+        state: the request's state.
         locale: language.
-        playable: whether the visitor's browser has the song, so that its segments can be played.
+        playable: whether the visitor's browser has the file, so that segments can be played.
     """
     if not state.verdicts:
         return ""
@@ -156,7 +156,7 @@ def details_html(state: ViewState, locale: str, *, playable: bool = True) -> str
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A segment on the time line: where it stands there, in percent of the section's length."""
+    """A segment on the time line; `left` and `width` are percentages of the section's length."""
 
     segment: Segment
     left: float
@@ -165,8 +165,8 @@ class Block:
 
 
 def blocks(prediction: Prediction) -> list[Block]:
-    """Place the segments on the time line; silent ones have no vote and leave a gap."""
-    start, length = prediction.section.start, _length(prediction)
+    """Lay the segments out on the time line; silent ones have no vote and leave a gap."""
+    start, length = prediction.section.start, _section_length(prediction)
     return [
         Block(
             segment,
@@ -179,21 +179,21 @@ def blocks(prediction: Prediction) -> list[Block]:
 
 
 def ticks(prediction: Prediction) -> list[tuple[str, float]]:
-    """Place the times that the axis names, in percent: every six seconds, or three of a short song."""
-    start, length = prediction.section.start, _length(prediction)
+    """Label the time axis, as (text, percent): every six seconds, or every three for a short song."""
+    start, length = prediction.section.start, _section_length(prediction)
     step = 6 if length > 12 else 3
     count = int((length + 0.1) // step) + 1
     return [(clock(start + step * i), min(100.0, round(100 * step * i / length, 3))) for i in range(count)]
 
 
-def _length(prediction: Prediction) -> float:
+def _section_length(prediction: Prediction) -> float:
     section = prediction.section
     return max(section.end, prediction.segments[-1].end) - section.start
 
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """One model beside the others."""
+    """One model's column in the comparison."""
 
     name: str
     about: str
@@ -203,7 +203,7 @@ class ModelView:
 
 
 def model_view(prediction: Prediction, locale: str) -> ModelView:
-    """Describe one model's prediction."""
+    """Make the column of one model's prediction."""
     name = prediction.model.name
     about = translate(f"web.model.{name}", locale) if name in MODEL_KEYS else ""
     return ModelView(name, about, prediction, colour(prediction.genre), blocks(prediction))
@@ -211,16 +211,16 @@ def model_view(prediction: Prediction, locale: str) -> ModelView:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One genre: each model's probability of it."""
+    """One genre's row in the table of probabilities."""
 
     genre: str
     colour: str
     shares: list[tuple[float, bool]]
-    """Probability, and whether the model names this genre."""
+    """For each model: the probability, and whether this genre is its answer."""
 
 
 def table(predictions: Sequence[Prediction]) -> list[Row]:
-    """All ten genres, the first model's likeliest first."""
+    """Make the rows of all ten genres, ordered by the first model's probabilities."""
     order = sorted(range(len(GENRES)), key=lambda i: -predictions[0].probabilities[i])
     return [
         Row(
@@ -239,11 +239,11 @@ def colour(genre: str) -> str:
 
 
 def mel_height(hertz: float) -> float:
-    """Height of a frequency on the spectrogram, in percent from its bottom."""
+    """Height of a frequency on the mel spectrogram, in percent from the bottom."""
     return round(100 * hertz_to_mel(hertz) / hertz_to_mel(FMAX), 2)
 
 
 def login_html(locale: str, *, wrong: bool, wait_s: int = 0) -> str:
-    """Render the door."""
+    """Render the login page."""
     values: dict[str, Any] = {"wrong": wrong, "wait": wait_s}
     return render("login.html", locale, **values)

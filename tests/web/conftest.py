@@ -1,4 +1,4 @@
-"""One page for all tests of a worker."""
+"""One page for all tests in a pytest worker."""
 
 import os
 import threading
@@ -29,8 +29,8 @@ def model() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def source(song: Path) -> Iterator[str]:
-    """Where the song lies on the only host that links may lead to: an address of this machine."""
+def song_link(song: Path) -> Iterator[str]:
+    """Link to the song, on the one host that links may lead to: an address of this machine."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(song.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -41,14 +41,14 @@ def source(song: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def page(model: str | None, source: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
-    """A page with small limits, so that they are quickly reached."""
+def page(model: str | None, song_link: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
+    """A page with small limits, so that they are quick to reach."""
     limits = {
         "MAX_FILE_MB": "32",
         "MAX_DURATION_S": "7200",
         "WEB_MAX_JOBS_PER_VISITOR": "8",
         "WEB_REQUESTS_PER_MINUTE": "10000",
-        "ALLOWED_HOSTS": urlsplit(source).netloc,
+        "ALLOWED_HOSTS": urlsplit(song_link).netloc,
         "LOG_JSON": "true",
     }
     with PageProcess(tmp_path_factory.mktemp("page"), **limits) as process:
@@ -57,7 +57,7 @@ def page(model: str | None, source: str, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ninety minutes of sound: take long enough to be heard that something can happen meanwhile."""
+    """Ninety minutes of noise: classifying them takes long enough for something to happen meanwhile."""
     rate, seconds = 4_000, 5_400
     path = tmp_path_factory.mktemp("hour") / "hour.wav"
     noise = np.random.default_rng(0).integers(0, 256, rate, np.uint8).tobytes()

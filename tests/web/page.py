@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"listens on (http://\S+/)")
 
 
 def environment(data: Path, **settings: str) -> dict[str, str]:
-    """This environment without settings of the machine's owner, and with those given (`MAX_FILE_MB="5"`)."""
+    """This process's environment without its GenreGenie settings, and with those given (`MAX_FILE_MB="5"`)."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -34,7 +34,7 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
 
 
 class PageProcess:
-    """One page, as `with PageProcess(...) as page`: ended by SIGTERM, after which its log must hold no trace."""
+    """One page, as `with PageProcess(...) as page`; it is ended by SIGTERM, and its log must then hold no traceback."""
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
@@ -85,9 +85,9 @@ class PageProcess:
             self.log += line.decode(errors="replace")
 
     def temporary_files(self) -> list[str]:
-        """Files of visitors that lie on the disk."""
+        """Uploads that are on the disk."""
         return [path.name for path in (self.data / "tmp").rglob("*") if path.is_file() and path.name != "lock"]
 
     def ffmpegs(self) -> list[psutil.Process]:
-        """Those at work for it."""
+        """The ffmpeg processes that work for it."""
         return ffmpegs(self.process.pid)

@@ -46,7 +46,7 @@ LIMITS = DecodeLimits(10**8, 7_200, 60)
 
 @pytest.fixture(scope="module")
 def browser(long_song: Path) -> Iterator[Browser]:
-    """A browser whose microphone hears the long song."""
+    """A browser whose microphone records the long song."""
     with playwright.sync_playwright() as driver:
         flags = [*FLAGS, f"--use-file-for-fake-audio-capture={long_song}"]
         running = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -57,16 +57,16 @@ def browser(long_song: Path) -> Iterator[Browser]:
 @pytest.fixture
 def visit(browser: Browser, page: PageProcess) -> Iterator[Callable[..., Page]]:
     """Open the page in a window of its own. What it loads must come from the page, and no script may fail."""
-    contexts, complaints = [], []
+    contexts, problems = [], []
 
     def opened(locale: str = "en-US", width: int = 1_100, height: int = 800, **options: object) -> Page:
         context = browser.new_context(locale=locale, viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         tab = context.new_page()
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        tab.on("request", lambda request: complaints.append(request.url) if is_foreign(request.url, page) else None)
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        tab.on("request", lambda request: problems.append(request.url) if is_foreign(request.url, page) else None)
         tab.goto(page.address)
         tab.wait_for_selector("#gg-file", state="attached")
         return tab
@@ -74,15 +74,15 @@ def visit(browser: Browser, page: PageProcess) -> Iterator[Callable[..., Page]]:
     yield opened
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert problems == []
 
 
 def is_foreign(url: str, page: PageProcess) -> bool:
     return not url.startswith((page.address, "data:", f"blob:{page.address}"))
 
 
-def heard(tab: Page) -> str:
-    """Wait for the verdict and every model's, and give the genre as the page says it."""
+def genre_shown(tab: Page) -> str:
+    """Wait until all models are done, and give the genre as the page shows it."""
     tab.wait_for_selector('#gg-state[data-state="done"]', state="attached")
     words = tab.locator("#gg-genre").inner_text()
     return re.split(r"\s+[\d.]+\s?%", words)[0]
@@ -107,15 +107,15 @@ def drop(tab: Page, song: Path) -> None:
     )
 
 
-def test_a_song_that_is_chosen_gets_the_core_s_verdict(
+def test_a_chosen_file_gets_the_same_verdict_as_from_the_core(
     visit: Callable[..., Page], model: str | None, tracks: list[Path]
 ) -> None:
     song = tracks[3]
     tab = visit()
     tab.set_input_files("#gg-file", song)
-    said = heard(tab)
+    shown = genre_shown(tab)
     prediction = prediction_of(song, model)
-    assert said == translate(f"genre.{prediction.genre}")
+    assert shown == translate(f"genre.{prediction.genre}")
     labels = tab.locator("[data-play]").evaluate_all("all => all.map((one) => one.ariaLabel)")
     assert len(labels) == len(prediction.segments) == 10
     for label, segment in zip(labels, prediction.segments, strict=True):
@@ -130,7 +130,7 @@ def test_a_song_that_is_chosen_gets_the_core_s_verdict(
 def test_a_segment_plays_the_visitor_s_own_file_from_there(visit: Callable[..., Page], long_song: Path) -> None:
     tab = visit()
     tab.set_input_files("#gg-file", long_song)
-    heard(tab)
+    genre_shown(tab)
     segment = tab.locator("[data-play]").nth(4)
     start = float(segment.get_attribute("data-play"))
     segment.click()
@@ -145,33 +145,33 @@ def test_a_segment_plays_the_visitor_s_own_file_from_there(visit: Callable[..., 
     tab.wait_for_function("start => document.getElementById('gg-audio').currentTime < start + 3", arg=line)
 
 
-def test_nothing_is_kept_of_a_song_that_was_heard(visit: Callable[..., Page], page: PageProcess, song: Path) -> None:
+def test_nothing_is_kept_of_a_song_after_its_verdict(visit: Callable[..., Page], page: PageProcess, song: Path) -> None:
     tab = visit()
     tab.set_input_files("#gg-file", song)
-    heard(tab)
+    genre_shown(tab)
     assert page.temporary_files() == []
 
 
-def test_a_song_that_is_dropped_is_heard(visit: Callable[..., Page], song: Path) -> None:
+def test_a_dropped_file_is_classified(visit: Callable[..., Page], song: Path) -> None:
     tab = visit()
     drop(tab, song)
-    assert heard(tab)
+    assert genre_shown(tab)
     assert song.name in tab.locator(".gg-song").inner_text()
 
 
-def test_what_is_recorded_is_heard_and_can_be_played(visit: Callable[..., Page], page: PageProcess) -> None:
+def test_a_recording_is_classified_and_can_be_played(visit: Callable[..., Page], page: PageProcess) -> None:
     tab = visit(permissions=["microphone"])
     tab.get_by_role("button", name=translate("web.record")).click()
     stop = tab.locator("#gg-sending-stop")
     expect(stop).to_contain_text("0:05", timeout=WAIT_MS)
     stop.click()
-    assert heard(tab)
+    assert genre_shown(tab)
     assert tab.locator("[data-play]").count() >= 1
     tab.locator("[data-play]").first.click()
     tab.wait_for_function("document.getElementById('gg-audio').currentTime > 0.2")
 
 
-def test_a_file_that_is_no_sound_gets_the_core_s_sentence(visit: Callable[..., Page], tmp_path: Path) -> None:
+def test_a_file_without_audio_shows_the_error(visit: Callable[..., Page], tmp_path: Path) -> None:
     bad = tmp_path / "song.mp3"
     bad.write_bytes(b"this is not music " * 1_000)
     tab = visit()
@@ -196,9 +196,7 @@ def test_a_file_that_is_too_large_is_not_sent(visit: Callable[..., Page], page: 
     assert sent == []
 
 
-def test_a_link_into_the_house_is_refused_with_the_core_s_sentence(
-    visit: Callable[..., Page], page: PageProcess
-) -> None:
+def test_a_link_to_a_private_address_is_refused(visit: Callable[..., Page], page: PageProcess) -> None:
     tab = visit()
     tab.get_by_label(translate("web.link")).fill(f"{page.address}song.mp3")
     tab.keyboard.press("Enter")
@@ -207,12 +205,12 @@ def test_a_link_into_the_house_is_refused_with_the_core_s_sentence(
     )
 
 
-def test_a_link_is_heard_and_leads_to_where_it_can_be_played(visit: Callable[..., Page], source: str) -> None:
+def test_a_link_is_classified_and_can_be_opened(visit: Callable[..., Page], song_link: str) -> None:
     tab = visit()
-    tab.get_by_label(translate("web.link")).fill(source)
+    tab.get_by_label(translate("web.link")).fill(song_link)
     tab.get_by_role("button", name=translate("web.hear-link")).click()
-    assert heard(tab)
-    assert tab.get_by_role("link", name=translate("web.open-link")).get_attribute("href") == source
+    assert genre_shown(tab)
+    assert tab.get_by_role("link", name=translate("web.open-link")).get_attribute("href") == song_link
     assert tab.locator("[data-play]").count() == 0
     assert tab.locator(".gg-segments [role=img]").count() == 4
     expect(tab.locator("#gg-audio")).to_be_hidden()
@@ -233,7 +231,7 @@ def test_a_file_s_name_is_shown_and_never_obeyed(visit: Callable[..., Page], son
     shutil.copy(song, named)
     tab = visit()
     tab.set_input_files("#gg-file", named)
-    heard(tab)
+    genre_shown(tab)
     assert tab.locator(".gg-song").inner_text() == named.name
     assert tab.title() == "GenreGenie"
 
@@ -244,15 +242,15 @@ def test_two_visitors_at_once_get_each_their_own(
     first, second = visit(), visit("es-ES")
     first.set_input_files("#gg-file", long_song)
     second.set_input_files("#gg-file", song)
-    assert heard(second)
-    assert heard(first)
+    assert genre_shown(second)
+    assert genre_shown(first)
     assert long_song.name in first.locator(".gg-song").inner_text()
     assert song.name in second.locator(".gg-song").inner_text()
     assert first.locator("[data-play]").count() == 10
     assert second.locator("[data-play]").count() == 4
 
 
-def test_who_waits_sees_the_place_in_the_queue(visit: Callable[..., Page], page: PageProcess, hour: Path) -> None:
+def test_a_queued_request_shows_its_place(visit: Callable[..., Page], page: PageProcess, hour: Path) -> None:
     tabs = [visit() for _ in range(5)]
     for tab in tabs:
         tab.set_input_files("#gg-file", hour)
@@ -276,7 +274,7 @@ def test_a_closed_tab_cancels_its_work(visit: Callable[..., Page], page: PagePro
     wait_until(lambda: page.log.count("cancelled") == cancelled + 1, 30, "the word of it")  # it did not just finish
 
 
-def test_cancel_ends_the_work_and_the_next_song_is_heard(
+def test_after_cancelling_the_next_song_is_classified(
     visit: Callable[..., Page], page: PageProcess, hour: Path, song: Path
 ) -> None:
     tab = visit()
@@ -288,7 +286,7 @@ def test_cancel_ends_the_work_and_the_next_song_is_heard(
     )
     wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 10, "the end of ffmpeg")
     tab.set_input_files("#gg-file", song)
-    assert heard(tab)
+    assert genre_shown(tab)
 
 
 @pytest.mark.parametrize("width", [320, 360, 414])
@@ -299,7 +297,7 @@ def test_a_phone_needs_no_sideways_scrolling(
     tab = visit(locale, width, 740, has_touch=True, is_mobile=True)
     assert overhang(tab) == []
     tab.set_input_files("#gg-file", long_song)
-    heard(tab)
+    genre_shown(tab)
     assert overhang(tab) == []
     small = tab.locator("[data-play], .gg-button:visible").evaluate_all(
         "all => all.filter((one) => one.offsetHeight < 40 || one.offsetWidth < 22).map((one) => one.outerHTML)"
@@ -335,7 +333,7 @@ def test_all_can_be_reached_and_done_with_the_keyboard(visit: Callable[..., Page
         tab.locator("#gg-file").focus()
         tab.keyboard.press("Enter")
     chooser.value.set_files(long_song)
-    heard(tab)
+    genre_shown(tab)
     assert focused(tab) == "gg-genre"  # where the answer begins, for who does not see it come
     reached = []
     for _ in range(30):
@@ -350,10 +348,10 @@ def test_all_can_be_reached_and_done_with_the_keyboard(visit: Callable[..., Page
     tab.wait_for_function("start => document.getElementById('gg-audio').currentTime >= start", arg=start)
 
 
-def test_everything_has_a_name_for_who_hears_the_page(visit: Callable[..., Page], long_song: Path) -> None:
+def test_everything_has_a_name_for_screen_readers(visit: Callable[..., Page], long_song: Path) -> None:
     tab = visit()
     tab.set_input_files("#gg-file", long_song)
-    heard(tab)
+    genre_shown(tab)
     nameless = tab.evaluate(
         """() => [...document.querySelectorAll("main :is(a, button, input, audio, img, section, nav)")].filter(one => {
             if (one.closest("[hidden]")) return false;
@@ -369,17 +367,17 @@ def test_everything_has_a_name_for_who_hears_the_page(visit: Callable[..., Page]
     assert tab.evaluate("document.documentElement.lang") == "en"
 
 
-def test_spanish_is_spoken_to_who_asks_for_it_and_can_be_switched(visit: Callable[..., Page], song: Path) -> None:
+def test_the_browser_s_language_is_used_and_can_be_switched(visit: Callable[..., Page], song: Path) -> None:
     tab = visit("es-MX")
     assert tab.evaluate("document.documentElement.lang") == "es"
     expect(tab.locator(".gg-drop-title")).to_have_text(translate("web.drop", "es"))
     tab.set_input_files("#gg-file", song)
-    assert heard(tab) in {translate(f"genre.{genre}", "es") for genre in GENRES}
+    assert genre_shown(tab) in {translate(f"genre.{genre}", "es") for genre in GENRES}
     tab.get_by_role("link", name="English").click()
     expect(tab.locator(".gg-drop-title")).to_have_text(translate("web.drop", "en"), timeout=WAIT_MS)
 
 
-def test_a_password_is_asked_for_and_let_in(browser: Browser, model: str | None, tmp_path: Path, song: Path) -> None:
+def test_the_page_asks_for_the_password(browser: Browser, model: str | None, tmp_path: Path, song: Path) -> None:
     with PageProcess(tmp_path, WEB_PASSWORD="open sesame", HTTP_HOST="0.0.0.0") as locked:  # noqa: S104
         context = browser.new_context(locale="en-US")
         tab = context.new_page()
@@ -392,5 +390,5 @@ def test_a_password_is_asked_for_and_let_in(browser: Browser, model: str | None,
         field.press("Enter")
         tab.wait_for_selector("#gg-file", state="attached", timeout=WAIT_MS)
         tab.set_input_files("#gg-file", song)
-        assert heard(tab)
+        assert genre_shown(tab)
         context.close()

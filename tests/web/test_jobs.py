@@ -1,4 +1,4 @@
-"""Requests from asking to the last model, with real workers and a real model."""
+"""Requests from submission to the last model, with real workers and a real model."""
 
 import asyncio
 import json
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
-class House:
-    """All that stands behind the page, with three models: the second cannot be used."""
+class Backend:
+    """What the page runs on, with three models, the second of which cannot be used."""
 
     settings: WebSettings
     pool: WorkerPool
@@ -35,7 +35,7 @@ class House:
     uploads: Uploads
     models: Sequence[str]
 
-    def hearing(
+    def jobs(
         self, limits: AdmissionLimits | None = None, slots: int = 1, models: Sequence[str] | None = None
     ) -> PageJobs:
         identifier = Identifier(self.settings, pool=self.pool)
@@ -45,16 +45,16 @@ class House:
     async def send(self, song: Path, session: str = "tab", visitor: str = "ana") -> PageRequest:
         content = await asyncio.to_thread(song.read_bytes)
 
-        async def pieces() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             yield content
 
-        key = await self.uploads.receive(visitor, song.name, len(content), pieces())
+        key = await self.uploads.receive(visitor, song.name, len(content), chunks())
         return PageRequest(session, visitor, key, None, "unnamed")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def house(model: str | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    place = tmp_path_factory.mktemp("house")
+async def backend(model: str | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
+    place = tmp_path_factory.mktemp("backend")
     models = []
     for name in ("genie", "broken", "augmented"):
         path = place / f"{name}.tflite"
@@ -68,20 +68,19 @@ async def house(model: str | None, tmp_path_factory: pytest.TempPathFactory) -> 
         uploads = Uploads(files, settings)
         async with WorkerPool(settings) as pool:
             await pool.ready()
-            yield House(settings, pool, files, uploads, models)
+            yield Backend(settings, pool, files, uploads, models)
         uploads.close()
         assert files.reserved == 0
 
 
 async def last(states: AsyncIterator[ViewState]) -> ViewState:
-    shown = [state async for state in states]
-    return shown[-1]
+    seen = [state async for state in states]
+    return seen[-1]
 
 
-async def test_models_are_compared_on_the_section_that_the_first_has_found(house: House, long_song: Path) -> None:
-    ask = await house.send(long_song)
-    shown = [state async for state in house.hearing().states(ask)]
-    end = shown[-1]
+async def test_all_models_classify_the_section_that_the_first_one_found(backend: Backend, long_song: Path) -> None:
+    request = await backend.send(long_song)
+    end = await last(backend.jobs().states(request))
     assert (end.step, end.error, end.comparing) == (Step.DONE, None, 0)
     models = [verdict.prediction.model.name for verdict in end.verdicts]
     assert models == ["genie", "augmented"]  # a broken one is left out
@@ -96,91 +95,93 @@ async def test_models_are_compared_on_the_section_that_the_first_has_found(house
     assert end.picture.startswith(b"\x89PNG")
 
 
-async def test_the_file_is_gone_when_the_answer_is_there(house: House, song: Path) -> None:
-    ask = await house.send(song)
-    async for state in house.hearing(models=house.models[:1]).states(ask):
+async def test_the_upload_is_deleted_once_there_is_a_verdict(backend: Backend, song: Path) -> None:
+    request = await backend.send(song)
+    async for state in backend.jobs(models=backend.models[:1]).states(request):
         if state.verdicts:
-            assert house.files.reserved == 0
+            assert backend.files.reserved == 0
     assert state.verdicts
 
 
-async def test_a_bad_file_has_an_error_and_no_verdict(house: House, tmp_path: Path) -> None:
+async def test_a_bad_file_gives_an_error_and_no_verdict(backend: Backend, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"no sound" * 100)
-    end = await last(house.hearing().states(await house.send(bad)))
+    end = await last(backend.jobs().states(await backend.send(bad)))
     assert end.error is not None
     assert end.error.code is ErrorCode.NOT_AUDIO
     assert end.verdicts == ()
-    assert house.files.reserved == 0
+    assert backend.files.reserved == 0
 
 
-async def test_a_file_that_was_never_sent_is_not_found(house: House) -> None:
-    for ask in (PageRequest("tab", "ana", "guessed", None, ""), PageRequest("tab", "ana", None, None, "")):
-        end = await last(house.hearing().states(ask))
+async def test_a_file_that_was_never_sent_is_not_found(backend: Backend) -> None:
+    for request in (PageRequest("tab", "ana", "guessed", None, ""), PageRequest("tab", "ana", None, None, "")):
+        end = await last(backend.jobs().states(request))
         assert end.error is not None
         assert end.error.code is ErrorCode.NOT_FOUND
 
 
-async def test_a_full_queue_is_busy_and_says_when_to_come_back(house: House, song: Path, hour: Path) -> None:
-    hearing = house.hearing(AdmissionLimits(total=1, per_group=1, per_requester=1))
-    first = hearing.states(await house.send(hour, "one"))
+async def test_a_full_queue_is_busy_and_says_when_to_retry(backend: Backend, song: Path, hour: Path) -> None:
+    jobs = backend.jobs(AdmissionLimits(total=1, per_group=1, per_requester=1))
+    first = jobs.states(await backend.send(hour, "one"))
     await anext(first)
-    end = await last(hearing.states(await house.send(song, "two", "ben")))
+    end = await last(jobs.states(await backend.send(song, "two", "ben")))
     assert end.error is not None
     assert end.error.code is ErrorCode.BUSY
     assert int(end.error.params["retry_after"]) >= 1
     await first.aclose()
-    await eventually(lambda: house.files.reserved == 0)
+    await eventually(lambda: backend.files.reserved == 0)
 
 
-async def test_who_waits_is_told_the_place_and_moves_up(house: House, song: Path, hour: Path) -> None:
-    hearing = house.hearing()
-    first = hearing.states(await house.send(hour, "one"))
+async def test_a_queued_request_shows_its_place_and_moves_up(backend: Backend, song: Path, hour: Path) -> None:
+    jobs = backend.jobs()
+    first = jobs.states(await backend.send(hour, "one"))
     await anext(first)
-    await eventually(lambda: house.pool.busy_count == 1)
+    await eventually(lambda: backend.pool.busy_count == 1)
     places = []
-    waiting = [hearing.states(await house.send(song, session, session)) for session in ("two", "three")]
+    waiting = [jobs.states(await backend.send(song, session, session)) for session in ("two", "three")]
     for states in waiting:
         async for state in states:
             if state.place:
                 places.append(state.place)
                 break
     assert places == [1, 2]
-    hearing.cancel("one")
+    jobs.cancel("one")
     for states in waiting:
         assert (await last(states)).verdicts
     assert (await last(first)).error is not None
 
 
-async def test_cancelling_a_tab_ends_its_ffmpeg_and_no_other_s_work(house: House, song: Path, hour: Path) -> None:
-    hearing = house.hearing(slots=2)
-    long = hearing.states(await house.send(hour, "long"))
+async def test_cancelling_a_tab_stops_its_own_ffmpeg_only(backend: Backend, song: Path, hour: Path) -> None:
+    jobs = backend.jobs(slots=2)
+    long = jobs.states(await backend.send(hour, "long"))
     await anext(long)
     await eventually(ffmpegs, 30)
-    short = asyncio.create_task(last(hearing.states(await house.send(song, "short"))))
-    hearing.cancel("long")
+    short = asyncio.create_task(last(jobs.states(await backend.send(song, "short"))))
+    jobs.cancel("long")
     end = await last(long)
     assert end.error is not None
     assert end.error.code is ErrorCode.CANCELLED
     assert (await short).verdicts
-    await eventually(lambda: not ffmpegs() and house.files.reserved == 0)
-    assert hearing.under_way == 0
+    await eventually(lambda: not ffmpegs() and backend.files.reserved == 0)
+    assert jobs.active == 0
 
 
-async def test_leaving_the_scenes_ends_the_work(house: House, hour: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_closing_the_iterator_stops_the_work(
+    backend: Backend, hour: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "genregenie.request")
-    hearing = house.hearing()
-    states = hearing.states(await house.send(hour))
+    jobs = backend.jobs()
+    states = jobs.states(await backend.send(hour))
     await anext(states)
     await eventually(ffmpegs, 30)
     await states.aclose()
-    await eventually(lambda: not ffmpegs() and house.files.reserved == 0)
-    assert hearing.under_way == 0
+    await eventually(lambda: not ffmpegs() and backend.files.reserved == 0)
+    assert jobs.active == 0
     assert [record.fields["outcome"] for record in caplog.records] == ["cancelled"]
 
 
-async def test_a_link_without_a_way_out_is_answered(house: House) -> None:
-    ask = replace(PageRequest("tab", "ana", None, None, ""), link="https://example.org/song.mp3")
-    end = await last(house.hearing().states(ask))
+async def test_a_link_without_a_fetcher_is_unsupported(backend: Backend) -> None:
+    request = replace(PageRequest("tab", "ana", None, None, ""), link="https://example.org/song.mp3")
+    end = await last(backend.jobs().states(request))
     assert end.error is not None
     assert end.error.code is ErrorCode.UNSUPPORTED_LINK

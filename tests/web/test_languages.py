@@ -1,4 +1,4 @@
-"""Which language a visitor is greeted in."""
+"""The language chosen for a visitor."""
 
 import pytest
 
@@ -20,5 +20,5 @@ from web.languages import accepted_locale
         ("../../etc/passwd", "en"),
     ],
 )
-def test_the_best_language_that_there_is(header: str | None, locale: str) -> None:
+def test_the_best_available_language_is_chosen(header: str | None, locale: str) -> None:
     assert accepted_locale(header) == locale

@@ -1,4 +1,4 @@
-"""What Gradio would keep of every tab for as long as the page is open."""
+"""Bounds on what Gradio keeps of every tab while the page runs."""
 
 from typing import cast
 
@@ -10,7 +10,7 @@ from web.settings import WebSettings
 page_module = pytest.importorskip("web.page")
 
 
-def test_tabs_without_work_are_forgotten_and_no_other() -> None:
+def test_only_idle_tabs_are_forgotten() -> None:
     page = page_module.build_page(cast(PageJobs, None), WebSettings(_env_file=None), "en")
     waiting = page._queue.pending_event_ids_session
     waiting["at work"] = {"event"}
@@ -22,6 +22,6 @@ def test_tabs_without_work_are_forgotten_and_no_other() -> None:
     assert len(waiting) == 1 + page_module.KEPT_TABS
 
 
-def test_what_was_last_shown_is_kept_for_as_many_tabs_as_may_ask() -> None:
+def test_last_outputs_are_kept_for_as_many_tabs_as_there_may_be_jobs() -> None:
     page = page_module.build_page(cast(PageJobs, None), WebSettings(_env_file=None, web_max_jobs=7), "en")
     assert page.state_session_capacity == 7

@@ -27,71 +27,71 @@ def client(page: PageProcess) -> httpx.Client:
 
 
 def event_number(client: httpx.Client, name: str, locale: str = "en") -> int:
-    """Number by which Gradio calls what happens on an event."""
+    """Number that Gradio gives to an event."""
     config = client.get(f"/{locale}/config").json()
     return next(one["id"] for one in config["dependencies"] if any(target[1] == name for target in one["targets"]))
 
 
-def asked(client: httpx.Client, what: Any, locale: str = "en") -> str:
-    """PageRequest as the page's script does and give all that is answered, as text."""
+def submit(client: httpx.Client, data: Any, locale: str = "en") -> str:
+    """Send a request as the page's script does, and give the whole response as text."""
     session = secrets.token_hex(6)
     body = {
         "data": [],
-        "fn_index": event_number(client, "hear", locale),
+        "fn_index": event_number(client, "classify", locale),
         "session_hash": session,
-        "event_data": what,
+        "event_data": data,
     }
     assert client.post(f"/{locale}/gradio_api/queue/join", json=body).status_code == 200
     with client.stream("GET", f"/{locale}/gradio_api/queue/data", params={"session_hash": session}) as stream:
         return "".join(json.dumps(json.loads(line[5:]), ensure_ascii=False) for line in stream.iter_lines() if line)
 
 
-def sent(client: httpx.Client, song: Path, locale: str = "en") -> str:
+def upload(client: httpx.Client, song: Path, locale: str = "en") -> str:
     answer = client.post(f"/{locale}/song", params={"name": song.name}, content=song.read_bytes())
     assert answer.status_code == 200
     return answer.json()["song"]
 
 
 @pytest.mark.parametrize(("wanted", "locale"), [("es-MX,es;q=0.9", "es"), ("en-GB", "en"), ("de", "en")])
-def test_a_visitor_is_led_to_the_page_in_their_language(client: httpx.Client, wanted: str, locale: str) -> None:
+def test_a_visitor_is_redirected_to_their_language(client: httpx.Client, wanted: str, locale: str) -> None:
     answer = client.get("/", headers={"Accept-Language": wanted})
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/{locale}/")
     assert client.get(f"/{locale}/").status_code == 200
 
 
 @pytest.mark.parametrize("locale", ["en", "es"])
-def test_a_song_that_is_sent_has_its_verdict(client: httpx.Client, page: PageProcess, song: Path, locale: str) -> None:
-    told = asked(client, {"song": sent(client, song, locale)}, locale)
-    assert "gg-verdict" in told
-    assert song.name in told
+def test_an_uploaded_song_gets_a_verdict(client: httpx.Client, page: PageProcess, song: Path, locale: str) -> None:
+    shown = submit(client, {"song": upload(client, song, locale)}, locale)
+    assert "gg-verdict" in shown
+    assert song.name in shown
     assert page.temporary_files() == []
 
 
-def test_a_bad_file_has_the_core_s_sentence_in_the_visitor_s_language(client: httpx.Client, tmp_path: Path) -> None:
+def test_a_bad_file_gets_an_error_in_the_visitor_s_language(client: httpx.Client, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"no sound" * 100)
-    told = asked(client, {"song": sent(client, bad, "es")}, "es")
-    assert error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO), "es") in told
+    shown = submit(client, {"song": upload(client, bad, "es")}, "es")
+    assert error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO), "es") in shown
 
 
-@pytest.mark.parametrize("what", [None, [], "song", {"song": 7}, {"link": {"a": 1}}, {"song": "../../etc/passwd"}])
-def test_nonsense_has_an_answer_too(client: httpx.Client, what: Any) -> None:
-    told = asked(client, what)
-    assert error_sentence(GenreGenieError(ErrorCode.NOT_FOUND)) in told
+@pytest.mark.parametrize("data", [None, [], "song", {"song": 7}, {"link": {"a": 1}}, {"song": "../../etc/passwd"}])
+def test_a_malformed_request_gets_an_error(client: httpx.Client, data: Any) -> None:
+    shown = submit(client, data)
+    assert error_sentence(GenreGenieError(ErrorCode.NOT_FOUND)) in shown
 
 
-def test_a_link_into_the_house_is_refused(client: httpx.Client, page: PageProcess) -> None:
-    told = asked(client, {"link": f"{page.address}song.mp3"})
-    assert error_sentence(GenreGenieError(ErrorCode.BLOCKED_ADDRESS)) in told
+def test_a_link_to_a_private_address_is_refused(client: httpx.Client, page: PageProcess) -> None:
+    shown = submit(client, {"link": f"{page.address}song.mp3"})
+    assert error_sentence(GenreGenieError(ErrorCode.BLOCKED_ADDRESS)) in shown
 
 
-def test_a_request_is_one_line_of_the_log_without_the_song_s_name(
+def test_a_request_is_logged_in_one_line_without_the_song_s_name(
     client: httpx.Client, page: PageProcess, song: Path
 ) -> None:
     named = song.with_name(f"{secrets.token_hex(8)}.wav")
     named.hardlink_to(song)
     before = len(page.log)
-    asked(client, {"song": sent(client, named)})
+    submit(client, {"song": upload(client, named)})
     wait_until(lambda: "verdict" in page.log[before:], what="the line")
     (line,) = (json.loads(line) for line in page.log[before:].splitlines())
     assert line.items() >= {"message": "request", "kind": "page-file", "outcome": "verdict"}.items()
@@ -99,17 +99,15 @@ def test_a_request_is_one_line_of_the_log_without_the_song_s_name(
     assert named.stem not in page.log
 
 
-def test_nothing_that_is_told_names_a_place_on_this_machine(
-    client: httpx.Client, page: PageProcess, song: Path
-) -> None:
-    told = asked(client, {"song": sent(client, song)}) + client.get("/en/").text + client.get("/en/config").text
-    assert str(page.data) not in told
-    assert str(Path(__file__).parents[2]) not in told
-    assert str(Path.home()) + "/" not in told
-    assert "Traceback" not in told
+def test_responses_contain_no_path_of_this_machine(client: httpx.Client, page: PageProcess, song: Path) -> None:
+    shown = submit(client, {"song": upload(client, song)}) + client.get("/en/").text + client.get("/en/config").text
+    assert str(page.data) not in shown
+    assert str(Path(__file__).parents[2]) not in shown
+    assert str(Path.home()) + "/" not in shown
+    assert "Traceback" not in shown
 
 
-def test_the_page_loads_nothing_from_elsewhere(client: httpx.Client) -> None:
+def test_the_page_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     html = client.get("/en/").text
     loaded = re.findall(r"<(?:script|img|iframe|source|audio|video)\b[^>]*\ssrc=[\"']([^\"']+)", html)
     loaded += re.findall(r"<link\b[^>]*\shref=[\"']([^\"']+)", html)
@@ -126,7 +124,7 @@ def test_gradio_s_analytics_sharing_docs_and_flagging_are_off(client: httpx.Clie
 
 
 def test_the_page_s_process_asks_nobody_outside(page: PageProcess, client: httpx.Client, song: Path) -> None:
-    asked(client, {"song": sent(client, song)})
+    submit(client, {"song": upload(client, song)})
     process = psutil.Process(page.process.pid)
     for one in [process, *process.children(recursive=True)]:
         for connection in one.net_connections("inet"):
@@ -148,8 +146,8 @@ def test_a_visitor_who_hangs_up_while_sending_leaves_nothing(page: PageProcess, 
 def test_ending_the_page_ends_the_work_that_is_under_way(model: str | None, tmp_path: Path, hour: Path) -> None:
     with PageProcess(tmp_path, MAX_DURATION_S="7200") as page:
         client = httpx.Client(base_url=page.address, timeout=WAIT_S)
-        body = {"data": [], "fn_index": event_number(client, "hear"), "session_hash": "tab"}
-        body["event_data"] = {"song": sent(client, hour)}
+        body = {"data": [], "fn_index": event_number(client, "classify"), "session_hash": "tab"}
+        body["event_data"] = {"song": upload(client, hour)}
         assert client.post("/en/gradio_api/queue/join", json=body).status_code == 200
         wait_until(page.ffmpegs, 60, "the start of ffmpeg")
     # PageProcess looks for what is left.

@@ -1,4 +1,4 @@
-"""Files that visitors send, on a real disk."""
+"""Uploads on a real disk."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,48 +24,48 @@ def files(tmp_path: Path) -> Iterator[TemporaryFiles]:
 
 @pytest.fixture
 def uploads(files: TemporaryFiles) -> Iterator[Uploads]:
-    held = Uploads(files, WebSettings(max_file_mb=2, web_max_jobs_per_visitor=3))
-    yield held
-    held.close()
+    opened = Uploads(files, WebSettings(max_file_mb=2, web_max_jobs_per_visitor=3))
+    yield opened
+    opened.close()
     assert files.reserved == 0
 
 
-async def pieces(*given: bytes) -> AsyncIterator[bytes]:
-    for piece in given:
-        yield piece
+async def chunks(*given: bytes) -> AsyncIterator[bytes]:
+    for chunk in given:
+        yield chunk
 
 
-async def test_a_file_is_there_for_one_hearing_and_gone_after_it(uploads: Uploads, files: TemporaryFiles) -> None:
-    key = await uploads.receive("ana", "my song.mp3", 6, pieces(b"abc", b"def"))
-    with uploads.taken(key, "ana") as upload:
+async def test_an_upload_can_be_claimed_once_and_is_deleted_after_it(uploads: Uploads, files: TemporaryFiles) -> None:
+    key = await uploads.receive("ana", "my song.mp3", 6, chunks(b"abc", b"def"))
+    with uploads.claim(key, "ana") as upload:
         assert (upload.path.read_bytes(), upload.name) == (b"abcdef", "my song.mp3")
     assert not upload.path.parent.exists()
     assert files.reserved == 0
-    with pytest.raises(GenreGenieError) as refused, uploads.taken(key, "ana"):
+    with pytest.raises(GenreGenieError) as refused, uploads.claim(key, "ana"):
         pass
     assert refused.value.code is ErrorCode.NOT_FOUND
 
 
-async def test_another_visitor_does_not_get_it(uploads: Uploads) -> None:
-    key = await uploads.receive("ana", "song", 1, pieces(b"a"))
-    with pytest.raises(GenreGenieError) as refused, uploads.taken(key, "ben"):
+async def test_another_visitor_cannot_claim_it(uploads: Uploads) -> None:
+    key = await uploads.receive("ana", "song", 1, chunks(b"a"))
+    with pytest.raises(GenreGenieError) as refused, uploads.claim(key, "ben"):
         pass
     assert refused.value.code is ErrorCode.NOT_FOUND
-    with uploads.taken(key, "ana") as upload:
+    with uploads.claim(key, "ana") as upload:
         assert upload.path.exists()
 
 
 @pytest.mark.parametrize("given", [b"abc", b"abcdefgh", b""])
-async def test_a_file_that_is_not_as_long_as_announced_is_not_kept(
+async def test_an_upload_that_is_not_as_long_as_announced_is_not_kept(
     uploads: Uploads, files: TemporaryFiles, given: bytes
 ) -> None:
     with pytest.raises(GenreGenieError) as refused:
-        await uploads.receive("ana", "song", 6, pieces(given))
+        await uploads.receive("ana", "song", 6, chunks(given))
     assert refused.value.code is ErrorCode.UNAVAILABLE
     assert (len(uploads), files.reserved) == (0, 0)
 
 
-async def test_a_file_over_the_limit_is_not_begun(uploads: Uploads, tmp_path: Path) -> None:
+async def test_an_upload_over_the_limit_is_refused_unread(uploads: Uploads, tmp_path: Path) -> None:
     async def never() -> AsyncIterator[bytes]:
         raise AssertionError("read")
         yield b""
@@ -77,31 +77,31 @@ async def test_a_file_over_the_limit_is_not_begun(uploads: Uploads, tmp_path: Pa
 
 async def test_one_visitor_cannot_fill_the_disk(uploads: Uploads) -> None:
     for _ in range(3):
-        await uploads.receive("ana", "song", 1, pieces(b"a"))
+        await uploads.receive("ana", "song", 1, chunks(b"a"))
     with pytest.raises(GenreGenieError) as refused:
-        await uploads.receive("ana", "song", 1, pieces(b"a"))
+        await uploads.receive("ana", "song", 1, chunks(b"a"))
     assert refused.value.code is ErrorCode.BUSY
-    assert await uploads.receive("ben", "song", 1, pieces(b"a"))
+    assert await uploads.receive("ben", "song", 1, chunks(b"a"))
 
 
-async def test_all_visitors_together_cannot_either(uploads: Uploads) -> None:
+async def test_all_visitors_together_cannot_fill_the_disk(uploads: Uploads) -> None:
     large = bytes(2 * 2**20)
-    await uploads.receive("ana", "song", len(large), pieces(large))
-    await uploads.receive("ben", "song", len(large), pieces(large))
+    await uploads.receive("ana", "song", len(large), chunks(large))
+    await uploads.receive("ben", "song", len(large), chunks(large))
     with pytest.raises(GenreGenieError) as refused:
-        await uploads.receive("eva", "song", 1, pieces(b"a"))
+        await uploads.receive("eva", "song", 1, chunks(b"a"))
     assert refused.value.code is ErrorCode.BUSY
 
 
-async def test_a_file_that_nobody_asks_about_goes(
+async def test_an_unclaimed_upload_is_deleted(
     uploads: Uploads, files: TemporaryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web.uploads, "UNCLAIMED_S", 0.05)
-    await uploads.receive("ana", "song", 1, pieces(b"a"))
+    await uploads.receive("ana", "song", 1, chunks(b"a"))
     await eventually(lambda: len(uploads) == 0 and files.reserved == 0)
 
 
-async def test_a_file_whose_sending_is_given_up_goes(uploads: Uploads, files: TemporaryFiles) -> None:
+async def test_a_cancelled_upload_is_deleted(uploads: Uploads, files: TemporaryFiles) -> None:
     async def stalled() -> AsyncIterator[bytes]:
         yield b"a"
         await asyncio.Event().wait()
@@ -114,10 +114,10 @@ async def test_a_file_whose_sending_is_given_up_goes(uploads: Uploads, files: Te
     assert files.reserved == 0
 
 
-async def test_a_file_that_stops_coming_is_given_up(
+async def test_a_stalled_upload_times_out(
     uploads: Uploads, files: TemporaryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web.uploads, "SILENT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(web.uploads, "STALL_TIMEOUT_S", 0.05)
 
     async def stalled() -> AsyncIterator[bytes]:
         yield b"a"
@@ -129,7 +129,7 @@ async def test_a_file_that_stops_coming_is_given_up(
     assert files.reserved == 0
 
 
-async def test_a_name_is_one_clean_line(uploads: Uploads) -> None:
-    key = await uploads.receive("ana", "a\nb\u202e\x00.mp3", 1, pieces(b"a"))
-    with uploads.taken(key, "ana") as upload:
+async def test_an_upload_s_name_is_one_clean_line(uploads: Uploads) -> None:
+    key = await uploads.receive("ana", "a\nb\u202e\x00.mp3", 1, chunks(b"a"))
+    with uploads.claim(key, "ana") as upload:
         assert upload.name == "a b.mp3"

@@ -1,4 +1,4 @@
-"""Scenes to HTML."""
+"""View states to HTML."""
 
 import re
 from dataclasses import replace
@@ -14,7 +14,7 @@ from core.verdict import Prediction, Section, Segment, SongInfo, Verdict
 from tests.support.verdicts import make_prediction
 from web.jobs import ViewState
 from web.settings import WebSettings
-from web.view import ask_html, blocks, details_html, mel_height, status_html, table, ticks, verdict_html
+from web.view import blocks, details_html, form_html, mel_height, status_html, table, ticks, verdict_html
 
 
 def predicted(starts: list[float], genres: list[str], name: str = "plain") -> Prediction:
@@ -33,7 +33,7 @@ def verdict_of(prediction: Prediction, song: SongInfo | None = None) -> Verdict:
 TEN = predicted([62.0 + 3 * i for i in range(10)], ["rock"] * 7 + ["metal"] * 3)
 
 
-def test_segments_stand_on_the_time_line_where_they_are_in_the_song() -> None:
+def test_segments_are_placed_on_the_time_line_by_their_start() -> None:
     assert [block.left for block in blocks(TEN)] == [10.0 * i for i in range(10)]
     assert {block.width for block in blocks(TEN)} == {10.0}
 
@@ -43,7 +43,7 @@ def test_a_silent_segment_leaves_a_gap() -> None:
     assert [block.left for block in blocks(prediction)] == [0.0, 20.0]
 
 
-def test_the_axis_names_times_of_the_song() -> None:
+def test_the_axis_is_labelled_with_times_of_the_song() -> None:
     assert ticks(TEN) == [
         ("1:02", 0.0),
         ("1:08", 20.0),
@@ -60,13 +60,13 @@ def test_a_song_shorter_than_a_section_fills_the_line() -> None:
     assert ticks(short) == [("0:00", 0.0), ("0:03", 100.0)]
 
 
-def test_frequencies_stand_at_their_mel_heights() -> None:
+def test_frequencies_are_placed_on_the_mel_scale() -> None:
     assert mel_height(11_025) == 100
     assert mel_height(0) == 0
     assert mel_height(1_000) == pytest.approx(30.2, abs=0.5)
 
 
-def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> None:
+def test_the_table_has_ten_genres_by_probability_and_a_column_per_model() -> None:
     other = predicted([62.0], ["jazz"], "augmented")
     rows = table([TEN, other])
     assert [row.genre for row in rows[:2]] == ["rock", "metal"]
@@ -75,7 +75,7 @@ def test_the_table_has_ten_genres_the_likeliest_first_and_a_column_a_model() -> 
     assert [row.shares[1][1] for row in rows if row.genre == "jazz"] == [True]
 
 
-def test_models_stand_side_by_side() -> None:
+def test_models_are_shown_side_by_side() -> None:
     verdicts = (verdict_of(TEN), verdict_of(predicted([62.0], ["jazz"], "augmented")))
     html = details_html(ViewState(verdicts=verdicts, picture=b"png"), "en")
     assert re.findall(r'class="gg-model">(\w+)<', html) == ["plain", "augmented"]
@@ -84,9 +84,9 @@ def test_models_stand_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("locale", locales())
-def test_every_scene_can_be_said_in_every_language(locale: str) -> None:
+def test_every_state_renders_in_every_language(locale: str) -> None:
     settings = WebSettings()
-    assert "GenreGenie" in ask_html(settings, locale)
+    assert "GenreGenie" in form_html(settings, locale)
     for step in Step:
         if step is not Step.DONE:
             assert 'data-state="working"' in status_html(ViewState(step=step, share=0.5), locale)
@@ -96,7 +96,7 @@ def test_every_scene_can_be_said_in_every_language(locale: str) -> None:
 
 
 @pytest.mark.parametrize("code", list(ErrorCode))
-def test_an_error_is_the_core_s_sentence_and_no_verdict(code: ErrorCode) -> None:
+def test_an_error_shows_its_sentence_and_no_verdict(code: ErrorCode) -> None:
     state = ViewState(error=GenreGenieError(code))
     html = status_html(state, "es")
     assert error_sentence(GenreGenieError(code), "es") in html
@@ -112,13 +112,13 @@ def test_what_strangers_wrote_is_escaped() -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_a_link_is_offered_only_where_it_leads_to_the_web() -> None:
+def test_only_http_links_are_offered() -> None:
     state = ViewState(verdicts=(verdict_of(TEN),))
     assert 'href="https://example.org/song"' in verdict_html(state, "en", "https://example.org/song")
     assert "href" not in verdict_html(state, "en", "javascript:alert(1)")
 
 
-def test_segments_that_cannot_be_played_are_no_buttons() -> None:
+def test_segments_that_cannot_be_played_are_not_buttons() -> None:
     assert details_html(ViewState(verdicts=(verdict_of(TEN),)), "en").count("<button") == 10
     still = details_html(ViewState(verdicts=(verdict_of(TEN),)), "en", playable=False)
     assert "<button" not in still
@@ -133,5 +133,5 @@ def test_counts_and_shares_are_written_as_the_language_does() -> None:
     assert "70\u00a0%" in details_html(one, "es")
     assert "(falta 1)" in status_html(replace(one, comparing=1), "es")
     assert "(faltan 2)" in status_html(replace(one, comparing=2), "es")
-    assert "1 minuto." in ask_html(WebSettings(max_duration_s=60), "es")
-    assert "1,5 minutos." in ask_html(WebSettings(max_duration_s=90), "es")
+    assert "1 minuto." in form_html(WebSettings(max_duration_s=60), "es")
+    assert "1,5 minutos." in form_html(WebSettings(max_duration_s=90), "es")

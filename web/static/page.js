@@ -1,29 +1,30 @@
-// Runs once, when the form is there. Given by Gradio: `element`, the form's place, and `trigger`, which asks the server.
-const words = JSON.parse(element.querySelector("[data-script]").dataset.script);
+// Runs once, when the form is in the page. Gradio provides `element`, which holds the form, and `trigger`, which sends an
+// event to the server.
+const strings = JSON.parse(element.querySelector("[data-script]").dataset.script);
 const find = (id) => document.getElementById(id);
 const page = element.closest(".gradio-container") ?? document.body;
-const form = element.querySelector(".gg-ask");
+const form = element.querySelector(".gg-form");
 let song = null; // object URL of the visitor's own file
 let sending = null; // XMLHttpRequest under way
 let recorder = null;
-let turn = 0; // how often something was asked: tells one answer from the next that reads the same
-let patience = 0; // timer
+let turn = 0; // number of the request: tells one result from the next that looks the same
+let lostTimer = 0; // gives up on a request that gets no result
 
 document.documentElement.lang = document.querySelector("meta[name=genregenie-locale]").content;
 
-// ---- What is asked
+// ---- Requests
 
 function busy() {
-  return sending !== null || find("gg-state")?.dataset.state === "working" || form.hasAttribute("data-asked");
+  return sending !== null || find("gg-state")?.dataset.state === "working" || form.hasAttribute("data-submitted");
 }
 
-function fail(sentence) {
+function showError(sentence) {
   const error = find("gg-local-error");
   error.textContent = sentence;
   error.hidden = !sentence;
 }
 
-function take(file) {
+function loadSong(file) {
   if (song) URL.revokeObjectURL(song);
   song = file ? URL.createObjectURL(file) : null;
   const audio = find("gg-audio");
@@ -34,55 +35,55 @@ function take(file) {
   audio.load();
 }
 
-function ask(what) {
+function submit(request) {
   turn += 1;
-  form.setAttribute("data-asked", "");
-  show(words.waiting, null, words.cancel, () => trigger("cancel"));
-  trigger("hear", { ...what, turn });
-  patience = setTimeout(() => {
-    answered();
-    fail(words.lost);
+  form.setAttribute("data-submitted", "");
+  showProgress(strings.waiting, null, strings.cancel, () => trigger("cancel"));
+  trigger("classify", { ...request, turn });
+  lostTimer = setTimeout(() => {
+    endWaiting();
+    showError(strings.lost);
   }, 60_000);
 }
 
-function answered() {
-  clearTimeout(patience);
-  form.removeAttribute("data-asked");
-  over();
+function endWaiting() {
+  clearTimeout(lostTimer);
+  form.removeAttribute("data-submitted");
+  endSending();
 }
 
 function send(file) {
   if (!file || busy()) return;
-  fail("");
-  if (file.size > words.maxBytes) {
-    fail(words.tooLarge);
+  showError("");
+  if (file.size > strings.maxBytes) {
+    showError(strings.tooLarge);
     return;
   }
-  take(file);
-  show(words.sending, 0, words.cancel, () => sending?.abort());
+  loadSong(file);
+  showProgress(strings.sending, 0, strings.cancel, () => sending?.abort());
   sending = new XMLHttpRequest();
   sending.open("POST", `song?name=${encodeURIComponent(file.name)}`);
   sending.setRequestHeader("Content-Type", "application/octet-stream");
-  sending.upload.onprogress = (event) => show(words.sending, event.lengthComputable ? event.loaded / event.total : null);
+  sending.upload.onprogress = (event) => showProgress(strings.sending, event.lengthComputable ? event.loaded / event.total : null);
   sending.onload = () => {
-    const answer = reading(sending.responseText);
+    const response = parseJson(sending.responseText);
     if (sending.status === 200) {
       sending = null;
-      ask({ song: answer.song });
+      submit({ song: response.song });
     } else {
-      over();
-      fail(answer.error ?? words.lost);
+      endSending();
+      showError(response.error ?? strings.lost);
     }
   };
   sending.onerror = () => {
-    over();
-    fail(words.lost);
+    endSending();
+    showError(strings.lost);
   };
-  sending.onabort = over;
+  sending.onabort = endSending;
   sending.send(file);
 }
 
-function reading(text) {
+function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
@@ -90,7 +91,7 @@ function reading(text) {
   }
 }
 
-function over() {
+function endSending() {
   const focused = find("gg-sending").contains(document.activeElement);
   sending = null;
   find("gg-sending").hidden = true;
@@ -98,7 +99,7 @@ function over() {
   if (focused) (document.querySelector("[data-cancel]") ?? find("gg-file")).focus();
 }
 
-function show(text, share, label, stop) {
+function showProgress(text, share, label, stop) {
   const place = find("gg-sending");
   const bar = find("gg-sending-bar");
   if (find("gg-sending-text").textContent !== text) find("gg-sending-text").textContent = text;
@@ -126,9 +127,9 @@ find("gg-link-form").addEventListener("submit", (event) => {
     find("gg-link").focus();
     return;
   }
-  fail("");
-  take(null);
-  ask({ link });
+  showError("");
+  loadSong(null);
+  submit({ link });
 });
 
 for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -145,14 +146,14 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 
 find("gg-record").addEventListener("click", async () => {
   if (busy() || recorder) return;
-  fail("");
+  showError("");
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({
       audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
     });
   } catch {
-    fail(words.noMicrophone);
+    showError(strings.noMicrophone);
     return;
   }
   const pieces = [];
@@ -163,53 +164,53 @@ find("gg-record").addEventListener("click", async () => {
     const seconds = Math.floor((performance.now() - began) / 1000);
     const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
     const bar = find("gg-sending-bar");
-    bar.value = seconds / words.maxRecording;
-    find("gg-sending-text").textContent = words.recording;
-    find("gg-sending-stop").textContent = `${words.stop} (${time})`;
-    if (seconds >= words.maxRecording) recorder?.stop();
+    bar.value = seconds / strings.maxRecording;
+    find("gg-sending-text").textContent = strings.recording;
+    find("gg-sending-stop").textContent = `${strings.stop} (${time})`;
+    if (seconds >= strings.maxRecording) recorder?.stop();
   };
   recorder.onstop = () => {
     clearInterval(timer);
     for (const track of stream.getTracks()) track.stop();
     const type = recorder.mimeType;
     recorder = null;
-    over();
-    send(new File(pieces, words.recordingName, { type }));
+    endSending();
+    send(new File(pieces, strings.recordingName, { type }));
   };
   recorder.start(1000);
-  show(words.recording, 0, words.stop, () => recorder?.stop());
+  showProgress(strings.recording, 0, strings.stop, () => recorder?.stop());
   clock();
   const timer = setInterval(clock, 500);
 });
 
-// ---- What is answered
+// ---- Results
 
 let seen = "";
 
-// Lead eyes and keyboard to the verdict.
-function greet(waited) {
+// Scroll to the verdict, and give it the keyboard focus.
+function showVerdict(waited) {
   const genre = find("gg-genre");
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  if (waited || lost()) genre?.focus({ preventScroll: true });
+  if (waited || focusIsLost()) genre?.focus({ preventScroll: true });
   genre?.closest(".gg-verdict").scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
 }
 
-// Whether the element that had the keyboard is gone.
-function lost() {
+// Whether the element that had the focus is gone.
+function focusIsLost() {
   return !document.activeElement || document.activeElement === document.body;
 }
 
 new MutationObserver(() => {
-  const { state, turn: told } = find("gg-state")?.dataset ?? {};
-  if (seen === `${told} ${state}`) return;
-  seen = `${told} ${state}`;
-  if (Number(told) !== turn || !turn) return;
-  const waited = lost() || find("gg-sending").contains(document.activeElement);
+  const { state, turn: shown } = find("gg-state")?.dataset ?? {};
+  if (seen === `${shown} ${state}`) return;
+  seen = `${shown} ${state}`;
+  if (Number(shown) !== turn || !turn) return;
+  const waited = focusIsLost() || find("gg-sending").contains(document.activeElement);
   form.toggleAttribute("data-working", state === "working");
-  answered();
-  fail("");
-  if (state === "done") setTimeout(() => greet(waited), 50); // the verdict is drawn in the same moment
-  if (state === "failed" && lost()) find("gg-file").focus();
+  endWaiting();
+  showError("");
+  if (state === "done") setTimeout(() => showVerdict(waited), 50); // the verdict is rendered at the same moment
+  if (state === "failed" && focusIsLost()) find("gg-file").focus();
 }).observe(page, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-state", "data-turn"] });
 
 page.addEventListener("click", (event) => {
@@ -240,7 +241,7 @@ function follow() {
   const now = audio.currentTime;
   const share = (now - line.dataset.start) / (line.dataset.end - line.dataset.start);
   line.style.setProperty("--head", String(share));
-  line.classList.toggle("gg-heard", Boolean(song) && share >= 0 && share <= 1 && now > 0);
+  line.classList.toggle("gg-has-head", Boolean(song) && share >= 0 && share <= 1 && now > 0);
   for (const button of line.querySelectorAll("[data-play]")) {
     const playing = !audio.paused && now >= button.dataset.play && now < button.dataset.until;
     button.classList.toggle("gg-playing", playing);
@@ -256,7 +257,7 @@ document.addEventListener("error", (event) => {
   page.classList.add("gg-soundless");
   find("gg-unplayable").hidden = false;
 }, true);
-// What a recorder makes does not say how long it is until it has been read to its end.
+// A recording does not say how long it is until it has been read to the end.
 document.addEventListener("loadedmetadata", (event) => {
   const audio = event.target;
   if (audio.id !== "gg-audio" || Number.isFinite(audio.duration)) return;
