@@ -15,15 +15,13 @@ from typing import Annotated, Final
 import psutil
 import typer
 
-from benchmarks.measure import Figure, Spread, machine, proportional_mb, publish, table, write_between
-from benchmarks.songs import ROOT
+from benchmarks.measure import FIGURES_PAGE, Figure, Spread, machine, proportional_mb, publish, table, write_between
 from tests.bot.end_to_end.answers import genre_of, is_final
 from tests.bot.end_to_end.conftest import furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord
 
-README: Final = ROOT / "README.md"
 MARKERS: Final = "burst"
 
 GUILDS: Final = 20
@@ -200,17 +198,17 @@ async def _measure(folder: Path) -> list[Figure]:
 
 
 def main(
-    out: Annotated[Path, typer.Option("--json", help="Where the figures go.")] = Path(".reports/burst.json"),
-    readme: Annotated[bool, typer.Option("--readme", help="Write the table into README.md.")] = False,
+    out: Annotated[Path, typer.Option("--json", help="Where to save the figures.")] = Path(".reports/burst.json"),
+    write: Annotated[bool, typer.Option("--write", help="Write the table into docs/figures.md.")] = False,
 ) -> None:
     """Measure, print a Markdown table and keep the figures as JSON."""
-    if readme:
-        write_between(README, MARKERS)
+    if write:
+        write_between(FIGURES_PAGE, MARKERS)
     measured_on = machine()
     with tempfile.TemporaryDirectory(prefix="genregenie-burst-") as folder:
         figures = asyncio.run(_measure(Path(folder)))
     text = f"{table(figures)}\n\nMeasured on {measured_on}."
-    publish(figures, text, measured_on, out, README if readme else None, MARKERS)
+    publish(figures, text, measured_on, out, FIGURES_PAGE if write else None, MARKERS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Seconds and memory of processes, and figures side by side."""
+"""Time and memory of processes, and tables of figures."""
 
 import contextlib
 import json
@@ -14,20 +14,23 @@ from typing import Final
 
 import psutil
 
+FIGURES_PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "figures.md"
+"""Where the benchmarks write their tables."""
+
 MB: Final = 1_000_000
 SAMPLE_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One process from start to end: wall seconds, and the peak of the largest process among it and its children."""
+    """One run of a command: wall seconds, and the peak memory of the largest of its processes."""
 
     seconds: float
     largest_mb: float
 
 
 def timed(command: Sequence[str]) -> Run:
-    """Run a command to its end without watching it, which would cost it time. Unix only.
+    """Run a command to its end, without sampling it, which would slow it down. Unix only.
 
     Measure from a small process: the kernel counts its memory as the child's until the child becomes the command.
 
@@ -41,12 +44,12 @@ def timed(command: Sequence[str]) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    # The kernel counts in KiB, and over all children that were waited for it tells the largest.
+    # ru_maxrss is in KiB, and is the largest of the process and the children that it waited for.
     return Run(seconds, usage.ru_maxrss * 1024 / MB)
 
 
 def tree_peak_mb(command: Sequence[str]) -> float:
-    """Run a command and give the peak of its processes' resident memory, summed: shared pages count for each."""
+    """Run a command, and give the peak of its processes' summed resident memory; shared pages count for each."""
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0.0
     while process.poll() is None:
@@ -65,17 +68,17 @@ def resident_mb(process: psutil.Process) -> float:
 
 
 def proportional_mb(process: psutil.Process) -> float:
-    """Proportional set size of a process, where a page that n processes share counts as an n-th; Linux only."""
+    """Proportional set size of a process: a page shared by n processes counts as 1/n. Linux only."""
     return _rollup_mb(process, "Pss")
 
 
 def anonymous_mb(process: psutil.Process) -> float:
-    """Memory that a process has filled itself; what else the machine runs does not change it. Linux only."""
+    """Anonymous memory of a process, which does not depend on what else the machine runs. Linux only."""
     return _rollup_mb(process, "Pss_Anon")
 
 
 def _rollup_mb(process: psutil.Process, name: str) -> float:
-    """Read one line of the kernel's summary of a process's memory; 0 when the process has ended."""
+    """Read a line of a process's `smaps_rollup`; 0 when the process has ended."""
     try:
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     except OSError:
@@ -86,17 +89,17 @@ def _rollup_mb(process: psutil.Process, name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Several runs of the same: their median, and the least and the most."""
+    """Repeated measurements: their median and range."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """Median of the measurements."""
         return statistics.median(self.values)
 
     def text(self, unit: str, digits: int = 2) -> str:
-        """Write it as `1.20 s (1.10-1.40)`."""
+        """Format as `1.20 s (1.10-1.40)`: median and range."""
         low, high = f"{min(self.values):.{digits}f}", f"{max(self.values):.{digits}f}"
         spread = f" ({low}-{high})" if low != high else ""
         return f"{self.median:.{digits}f} {unit}{spread}"
@@ -104,14 +107,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of a table, in words.
+    """One row of a table, as text.
 
     Attributes:
         what: what was measured.
         seen: the values behind the result.
-        result: what the goal is about.
-        goal: what is wanted.
-        met: whether it is reached; None where there is no goal.
+        result: the value that the goal is about.
+        goal: the goal.
+        met: whether the goal is met; None where there is none.
     """
 
     what: str
@@ -122,8 +125,8 @@ class Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Write figures as a Markdown table."""
-    lines = ["| what | seen | result | wanted |", "|---|---|---|---|"]
+    """Format figures as a Markdown table."""
+    lines = ["| what | measured | result | goal |", "|---|---|---|---|"]
     for figure in figures:
         missed = " (missed)" if figure.met is False else ""
         lines.append(f"| {figure.what} | {figure.seen} | **{figure.result}** | {figure.goal}{missed} |")
@@ -131,7 +134,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def machine() -> str:
-    """Say what was measured on."""
+    """Describe the machine that the figures come from."""
     memory = psutil.virtual_memory().total / 1024**3
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, load {load:.1f} at the start"
@@ -142,11 +145,11 @@ def write_between(path: Path, name: str, text: str | None = None) -> None:
 
     Args:
         path: the file.
-        name: of the markers.
-        text: None writes nothing and only looks whether they are there, before minutes are spent on the text.
+        name: of the marker comments.
+        text: the text; None only checks that the markers are there, before minutes are spent on measuring.
 
     Raises:
-        ValueError: the file does not have both, in that order.
+        ValueError: the file lacks the markers, or they are in the wrong order.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     old = path.read_text("utf-8")
@@ -158,19 +161,19 @@ def write_between(path: Path, name: str, text: str | None = None) -> None:
         path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
 
 
-def publish(figures: Sequence[Figure], text: str, measured_on: str, out: Path, readme: Path | None, name: str) -> None:
-    """Print what was measured, keep it as JSON, and put it into the README.
+def publish(figures: Sequence[Figure], text: str, measured_on: str, out: Path, page: Path | None, name: str) -> None:
+    """Print figures, save them as JSON, and write them into a page.
 
     Args:
-        figures: what is kept.
-        text: what is printed: a Markdown table and what is said below it.
-        measured_on: the machine, and with what.
+        figures: what was measured.
+        text: the Markdown table, with a line about the conditions.
+        measured_on: the machine and the data.
         out: the JSON file.
-        readme: None leaves it alone.
-        name: of the README's markers, as for `write_between`.
+        page: the Markdown page to write `text` into; None writes none.
+        name: of the page's markers, as for `write_between`.
     """
     print(text)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": measured_on, "figures": [asdict(figure) for figure in figures]}, indent=2))
-    if readme is not None:
-        write_between(readme, name, text)
+    if page is not None:
+        write_between(page, name, text)

@@ -1,8 +1,8 @@
-"""What GenreGenie is measured against: the study's own way, all in one process.
+"""The reference that GenreGenie is measured against: the original study's method, in one process.
 
-`librosa.load`, and for each three seconds librosa's mel spectrogram, a picture of it and `keras.Model.predict`. The
-weights are random: they change the answer and not the time. `--batched` predicts a song's ten pictures at once, which
-is how one would write it after a look at the clock.
+`librosa.load`, then for each three seconds librosa's mel spectrogram, an image of it and `keras.Model.predict`. The
+weights are random, which changes the predictions but not the time. `--batched` predicts a song's ten images at once,
+the first optimisation that one would make.
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SEGMENT_SAMPLES = 66_150
 PICTURE = (128, 130)
-"""Mel bands × frames of three seconds at librosa's own hop of 512."""
+"""Mel bands × frames of three seconds at librosa's default hop of 512."""
 
 
 def study_model() -> Any:  # noqa: ANN401 - a keras.Model; TensorFlow is loaded when it is needed
@@ -45,10 +45,10 @@ def study_model() -> Any:  # noqa: ANN401 - a keras.Model; TensorFlow is loaded 
 
 
 def pictures(path: Path) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    """Draw a song's segments.
+    """Draw the mel spectrograms of a song's segments.
 
     Returns:
-        float32 `(n, 128, 130, 3)` from 0 to 1, ten at most.
+        float32 `(n, 128, 130, 3)` from 0 to 1, at most ten.
     """
     import librosa
     import numpy as np
@@ -64,8 +64,8 @@ def pictures(path: Path) -> "np.ndarray[Any, np.dtype[np.float32]]":
     return np.asarray(drawn, np.float32)
 
 
-def hear(model: Any, path: Path, batched: bool) -> str:  # noqa: ANN401 - see study_model
-    """Give the genre that most of a song's segments name."""
+def classify(model: Any, path: Path, batched: bool) -> str:  # noqa: ANN401 - see study_model
+    """Classify a song: the genre with the most votes among its segments."""
     drawn = pictures(path)
     step = len(drawn) if batched else 1
     votes: Counter[int] = Counter()
@@ -75,14 +75,14 @@ def hear(model: Any, path: Path, batched: bool) -> str:  # noqa: ANN401 - see st
 
 
 def main() -> None:
-    """Hear the files named, one after another, and print how many seconds that took, warm, as JSON."""
+    """Classify the files given, one after another, and print the seconds that it took, warm, as JSON."""
     batched = "--batched" in sys.argv
     paths = [Path(name) for name in sys.argv[1:] if not name.startswith("--")]
     model = study_model()
-    # The first call of each library builds what later calls use.
-    hear(model, paths[0], batched)
+    # The first call of each library builds caches that later calls use.
+    classify(model, paths[0], batched)
     began = time.perf_counter()
-    genres = [hear(model, path, batched) for path in paths]
+    genres = [classify(model, path, batched) for path in paths]
     print(json.dumps({"seconds": time.perf_counter() - began, "genres": genres}))
 
 

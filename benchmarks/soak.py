@@ -21,8 +21,8 @@ import aiohttp
 import psutil
 import typer
 
-from benchmarks.measure import anonymous_mb, machine, proportional_mb, write_between
-from benchmarks.songs import ROOT, make_song
+from benchmarks.measure import FIGURES_PAGE, anonymous_mb, machine, proportional_mb, write_between
+from benchmarks.songs import make_song
 from benchmarks.traffic import HUGE_MINUTES, OnDiscord, OnTheCommandLine, OnThePage, Tally
 from tests.bot.end_to_end.conftest import furnished
 from tests.bot.end_to_end.process import BotProcess
@@ -30,7 +30,6 @@ from tests.discord_server import Discord
 from tests.support.processes import living_children
 from tests.web.page import PageProcess
 
-README: Final = ROOT / "README.md"
 MARKERS: Final = "soak"
 
 WARM_UP: Final = 0.15
@@ -288,11 +287,11 @@ def plot(outcome: Outcome, path: Path) -> None:
 def main(
     minutes: Annotated[float, typer.Option(min=0.2, help="How long there is traffic.")] = 15.0,
     out: Annotated[Path, typer.Option(help="Where table, samples and plot go.")] = Path(".reports"),
-    readme: Annotated[bool, typer.Option("--readme", help="Write the tables into README.md.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the tables into docs/figures.md.")] = False,
 ) -> None:
     """Soak, print the tables, and end with 1 where something was not flat or was lost."""
-    if readme:
-        write_between(README, MARKERS)
+    if write:
+        write_between(FIGURES_PAGE, MARKERS)
     out.mkdir(parents=True, exist_ok=True)
     out = out.absolute()
     measured_on = machine()
@@ -307,8 +306,8 @@ def main(
         writer.writeheader()
         writer.writerows(map(asdict, outcome.samples))
     plot(outcome, out / "soak.png")
-    if readme:
-        write_between(README, MARKERS, text)
+    if write:
+        write_between(FIGURES_PAGE, MARKERS, text)
     if faults:
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""Songs to measure with: made from GTZAN where it is at hand, else from the song that comes with the project."""
+"""Songs to measure with: made from GTZAN where it is available, else from the demo song."""
 
 import subprocess
 from pathlib import Path
@@ -10,22 +10,22 @@ from tests.support.data import ROOT, gtzan_tracks
 DEMO: Final = ROOT / "examples" / "demo.ogg"
 CLIP_SECONDS: Final = 30
 
-# What people send: MP3 in stereo at 44.1 kHz, of which both sides have to make mono at 22.05 kHz.
+# What people typically post: stereo MP3 at 44.1 kHz, which both sides convert to mono at 22.05 kHz.
 MP3: Final = ("-ac", "2", "-ar", "44100", "-c:a", "libmp3lame", "-b:a", "160k", "-map_metadata", "-1")
 
 
 def tracks() -> list[Path]:
-    """Give GTZAN's tracks, genres mixed; none where it is not at hand."""
+    """Give GTZAN's tracks, genres interleaved; empty where GTZAN is not available."""
     return sorted(gtzan_tracks(), key=lambda track: (track.stem[-5:], track.stem))
 
 
 def origin() -> str:
-    """Say in words what the songs are made of."""
+    """Describe what the songs are made from."""
     return "GTZAN" if tracks() else "the demo song"
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
-    """Make MP3s of 30 s, different as long as there are different tracks."""
+    """Make MP3s of 30 s, all different if there are enough tracks."""
     clips = []
     songs = tracks()
     for index in range(count):
@@ -39,11 +39,11 @@ def make_clips(folder: Path, count: int) -> list[Path]:
 
 
 def make_song(path: Path, seconds: int) -> Path:
-    """Make one long song: tracks one after another, or the demo song again and again.
+    """Make one long song: tracks one after another, or the demo song repeated.
 
     Args:
-        path: what to write; its suffix says how.
-        seconds: how long it is to be.
+        path: file to write; its suffix gives the format.
+        seconds: length.
     """
     songs = tracks()[: -(-seconds // CLIP_SECONDS)]
     if len(songs) < 2:

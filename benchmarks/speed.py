@@ -1,7 +1,7 @@
-"""Speed and memory against the study's own way: `python -m benchmarks.speed [start|song|throughput|memory]...`.
+"""Speed and memory, compared with the study's method: `python -m benchmarks.speed [start|song|throughput|memory]`.
 
-All parts take a few minutes. Both sides run one after the other in turns, so that what else the machine does meets
-both; goals are ratios where they can be. Unix only.
+All parts together take a few minutes. The two sides take turns, so that other load on the machine affects both; targets
+are ratios where possible. Unix only.
 """
 
 import asyncio
@@ -18,7 +18,18 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 
-from benchmarks.measure import Figure, Spread, machine, publish, resident_mb, table, timed, tree_peak_mb, write_between
+from benchmarks.measure import (
+    FIGURES_PAGE,
+    Figure,
+    Spread,
+    machine,
+    publish,
+    resident_mb,
+    table,
+    timed,
+    tree_peak_mb,
+    write_between,
+)
 from benchmarks.songs import ROOT, make_clips, make_song, origin
 from core.inference.model_card import shipped_models
 from core.service.identify import Identifier, IdentifyResult, Request
@@ -27,7 +38,6 @@ from core.settings import Settings, load_settings
 from core.verdict import Elapsed
 from core.workers.pool import WorkerPool
 
-README: Final = ROOT / "README.md"
 MARKERS: Final = "benchmarks"
 
 ONLY_IMPORTS: Final = (sys.executable, "-c", "import tensorflow, librosa")
@@ -38,12 +48,12 @@ SONG_RUNS: Final = 9
 THROUGHPUT_FILES: Final = 50
 THROUGHPUT_RUNS: Final = 3
 REFERENCE_FILES: Final = 10
-"""As many of the files as the reference hears in each round: its pace is steady, and slow."""
+"""Files that the reference classifies in each round: fewer, because its pace is steady and slow."""
 MEMORY_SAMPLE_S: Final = 0.01
 
 
 class Part(StrEnum):
-    """What can be measured apart."""
+    """The parts of the benchmark."""
 
     START = "start"
     SONG = "song"
@@ -52,10 +62,10 @@ class Part(StrEnum):
 
 
 def start(folder: Path) -> list[Figure]:
-    """Process start to verdict for a 30 s clip, against only importing TensorFlow and librosa."""
+    """Measure process start to verdict for a 30 s clip, against only importing TensorFlow and librosa."""
     clip = make_clips(folder, 1)[0]
     ours_command = (*CLASSIFY, str(clip))
-    for command in (ONLY_IMPORTS, ours_command):  # read from disk once
+    for command in (ONLY_IMPORTS, ours_command):  # so that both are in the disk cache
         timed(command)
     theirs, ours = zip(*((timed(ONLY_IMPORTS), timed(ours_command)) for _ in range(START_RUNS)), strict=True)
     their_seconds, our_seconds = _spread(run.seconds for run in theirs), _spread(run.seconds for run in ours)
@@ -86,8 +96,8 @@ def start(folder: Path) -> list[Figure]:
 
 
 def song(folder: Path) -> list[Figure]:
-    """Hear a 3-minute MP3, warm: seconds by step."""
-    elapsed = asyncio.run(_hear_song(make_song(folder / "three.mp3", 180)))
+    """Measure the steps of classifying a 3-minute MP3 with a warm worker."""
+    elapsed = asyncio.run(_time_song(make_song(folder / "three.mp3", 180)))
     decode = _spread(1000 * run.decode for run in elapsed)
     features = _spread(1000 * run.features for run in elapsed)
     classify = _spread(1000 * run.classify for run in elapsed)
@@ -97,7 +107,7 @@ def song(folder: Path) -> list[Figure]:
     return [Figure("warm, a 3-minute MP3: all but decoding", steps, result, "≤ 150 ms", rest.median <= 150)]
 
 
-async def _hear_song(path: Path) -> list[Elapsed]:
+async def _time_song(path: Path) -> list[Elapsed]:
     settings = load_settings(Settings)
     async with WorkerPool(settings, size=1) as pool:
         identifier = Identifier(settings, pool=pool)
@@ -107,7 +117,7 @@ async def _hear_song(path: Path) -> list[Elapsed]:
 
 
 def throughput(folder: Path) -> list[Figure]:
-    """Hear fifty clips, warm: the reference, two workers, one worker."""
+    """Measure files per second on fifty clips: the reference, two warm workers, one warm worker."""
     clips = make_clips(folder, THROUGHPUT_FILES)
     reference, batched, two, one = [], [], [], []
     for _ in range(THROUGHPUT_RUNS):
@@ -143,17 +153,17 @@ def throughput(folder: Path) -> list[Figure]:
 
 def _reference_seconds(clips: Sequence[Path], *options: str) -> float:
     command = (sys.executable, "-m", "benchmarks.reference", *options, *map(str, clips))
-    told = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    return float(json.loads(told)["seconds"])
+    output = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return float(json.loads(output)["seconds"])
 
 
 async def _pool_seconds(clips: Sequence[Path], workers: int) -> float:
     settings = load_settings(Settings)
     async with WorkerPool(settings, size=workers) as pool:
         identifier = Identifier(settings, pool=pool)
-        while pool.ready_count < workers:  # noqa: ASYNC110 - the pool tells of its first worker only
+        while pool.ready_count < workers:  # noqa: ASYNC110 - the pool signals its first worker only
             await asyncio.sleep(0.05)
-        # Each worker's first song reads the ffmpeg program and makes its tables.
+        # A worker's first song loads ffmpeg from disk and computes the tables.
         await asyncio.gather(*(identifier.identify(Request(PathSource(clip))) for clip in clips[: 2 * workers]))
         began = time.perf_counter()
         await asyncio.gather(*(identifier.identify(Request(PathSource(clip))) for clip in clips))
@@ -161,7 +171,7 @@ async def _pool_seconds(clips: Sequence[Path], workers: int) -> float:
 
 
 def memory(folder: Path) -> list[Figure]:
-    """Resident memory of a warm worker during and after a 15-minute song, with each shipped model."""
+    """Measure a warm worker's resident memory during and after a 15-minute song, with each shipped model."""
     path = make_song(folder / "fifteen.mp3", 900)
     figures = []
     for model in shipped_models() or [None]:
@@ -184,18 +194,18 @@ def memory(folder: Path) -> list[Figure]:
 async def _worker_memory(path: Path, settings: Settings) -> tuple[float, float, str]:
     async with WorkerPool(settings, size=1) as pool:
         await pool.ready()
-        # The only child of this process that is ready for work; its ffmpeg is its own child.
+        # The pool's worker is a child of this process; its ffmpeg is a child of the worker.
         worker = next(child for child in psutil.Process().children() if "core.workers.worker" in child.cmdline())
         identifier = Identifier(settings, pool=pool)
-        heard, peak = await _watched(identifier.identify(Request(PathSource(path))), worker)
-        return peak, resident_mb(worker), heard.prediction.model.name
+        result, peak = await _with_peak_memory(identifier.identify(Request(PathSource(path))), worker)
+        return peak, resident_mb(worker), result.prediction.model.name
 
 
-async def _watched(
-    hearing: Coroutine[Any, Any, IdentifyResult], process: psutil.Process
+async def _with_peak_memory(
+    work: Coroutine[Any, Any, IdentifyResult], process: psutil.Process
 ) -> tuple[IdentifyResult, float]:
-    """Await a hearing and give the peak of a process's memory meanwhile."""
-    task = asyncio.create_task(hearing)
+    """Await a result, and give it with the peak of a process's memory meanwhile, MB."""
+    task = asyncio.create_task(work)
     peak = 0.0
     while not task.done():
         peak = max(peak, resident_mb(process))
@@ -208,13 +218,13 @@ def _spread(values: Iterable[float]) -> Spread:
 
 
 def main(
-    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; everything by default.")] = None,
-    out: Annotated[Path, typer.Option("--json", help="Where the figures go.")] = Path(".reports/speed.json"),
-    readme: Annotated[bool, typer.Option("--readme", help="Write the table into README.md.")] = False,
+    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; all by default.")] = None,
+    out: Annotated[Path, typer.Option("--json", help="Where to save the figures.")] = Path(".reports/speed.json"),
+    write: Annotated[bool, typer.Option("--write", help="Write the table into docs/figures.md.")] = False,
 ) -> None:
-    """Measure, print a Markdown table and keep the figures as JSON."""
-    if readme:
-        write_between(README, MARKERS)
+    """Measure, print a Markdown table, and save the figures as JSON."""
+    if write:
+        write_between(FIGURES_PAGE, MARKERS)
     measured_on = f"{machine()}; songs made from {origin()}"
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="genregenie-speed-") as folder:
@@ -224,7 +234,7 @@ def main(
                 Path(folder)
             )
     text = f"{table(figures)}\n\nMeasured on {measured_on}; medians, ranges in brackets."
-    publish(figures, text, measured_on, out, README if readme else None, MARKERS)
+    publish(figures, text, measured_on, out, FIGURES_PAGE if write else None, MARKERS)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ ITS_CHILD_HOLDS_60_MB = (sys.executable, "-c", f"import subprocess; subprocess.r
 @pytest.mark.parametrize("command", [HOLDS_60_MB, ITS_CHILD_HOLDS_60_MB])
 def test_a_run_has_its_seconds_and_the_peak_of_its_largest_process(command: tuple[str, ...]) -> None:
     # A process of its own: until a child becomes its program, the kernel counts its parent's memory as the child's.
-    asked = f"from benchmarks.measure import timed; run = timed({command!r}); print(run.seconds, run.largest_mb)"
-    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    seconds, largest_mb = map(float, told.split())
+    code = f"from benchmarks.measure import timed; run = timed({command!r}); print(run.seconds, run.largest_mb)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    seconds, largest_mb = map(float, output.split())
     assert seconds >= 0.5
     assert 60 < largest_mb < 120
 
@@ -51,13 +51,13 @@ def test_the_table_says_which_goals_are_missed() -> None:
 
 
 def test_the_text_goes_between_the_markers_and_nowhere_else(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n")
+    page = tmp_path / "figures.md"
+    page.write_text("before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n")
     for text in ("new", "newer"):
-        write_between(readme, "x", text)
-        assert readme.read_text() == f"before\n<!-- x:begin -->\n{text}\n<!-- x:end -->\nafter\n"
+        write_between(page, "x", text)
+        assert page.read_text() == f"before\n<!-- x:begin -->\n{text}\n<!-- x:end -->\nafter\n"
     with pytest.raises(ValueError, match="y:begin"):
-        write_between(readme, "y", "new")
+        write_between(page, "y", "new")
 
 
 def test_a_percentile_is_the_nearest_rank() -> None:
@@ -85,6 +85,6 @@ def test_a_percentile_of_the_bots_histogram_lies_between_two_of_its_buckets() ->
 @pytest.mark.parametrize("name", ["speed", "burst", "soak"])
 def test_each_command_says_what_it_does(name: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
-    told = subprocess.run(command, cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    assert "--readme" in told.stdout
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--write" in done.stdout
