@@ -83,8 +83,7 @@ def _arrows(name: str, node: ast.AST, modules: Mapping[str, ast.Module], *, top:
             submodule = f"{node.module}.{alias.name}"
             yield Arrow(name, submodule if submodule in modules else str(node.module), top)
     elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-        if node.args and isinstance(node.args[0], ast.Constant):
-            yield Arrow(name, str(node.args[0].value), top)
+        yield from (Arrow(name, arg.value, top) for arg in node.args[:1] if isinstance(arg, ast.Constant))
     lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
     typing = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
     for child in ast.iter_child_nodes(node):
