@@ -1,6 +1,7 @@
-"""docs/hosting.md against the project: what it names is there."""
+"""The documents against the project: settings, commands, files and headings that they name exist."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -43,9 +44,37 @@ def test_its_files_are_there(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-def test_its_jumps_lead_to_headings() -> None:
-    headings = [line.lstrip("# ") for line in DOCUMENT.splitlines() if line.startswith("#")]
-    anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
-    jumps = re.findall(r"\]\(#([^)]+)\)", DOCUMENT)
-    assert len(jumps) > 5
-    assert set(jumps) <= anchors
+# ---- Every document
+
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = "bot|benchmarks|core|deploy|docs|examples|locales|models|requirements|tests|training|web"
+
+
+def anchors(document: Path) -> set[str]:
+    """Anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(document: Path) -> None:
+    text = document.read_text("utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\ssrc="([^"]+)"', text)
+    for link in links:
+        if re.match(r"https?:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_that_are_named_exist(document: Path) -> None:
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", document.read_text("utf-8"))
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) < 1_200
