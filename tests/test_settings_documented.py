@@ -33,7 +33,7 @@ def test_the_example_shows_the_defaults() -> None:
     of_the_page, of_the_bot = _read_by(WebSettings), _read_by(BotSettings)
     other = {name: value for name, value in of_the_page.items() if of_the_bot.get(name, value) != value}
     assert other == {"GENREGENIE_HTTP_PORT": 8081}
-    assert "the page (on 8081 where nothing else is said)" in EXAMPLE.read_text("utf-8")
+    assert "the page (on 8081 by default)" in EXAMPLE.read_text("utf-8")
     for name, default in {**of_the_page, **of_the_bot}.items():
         shown = _documented()[name]
         if default is None or default == () or shown == "":
