@@ -1,6 +1,7 @@
 """The documents against the project: settings, commands, files and headings that they name exist."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,12 @@ def test_paths_that_are_named_exist(document: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) < 1_200
+
+
+def test_the_picture_of_a_reply_can_be_drawn_again() -> None:
+    pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
+    script = runpy.run_path(str(ROOT / "docs" / "make_discord_picture.py"))
+    embed, picture = script["reply_to_demo"]()
+    html = script["page"](embed, picture)
+    assert embed.title in html
+    assert "demo.ogg" in html
