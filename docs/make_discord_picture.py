@@ -14,7 +14,8 @@ import discord
 from PIL import ImageFont
 from playwright.sync_api import sync_playwright
 
-from bot.ui.embeds import SongResult, answers_reply
+from bot.jobs.result import SongResult
+from bot.ui.embeds import results_message
 from core.audio.decode import DecodeLimits
 from core.i18n.catalog import translate
 from core.inference.pipeline import ClassifyOptions, Models, classify_file
@@ -57,7 +58,7 @@ def reply_to_demo() -> tuple[discord.Embed, bytes]:
     """Classify the demo song and build the bot's embed and picture."""
     result = classify_file(SONG, ClassifyOptions(picture=True), models=Models(), limits=DecodeLimits(10**8, 600, 60))
     verdict = Verdict(result.prediction, SongInfo(SONG.name), result.elapsed)
-    reply = answers_reply([SongResult(SONG.name, IdentifyResult(verdict, "", result.picture))], "en")
+    reply = results_message([SongResult(SONG.name, IdentifyResult(verdict, "", result.picture))], "en")
     return reply.embeds[0], reply.pictures[0].png
 
 
