@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 COMMANDS: Final = {
-    "classify": ("core.cli.classify", "Hear songs: files, folders or links."),
+    "classify": ("core.cli.classify", "Classify songs: files, folders or links."),
     "doctor": ("genregenie", "Say what is there, what is missing, and the remedy."),
     "bot": ("bot.cli", "Run the Discord bot."),
     "invite": ("bot.cli", "Print the link that invites the bot to a server."),
@@ -32,7 +32,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Make the app with the one command that the arguments name loaded, and the others known by name only."""
     app = typer.Typer(
         name="genregenie",
-        help="GenreGenie hears a piece of music and says its genre.",
+        help="GenreGenie identifies the genre of a song.",
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
