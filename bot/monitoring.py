@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
-from core.fetch.proxy import FetchProxy
 from core.i18n.catalog import translate
+from core.proxy.proxy import FetchProxy
 from core.service.admission import Admission
 from core.service.identify import IdentifyResult
 from core.workers.pool import WorkerPool

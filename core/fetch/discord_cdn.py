@@ -8,10 +8,10 @@ import aiohttp
 from yarl import URL
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.lease import ProxyLease
-from core.fetch.proxy import FetchProxy
 from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
-from core.fetch.url_policy import RefusedError, parse_url
+from core.proxy.lease import ProxyLease
+from core.proxy.proxy import FetchProxy
+from core.proxy.url_policy import RefusedError, parse_url
 from core.settings import Settings
 
 CDN_HOSTS: Final = ("cdn.discordapp.com", "media.discordapp.net")

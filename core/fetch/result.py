@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.lease import ProxyLease
-from core.fetch.url_policy import Refusal
+from core.proxy.lease import ProxyLease
+from core.proxy.url_policy import Refusal
 from core.settings import Settings
 from core.text import one_line
 

@@ -16,13 +16,13 @@ from typing import Final
 from yarl import URL
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.lease import ProxyLease
-from core.fetch.proxy import FetchProxy
 from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
 from core.fetch.tempfiles import LINK_COPIES
-from core.fetch.url_policy import RefusedError
 from core.fetch.ytdlp_install import javascript_runtime, readable_paths, write_ca_bundle
 from core.fetch.ytdlp_output import PRINT_OPTIONS, OutputReader, error_code
+from core.proxy.lease import ProxyLease
+from core.proxy.proxy import FetchProxy
+from core.proxy.url_policy import RefusedError
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.supervisor import Bounds, ChildExit, Overrun, run_child
 from core.settings import MIB, Settings

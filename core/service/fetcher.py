@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 
 from core.errors import ConfigurationError
 from core.fetch.discord_cdn import fetch_attachment
-from core.fetch.proxy import FetchProxy
 from core.fetch.result import FetchedFile
 from core.fetch.tempfiles import LINK_COPIES, TemporaryFiles
 from core.fetch.ytdlp import fetch_link
 from core.inference.pipeline import ProgressCallback, Step
+from core.proxy.proxy import FetchProxy
 from core.settings import MIB, Settings
 
 

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.fetch.proxy import FetchProxy
 from core.fetch.tempfiles import TemporaryFiles
 from core.inference.model_card import model_file
+from core.proxy.proxy import FetchProxy
 from core.sandbox.supervisor import used_bytes
 from core.service.fetcher import Fetcher
 from core.service.identify import Identifier, Request
@@ -21,7 +21,8 @@ from core.service.sources import LinkSource, PathSource
 from core.settings import Settings
 from core.verdict import Verdict
 from core.workers.pool import WorkerPool
-from tests.core.fetch.servers import Server, running_server
+from tests.core.fetch.servers import Server
+from tests.support.network import forbidden, server  # noqa: F401 - fixtures
 
 MIB = 1024 * 1024
 
@@ -89,20 +90,6 @@ def _a_model_is_there() -> None:
         model_file(Settings().model)
     except ConfigurationError:
         pytest.skip("models/ holds no model yet")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with running_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def forbidden() -> AsyncIterator[Server]:
-    """A server that must never be reached."""
-    async with running_server() as running:
-        yield running
-        assert running.connections == 0
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.proxy import FetchProxy
 from core.fetch.ytdlp import fetch_link
+from core.proxy.proxy import FetchProxy
 from core.settings import Settings
 from tests.core.fetch.addresses import ADDRESSES, DISGUISES
-from tests.core.fetch.conftest import no_names
 from tests.core.fetch.servers import Server
 from tests.hostile.conftest import WatchedIdentifier
+from tests.support.network import no_names
 
 M3U8 = "application/vnd.apple.mpegurl"
 

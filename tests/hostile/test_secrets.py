@@ -9,17 +9,17 @@ import psutil
 import pytest
 
 from core.errors import GenreGenieError
-from core.fetch.proxy import FetchProxy
 from core.fetch.tempfiles import TemporaryFiles
 from core.i18n.catalog import error_sentence
 from core.i18n.languages import locales
+from core.proxy.proxy import FetchProxy
 from core.service.fetcher import Fetcher
 from core.service.identify import Identifier, Request
 from core.service.sources import AttachmentSource, LinkSource, PathSource, Source
 from core.settings import Settings
 from core.workers.pool import WorkerPool
-from tests.core.fetch.conftest import no_names
 from tests.core.fetch.servers import Exchange, Server
+from tests.support.network import no_names
 
 PLANTED = {
     "DISCORD_TOKEN": "planted-token",

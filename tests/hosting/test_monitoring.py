@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 
 from bot.monitoring import Metrics, StateCollector
 from bot.settings import BotSettings
-from core.fetch.proxy import FetchProxy
+from core.proxy.proxy import FetchProxy
 from core.service.admission import Admission
 from core.workers.pool import WorkerPool
 from tests.support.data import ROOT

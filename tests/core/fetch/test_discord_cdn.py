@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.discord_cdn import fetch_attachment
-from core.fetch.proxy import FetchProxy
+from core.proxy.proxy import FetchProxy
 from core.settings import Settings
 from tests.core.fetch.certificates import Authority
 from tests.core.fetch.servers import Exchange, Server, running_server

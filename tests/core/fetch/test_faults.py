@@ -19,7 +19,7 @@ import pytest
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch import ytdlp
 from core.fetch.discord_cdn import fetch_attachment
-from core.fetch.proxy import FetchProxy
+from core.proxy.proxy import FetchProxy
 from core.sandbox.launcher import landlock_abi
 from core.sandbox.supervisor import used_bytes
 from core.settings import Settings
@@ -343,7 +343,7 @@ from pathlib import Path
 from core.fetch import ytdlp
 from core.fetch.discord_cdn import fetch_attachment
 from core.sandbox.supervisor import used_bytes
-from core.fetch.proxy import FetchProxy
+from core.proxy.proxy import FetchProxy
 from core.settings import Settings
 ytdlp.YTDLP = (sys.executable, "-I", "-c", "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)")
 async def main():

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import ErrorCode, GenreGenieError
-from core.fetch.proxy import FetchProxy
 from core.fetch.result import FetchedFile
 from core.fetch.tempfiles import TemporaryFiles
 from core.fetch.ytdlp import fetch_link
+from core.proxy.proxy import FetchProxy
 from core.settings import Settings
 from tests.core.fetch import media
 from tests.core.fetch.addresses import DISGUISES

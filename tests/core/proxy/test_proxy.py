@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.fetch.lease import ProxyLease
-from core.fetch.proxy import FetchProxy
-from core.fetch.url_policy import Refusal, RefusedError, is_local, is_public, parse_url
+from core.proxy.lease import ProxyLease
+from core.proxy.proxy import FetchProxy
+from core.proxy.url_policy import Refusal, RefusedError, is_local, is_public, parse_url
 from tests.core.fetch.addresses import ADDRESSES, DISGUISES
 from tests.core.fetch.servers import Exchange, Server, running_server
 

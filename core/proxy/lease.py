@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections import Counter
 
-from core.fetch.url_policy import Refusal, RefusedError
+from core.proxy.url_policy import Refusal, RefusedError
 
 
 class ProxyLease:

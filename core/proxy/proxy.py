@@ -24,7 +24,7 @@ from typing import Final, Self
 
 import h11
 
-from core.fetch.http_streams import (
+from core.proxy.http_streams import (
     CHUNK_BYTES,
     MAX_HEAD_BYTES,
     ClientGoneError,
@@ -33,8 +33,8 @@ from core.fetch.http_streams import (
     basic_password,
     end_to_end_headers,
 )
-from core.fetch.lease import ProxyLease
-from core.fetch.url_policy import (
+from core.proxy.lease import ProxyLease
+from core.proxy.url_policy import (
     IPAddress,
     Refusal,
     RefusedError,
