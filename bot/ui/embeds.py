@@ -12,6 +12,7 @@ from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
+from core.i18n.wording import outside_sentence
 from core.service.identify import IdentifyResult
 from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
@@ -92,6 +93,7 @@ def _embed(identified: IdentifyResult, label: str, picture: Picture | None, loca
 def _summary(verdict: Verdict, locale: str) -> str:
     prediction, song = verdict.prediction, verdict.song
     lines = [
+        *([f"**{outside_sentence(prediction.outside, locale)}**"] if prediction.outside else []),
         f"**{confidence(prediction, locale)}**",
         translate(
             "bot.reply.runner-up",
@@ -139,7 +141,8 @@ def _text(name: str, identified: IdentifyResult, locale: str, *, short: bool) ->
     prediction = identified.prediction
     head = f"**{escaped(name)}**: {genre_name(prediction.genre, locale)}"
     if short:
-        return f"{head} ({confidence(prediction, locale)})"
+        outside = f" {outside_sentence(prediction.outside, locale)}" if prediction.outside else ""
+        return f"{head} ({confidence(prediction, locale)}){outside}"
     return f"{head}\n{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
+from core.i18n.wording import outside_sentence
 from core.inference.pipeline import Step
 from core.verdict import Explanation, Prediction, Segment, Verdict
 
@@ -127,8 +128,7 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     line.append(f"; runner-up {translate(f'genre.{runner_up}')} {percent(prediction.probability(runner_up))}")
     console.print(line)
     if prediction.outside is not None:
-        kind = f"{prediction.outside.name} {prediction.outside.probability:.0%}"
-        console.print(Text(f"  outside of the ten genres: sounds like {kind}", style="bold yellow"))
+        console.print(Text(f"  {outside_sentence(prediction.outside)}", style="bold yellow"))
     if prediction.tags:
         console.print(Text(f"  {', '.join(list(prediction.tags)[:MOST_TAGS]).lower()}", style="dim"))
     section = prediction.section

@@ -1,5 +1,7 @@
 """What Discord shows of a verdict: within its limits, in the language asked for, and safe whatever the name is."""
 
+from dataclasses import replace
+
 import discord
 import pytest
 
@@ -9,6 +11,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
+from core.verdict import Outside
 from tests.bot.ui.identified import identified, verdict
 
 HOSTILE = "**bold** [x](https://evil.example) @everyone <@1> `code` \u202egnp.exe\n# title ||spoiler||" + "y" * 400
@@ -106,3 +109,21 @@ def test_a_hostile_name_formats_nothing_and_calls_nobody_in_text() -> None:
 @pytest.mark.parametrize("name", ["", "\u202e", "\x00\x01", "   "])
 def test_a_name_of_nothing_is_still_a_name(name: str) -> None:
     assert clean(name) == "?"
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en", "sounds like electronic music (81%)"), ("es", "música electrónica")]
+)
+def test_a_song_outside_the_ten_genres_is_said_to_be(locale: str, words: str) -> None:
+    said = verdict()
+    outside = replace(said, prediction=replace(said.prediction, outside=Outside("electronic", 0.81)))
+    message = results_message([SongResult("song.mp3", identified(outside), 1)], locale)
+    assert words in (message.embeds[0].description or "")
+    assert words in (message.as_text().content or "")
+    assert words not in (results_message([SongResult("song.mp3", identified(), 1)], locale).embeds[0].description or "")
+
+
+def test_a_kind_that_no_language_knows_is_named_as_the_model_does() -> None:
+    said = verdict()
+    outside = replace(said, prediction=replace(said.prediction, outside=Outside("zydeco", 0.5)))
+    assert "zydeco" in (results_message([SongResult("s", identified(outside), 1)], "es").embeds[0].description or "")
