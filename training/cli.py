@@ -1,6 +1,7 @@
 """The commands `train`, `evaluate`, `robustness` and `report`."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,14 +9,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.config import MODELS, RESEARCH, EvaluationConfig, ExperimentConfig, Kind, OutputFolders
+from training.config import (
+    MODELS,
+    RESEARCH,
+    RUNS,
+    EvaluationConfig,
+    ExperimentConfig,
+    GenieConfig,
+    Kind,
+    OutputFolders,
+)
 from training.data.gtzan import DataError
 from training.data.splits import SplitName, SubsetName
 
 FIGURES = RESEARCH / "figures"
 
 DataOption = Annotated[
-    Path, typer.Option("--data", help="A GTZAN folder (genres, genres_original; WAV, AU or FLAC) or mel.npz.")
+    Path,
+    typer.Option("--data", help="A GTZAN folder (genres, genres_original; WAV, AU or FLAC), mel.npz, or FMA's folder."),
 ]
 SplitOption = Annotated[SplitName, typer.Option("--split", help="How tracks are split; see training/data/splits.py.")]
 ListsOption = Annotated[
@@ -25,7 +36,10 @@ FiguresOption = Annotated[Path, typer.Option("--out", help="Folder in which the 
 
 
 def train(
-    kind: Annotated[Kind, typer.Argument(help="The study's plain or augmented CNN, our genie, or the music detector.")],
+    kind: Annotated[
+        Kind,
+        typer.Argument(help="The study's plain or augmented CNN, our genie, the music detector, or all of the study."),
+    ],
     data: DataOption,
     split: SplitOption = SplitName.TRACK,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the training.")] = 0,
@@ -37,21 +51,49 @@ def train(
         ),
     ] = None,
     lists: ListsOption = None,
-    not_music: Annotated[
-        Path | None, typer.Option(help="Folder of sounds that are not music; needed by `train music` only.")
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Genie: folder of two teachers' outputs (gtzan.npz, songs.npz). Without it, only labels are targets."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's, in training/recipes.py.")] = None,
+    without_teacher: Annotated[
+        bool, typer.Option("--without-teacher", help="Genie: labels only despite --teacher, to compare.")
+    ] = False,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(help="Genie: songs of known genre to calibrate on. Default: labelled.npz beside the teachers'."),
+    ] = None,
+    not_music: Annotated[
+        Path | None,
+        typer.Option(help="Folder of sounds that are not music; needed by `train music`, and by genie's music output."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Plain and augmented. Default: the recipe's, in training/recipes.py.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Genie. Default: the recipe's, in training/distillation.py.")
+    ] = None,
     test: Annotated[
         bool, typer.Option("--test/--no-test", help="Measure on the test subset at the end; switch off for trial runs.")
     ] = True,
+    runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which an interrupted run resumes.")] = RUNS,
 ) -> None:
     """Train a model, from GTZAN to a LiteRT file with its card. An interrupted run resumes where it stopped."""
     from training import experiment
 
     folders = OutputFolders() if out is None else OutputFolders.all_in(out)
-    config = ExperimentConfig(kind, data, split, seed, lists, epochs, test, folders)
+    genie = GenieConfig(teacher, without_teacher, labelled, not_music, steps)
+    config = ExperimentConfig(kind, data, split, seed, lists, epochs, test, folders, runs, genie)
     console = Console()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
+        if kind is Kind.STUDY:
+            from training import study
+
+            study.run_study(config)
+            console.print("The study is done.", highlight=False)
+            return
         if kind is Kind.MUSIC:
             if not_music is None:
                 raise typer.BadParameter("`train music` needs --not-music")
@@ -67,7 +109,7 @@ def train(
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Models (a name under models/ or a file), or svm.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="A GTZAN folder or mel.npz; not needed with --songs.")
+        Path | None, typer.Option("--data", help="A GTZAN folder or mel.npz; not needed with --songs or --labelled.")
     ] = None,
     split: Annotated[
         SplitName | None, typer.Option("--split", help="Default: the split that the model was trained with.")
@@ -78,21 +120,33 @@ def evaluate(
     songs: Annotated[
         Path | None, typer.Option(help="Songs to compare the models on: one folder per genre, or a CSV of file,genre.")
     ] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="labelled.npz: spectrograms of songs of known genre, to measure each model on.")
+    ] = None,
+    deletion: Annotated[
+        bool, typer.Option("--deletion", help="With --labelled: check that what --why marks is what matters.")
+    ] = False,
     out: FiguresOption = FIGURES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Measure models on a split of GTZAN, or compare them on songs of your own."""
+    """Measure models on a split of GTZAN, or on songs of your own."""
     from training import experiment
 
     console = Console()
+    if deletion and labelled is None:
+        raise typer.BadParameter("--deletion needs --labelled")
     try:
+        if labelled is not None:
+            for model in models:
+                _evaluate_labelled(console, model, labelled, out, deletion=deletion, as_json=as_json)
+            return
         if songs is not None:
             from training.evaluation.songs import compare_models
 
             _show_songs(console, compare_models(songs, models, out))
             return
         if data is None:
-            raise typer.BadParameter("--data or --songs is needed")
+            raise typer.BadParameter("--data, --songs or --labelled is needed")
         measured = experiment.evaluate_models(models, EvaluationConfig(data, split, seed, subset, lists, out))
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
@@ -102,6 +156,54 @@ def evaluate(
     else:
         for measurement in measured:
             _show(console, measurement)
+
+
+def _evaluate_labelled(
+    console: Console, model: str, labelled: Path, out: Path, *, deletion: bool, as_json: bool
+) -> None:
+    from training.evaluation.deletion import evaluate_deletion
+    from training.evaluation.labelled import evaluate_labelled
+
+    measured = evaluate_deletion(model, labelled, out) if deletion else evaluate_labelled(model, labelled, out)
+    if as_json:
+        typer.echo(json.dumps(measured, indent=1))
+    elif deletion:
+        _show_deletion(console, measured)
+    else:
+        _show_labelled(console, measured)
+
+
+def _show_deletion(console: Console, measured: dict[str, Any]) -> None:
+    from training.report import format_estimate
+
+    table = Table(title=f"{measured['model']}: fall of the genre's probability, {measured['songs']} songs")
+    for column in ("deleted", "mean fall (95% interval over songs)"):
+        table.add_column(column)
+    for label, key in (
+        ("a fifth, as marked", "marked"),
+        ("a fifth, at random", "random"),
+        ("difference", "difference"),
+    ):
+        table.add_row(label, format_estimate(measured[key], 3))
+    console.print(table)
+
+
+def _show_labelled(console: Console, measured: dict[str, Any]) -> None:
+    console.print(
+        f"{measured['model']}: {measured['correct']} of {measured['songs']} songs correct, {measured['refused']} "
+        f"refused, {measured['outside']} said to be outside the ten genres; ECE {measured['ece']} (ideal "
+        f"{measured['ece_ideal']})",
+        highlight=False,
+    )
+    genres = Table("genre", "correct", "predicted as")
+    for genre, row in measured["genres"].items():
+        confused = sorted(measured["confusion"][genre].items(), key=lambda pair: -pair[1])
+        genres.add_row(genre, f"{row['correct']} of {row['songs']}", ", ".join(f"{name} {n}" for name, n in confused))
+    console.print(genres)
+    bands = Table("confidence", "correct")
+    for band in measured["bands"]:
+        bands.add_row(f"{band['from']:g}–{band['to']:g}", f"{band['correct']} of {band['songs']}")
+    console.print(bands)
 
 
 def _show_songs(console: Console, rows: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """What is trained and evaluated, and where the results go: plain data, free of heavy imports."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,9 @@ BASELINE: Final = "svm"
 
 STUDY_KINDS: Final = ("plain", "augmented")
 
+WITHOUT_TEACHER: Final = "genie-without-teacher"
+"""What genie is called where the labels are its only targets."""
+
 
 class Kind(StrEnum):
     """What can be trained."""
@@ -29,6 +33,7 @@ class Kind(StrEnum):
     AUGMENTED = "augmented"
     GENIE = "genie"
     MUSIC = "music"
+    STUDY = "study"
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class ExperimentConfig:
         measure_test: whether the test subset is measured at the end.
         out: where results are written.
         runs: folder of checkpoints.
+        genie: what else genie is trained on.
     """
 
     kind: Kind
@@ -93,11 +99,41 @@ class ExperimentConfig:
     measure_test: bool = True
     out: OutputFolders = field(default_factory=OutputFolders)
     runs: Path = RUNS
+    genie: "GenieConfig" = field(default_factory=lambda: GenieConfig())
+
+    @property
+    def name(self) -> str:
+        """Kind of model, as its files are named."""
+        return WITHOUT_TEACHER if self.kind is Kind.GENIE and self.genie.labels_only else str(self.kind)
 
     @property
     def run_name(self) -> str:
         """Name of the run's checkpoints and history."""
-        return run_name(self.kind, self.split, self.seed)
+        return run_name(self.name, self.split, self.seed)
+
+
+@dataclass(frozen=True)
+class GenieConfig:
+    """What genie is trained on besides GTZAN.
+
+    Attributes:
+        teacher: folder of the teachers' outputs, `gtzan.npz` and `songs.npz`; None trains on labels only.
+        without_teacher: train on labels only although there are teachers' outputs, to compare.
+        labelled: `labelled.npz`, songs to calibrate on; None takes the teacher folder's, if it is there.
+        not_music: folder of sounds that are not music; None leaves the music output out.
+        steps: instead of the recipe's.
+    """
+
+    teacher: Path | None = None
+    without_teacher: bool = False
+    labelled: Path | None = None
+    not_music: Path | None = None
+    steps: int | None = None
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether the labels are the only targets."""
+        return self.teacher is None or self.without_teacher
 
 
 @dataclass(frozen=True)
@@ -122,8 +158,8 @@ class EvaluationConfig:
 
 
 def kind_of(model: str) -> str:
-    """Kind of a model by its name: `genie` of `genie-filtered`."""
-    return model.partition("-")[0]
+    """Kind of a model by its name: `genie` of `genie-filtered` and of `genie-track-2`."""
+    return re.sub(rf"-({'|'.join(SplitName)})(-\d+)?$", "", model)
 
 
 def run_name(kind: str, split: str, seed: int) -> str:

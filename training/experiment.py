@@ -6,26 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from core.inference.classifier import Classifier, apply_temperature
 from core.inference.model_card import model_file
-from training.config import BASELINE, EvaluationConfig, ExperimentConfig, Kind, OutputFolders, kind_of, run_name
-from training.data.gtzan import DataError, Gtzan, load, to_db
+from training.config import BASELINE, EvaluationConfig, ExperimentConfig, Kind, kind_of, run_name
+from training.data.collections import load
+from training.data.gtzan import DataError, Gtzan, to_db
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.evaluation import metrics
 
 if TYPE_CHECKING:
+    import keras
+
     from training.export import CardFields
 
 VERSION: Final = "1"
-HELD_OUT: Final = (Kind.GENIE, SplitName.FILTERED, 0)
-"""Kind, split and seed of the model whose figures and temperature the shipped genie repeats.
-
-It has the same recipe, and is tested on artists that it was not trained on.
-"""
 
 
-def train_genre_model(config: ExperimentConfig) -> Path:
+def train_genre_model(config: ExperimentConfig, callbacks: Sequence["keras.callbacks.Callback"] = ()) -> Path:
     """Train a genre model and write it with its card, its history and its figures.
+
+    Args:
+        config: what is trained on what.
+        callbacks: of Keras, for the study's networks; without any, Keras prints a line per epoch.
 
     Returns:
         Path of the model.
@@ -34,58 +38,83 @@ def train_genre_model(config: ExperimentConfig) -> Path:
         FileNotFoundError: the data, the lists, or the held-out model to fine-tune are missing.
         DataError: the data is unusable.
     """
-    from training import export, fit
-    from training.recipes import FINETUNE, RECIPES
-
     gtzan = load(config.data)
     loaded = LoadedData(gtzan, make_split(config.split, gtzan, config.seed, config.lists))
-    recipes, start = RECIPES[config.kind], None
+    if config.kind is Kind.GENIE:
+        return _train_genie(config, loaded)
+    return _train_study_network(config, loaded, callbacks)
+
+
+def _train_study_network(
+    config: ExperimentConfig, loaded: LoadedData, callbacks: Sequence["keras.callbacks.Callback"]
+) -> Path:
+    from training import export, fit
+    from training.recipes import RECIPES
+
     if config.split is SplitName.ALL:
-        recipes, start = FINETUNE, config.runs / run_name(*HELD_OUT)
-        members = fit.member_folders(recipes, start)
-        if config.kind is not Kind.GENIE or not all((folder / fit.FINAL_WEIGHTS).is_file() for folder in members):
-            raise FileNotFoundError("only genie is trained on all tracks, after `train genie --split filtered`")
-    recipes = tuple(replace(recipe, epochs=config.epochs or recipe.epochs) for recipe in recipes)
-    model, history = fit.fit_all(recipes, loaded, config.runs / config.run_name, seed=config.seed, start=start)
-    config.out.figures.mkdir(parents=True, exist_ok=True)
-    (config.out.figures / f"{config.run_name}-history.json").write_text(json.dumps(history, indent=1) + "\n")
-    path = config.out.model_path(config.kind, config.split, config.seed)
-    described = {**_described(gtzan), "segments": len(loaded.split.train), "epochs": recipes[0].epochs}
+        raise FileNotFoundError("only genie is trained on all tracks, after `train genie --split filtered`")
+    gtzan, recipe = loaded.gtzan, RECIPES[config.kind]
+    recipe = replace(recipe, epochs=config.epochs or recipe.epochs)
+    folder = config.runs / config.run_name
+    model = fit.fit(recipe, loaded, folder, seed=config.seed, verbose=0 if callbacks else 2, callbacks=callbacks)
+    history = _write_history(config, folder / fit.HISTORY)
+    path = config.out.model_path(config.name, config.split, config.seed)
+    epochs = int(max(row["epoch"] for row in history)) + 1
+    described = {**_described(gtzan), "segments": len(loaded.split.train), "epochs": epochs}
     fields = export.CardFields(path.stem, VERSION, described, str(config.split), config.seed, {})
-    if config.split is SplitName.ALL:
-        return export.write_model(path.parent, _with_held_out(fields, config.out), export.convert(model, "int8"))
     valid = loaded.split.valid
     segments, labels = to_db(valid.segments(gtzan)), valid.labels(gtzan)
     content, precision = export.convert_smallest(
         model, fields, segments, lambda probabilities: float((probabilities.argmax(axis=1) == labels).mean())
     )
-    temperature = metrics.fit_temperature(export.run_as_served(content, fields, segments), labels, valid.track)
+    temperature = metrics.fit_temperature(export.genre_as_served(content, fields, segments), labels, valid.track)
     fields = replace(fields, temperature=temperature, precision=precision)
-    classifier = Classifier(export.write_model(path.parent, fields, content))
+    return _write_measured(config, loaded, fields, content)
+
+
+def _train_genie(config: ExperimentConfig, loaded: LoadedData) -> Path:
+    from training import export, fit, genie
+
+    if config.split is SplitName.ALL:
+        genie.held_out_card(config)
+    fields, content = genie.make_genie(config, loaded)
+    _write_history(config, config.runs / config.run_name / fit.HISTORY)
+    if config.split is not SplitName.ALL:
+        return _write_measured(config, loaded, fields, content)
+    held_out = genie.held_out_card(config)
+    notes = (
+        f"{fields.notes} Fine-tuned from {held_out['name']} on all tracks without known faults, so that no track is "
+        f"left to measure it on: the figures are those of {held_out['name']}, which was not trained on the labels of "
+        "its test artists."
+    )
+    folder = config.out.model_path(config.name, config.split, config.seed).parent
+    return export.write_model(folder, replace(fields, metrics=held_out["metrics"], notes=notes), content)
+
+
+def _write_history(config: ExperimentConfig, file: Path) -> list[dict[str, float]]:
+    from training import fit
+
+    history = fit.read_history(file)
+    config.out.figures.mkdir(parents=True, exist_ok=True)
+    (config.out.figures / f"{config.run_name}-history.json").write_text(json.dumps(history, indent=1) + "\n")
+    return history
+
+
+def _write_measured(config: ExperimentConfig, loaded: LoadedData, fields: "CardFields", content: bytes) -> Path:
+    """Write a model, measure it on validation and, where wanted, on test, and write the figures on its card."""
+    from training import export
+
+    folder = config.out.model_path(config.name, config.split, config.seed).parent
+    classifier = Classifier(export.write_model(folder, fields, content))
     subsets = (SubsetName.VALID, SubsetName.TEST) if config.measure_test else (SubsetName.VALID,)
     measured = {
         str(subset): _summary(measure_model(classifier, loaded, subset, config.out.figures)) for subset in subsets
     }
-    return export.write_model(path.parent, replace(fields, metrics={str(config.split): measured}), content)
+    return export.write_model(folder, replace(fields, metrics={str(config.split): measured}), content)
 
 
 def _described(gtzan: Gtzan) -> dict[str, Any]:
-    return {"name": "GTZAN", "tracks": len(gtzan), "source": gtzan.source}
-
-
-def _with_held_out(fields: "CardFields", out: OutputFolders) -> "CardFields":
-    """Take over the temperature and figures of the held-out model, and say so."""
-    path = out.model_path(*HELD_OUT).with_suffix(".json")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: run `train genie --split filtered` first")
-    held_out = json.loads(path.read_text())
-    return replace(
-        fields,
-        temperature=held_out["temperature"],
-        metrics=held_out["metrics"],
-        notes=f"Fine-tuned from {path.stem} on all tracks without known faults, so that no track is left to measure it "
-        f"on: the temperature and figures are those of {path.stem}, whose test artists are not in its training data.",
-    )
+    return {"name": gtzan.collection, "tracks": len(gtzan), "source": gtzan.source}
 
 
 def _summary(measured: dict[str, Any]) -> dict[str, Any]:
@@ -171,9 +200,14 @@ def measure_model(
         "figures": figures.to_json(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run_name(kind_of(name), split.name, split.seed)}-{subset_name}.json"
+    path = measurement_file(folder, kind_of(name), split.name, split.seed, subset_name)
     path.write_text(json.dumps(measured, indent=1) + "\n")
     return measured
+
+
+def measurement_file(folder: Path, kind: str, split: str, seed: int, subset: str) -> Path:
+    """Where a measurement is written."""
+    return folder / f"{run_name(kind, split, seed)}-{subset}.json"
 
 
 def train_music_detector(config: ExperimentConfig, other_sounds: Path) -> Path:
@@ -209,8 +243,10 @@ def train_music_detector(config: ExperimentConfig, other_sounds: Path) -> Path:
     probabilities = {}
     for subset in (SubsetName.VALID, SubsetName.TEST):
         segments, recording = recordings[subset].segments()
-        served = export.run_as_served(content, fields, segments)
-        probabilities[subset] = music_detector.recording_probabilities(served, recording)
+        music = export.run_as_served(content, fields, segments).music
+        if music is None:
+            raise ValueError(f"{fields.name} has no output for music")
+        probabilities[subset] = music_detector.recording_probabilities(music[:, np.newaxis], recording)
     is_music = recordings[SubsetName.VALID].is_music
     valid = probabilities[SubsetName.VALID]
     threshold = music_detector.choose_threshold(valid[is_music], valid[~is_music])

@@ -40,7 +40,7 @@ def fit_music_detector(train: Recordings, seed: int, folder: Path, verbose: int 
     mixed = with_background(train, seed)
     frames = np.ascontiguousarray(mixed.mel.transpose(0, 2, 1)).reshape(-1, N_MELS)
     augmenter = Augmenter(frames, AUGMENT)
-    draws = np.random.default_rng(seed).choice(len(mixed), EPOCHS * EPOCH_CROPS, p=_sampling_weights(mixed))
+    draws = np.random.default_rng(seed).choice(len(mixed), EPOCHS * EPOCH_CROPS, p=sampling_weights(mixed))
     targets = mixed.is_music[draws].astype(np.float32)[:, np.newaxis]
     batches = tf.data.Dataset.from_tensor_slices((draws, targets)).batch(BATCH, drop_remainder=True).repeat()
     seeds = tf.data.Dataset.random(seed).batch(2)
@@ -59,7 +59,8 @@ def fit_music_detector(train: Recordings, seed: int, folder: Path, verbose: int 
     return model
 
 
-def _sampling_weights(recordings: Recordings) -> NDArray[np.float64]:
+def sampling_weights(recordings: Recordings) -> NDArray[np.float64]:
+    """Give the share of draws of each recording, `(n,)`: half is music, each class of other sounds alike."""
     classes = recordings.classes
     weights = np.zeros(len(recordings))
     others = np.unique(classes[~recordings.is_music])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.constants import GENRES
-from training.config import BASELINE, Kind, OutputFolders, kind_of, run_name
+from training.config import BASELINE, WITHOUT_TEACHER, Kind, OutputFolders, kind_of, run_name
 from training.evaluation.metrics import largest_confusions
 from training.evaluation.songs import correct_counts
 
@@ -18,7 +18,7 @@ SPLITS: Final = {
     "cross": "trained on one random track split, tested on the test list of another; most test tracks were trained on",
     "stretched": "segments and their stretched copies pooled, then split; copies of test segments were trained on",
 }
-KINDS: Final = (BASELINE, Kind.PLAIN, Kind.AUGMENTED, Kind.GENIE)
+KINDS: Final = (BASELINE, Kind.PLAIN, Kind.AUGMENTED, WITHOUT_TEACHER, Kind.GENIE)
 STUDY_CONFUSIONS: Final = (("disco", "pop"), ("metal", "rock"))
 """The largest confusions that the study reports."""
 
@@ -72,6 +72,7 @@ def write_report(folders: OutputFolders) -> Path:
         _all_measurements(measurements),
         _confusions(measurements),
         *(_card_section(path, measurements, folders) for path in cards),
+        _labelled(folders.figures),
         _songs(folders.figures),
         _robustness(folders.figures),
     ]
@@ -142,7 +143,7 @@ def _confusions(measurements: Sequence[Measurement]) -> str:
     """List the largest confusions, and the rank of those that the study reports."""
     lines = []
     for m in measurements:
-        if kind_of(m["model"]) not in tuple(Kind):
+        if kind_of(m["model"]) not in (*Kind, WITHOUT_TEACHER):
             continue
         pairs = largest_confusions(m["figures"]["confusion"], 45)
         largest = ", ".join(f"{first}/{second} ({count})" for first, second, count in pairs[:4])
@@ -178,11 +179,12 @@ def _card_section(path: Path, measurements: Sequence[Measurement], folders: Outp
     if history.is_file():
         picture = history.with_suffix(".png")
         draw_history(json.loads(history.read_text()), card["name"], picture)
-        parts.append(f"![Accuracy and loss by epoch](figures/{picture.name})")
+        parts.append(f"![Accuracy and loss](figures/{picture.name})")
     if card.get("notes"):
         parts.append(card["notes"])
-    if "threshold" in card:
-        parts += [part for split, subsets in card["metrics"].items() for part in _refusals(split, subsets)]
+    refused = card["metrics"] if card["name"] == Kind.MUSIC else card.get("music_refusals", {})
+    parts += [part for split, subsets in refused.items() for part in _refusals(split, subsets)]
+    parts += _confidence(card)
     for measurement in measurements:
         if measurement["model"] == card["name"]:
             parts += _measurement(measurement)
@@ -221,6 +223,68 @@ def _refusals(split: str, subsets: Mapping[str, Any]) -> list[str]:
         tables["by_class"],
         f"<details><summary>By codec</summary>\n\n{tables['by_codec']}\n\n</details>",
     ]
+
+
+def _confidence(card: Mapping[str, Any]) -> list[str]:
+    """Tabulate what a confidence is worth on real songs, and how often they are said to be outside the ten genres."""
+    parts = []
+    if card.get("confidence_bands"):
+        rows = [
+            (f"{band['from']:g} to {band['to']:g}", str(band["songs"]), str(band["correct"]))
+            for band in card["confidence_bands"]
+        ]
+        parts.append(
+            "What the confidence is worth on labelled real songs, each left out of the choice of its temperature:\n\n"
+            + markdown_table(("confidence", "songs", "correct"), rows)
+        )
+    if card.get("outside"):
+        rule = card["outside"]
+        parts.append(
+            f"Outside the ten genres: said of {rule['said_outside']:.0%} of the {rule['songs_outside']} songs that the "
+            f"teacher says are outside, of {rule['said_within']:.1%} of those within, and of "
+            f"{rule['said_labelled']:.1%} of the labelled songs."
+        )
+    return parts
+
+
+def _labelled(figures: Path) -> str:
+    """Tabulate the models on labelled real songs, and the deletion of what `--why` marks."""
+    measured = [json.loads(path.read_text()) for path in sorted(figures.glob("labelled-*.json"))]
+    if not measured:
+        return ""
+    rows = [
+        (m["model"], f"{m['correct']} of {m['songs']}", str(m["refused"]), str(m["outside"]), f"{m['ece']}")
+        for m in measured
+    ]
+    parts = [
+        "## Labelled real songs",
+        "Whole songs that are not GTZAN's, classified by their main section as members' songs are. Models were chosen "
+        "and calibrated on them.",
+        markdown_table(("model", "correct", "refused", "said to be outside the ten", "ECE"), rows),
+        "By genre, correct of all:",
+        markdown_table(
+            ("model", *GENRES),
+            [
+                (
+                    m["model"],
+                    *(f"{g['correct']}/{g['songs']}" if (g := m["genres"].get(name)) else "–" for name in GENRES),
+                )
+                for m in measured
+            ],
+        ),
+    ]
+    deletions = [json.loads(path.read_text()) for path in sorted(figures.glob("deletion-*.json"))]
+    if deletions:
+        rows = [
+            (d["model"], str(d["songs"]), *(format_estimate(d[key], 3) for key in ("marked", "random", "difference")))
+            for d in deletions
+        ]
+        parts += [
+            "Fall of the genre's probability without the fifth of the cells that `--why` marks most, and without as "
+            "many at random:",
+            markdown_table(("model", "songs", "as marked", "at random", "difference"), rows),
+        ]
+    return "\n\n".join(parts)
 
 
 def _measurement(measurement: Measurement) -> list[str]:
@@ -324,20 +388,32 @@ def draw_reliability(measurement: Measurement, path: Path) -> None:
 
 
 def draw_history(history: Sequence[Mapping[str, float]], name: str, path: Path) -> None:
-    """Draw accuracy and loss over the epochs, of the training segments as augmented and of validation.
-
-    Several networks of one model have a line each.
-    """
+    """Draw accuracy and loss over the epochs, or over the steps of a distillation."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.8), layout="constrained")
-    for axes, key in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for column, label, colour in ((key, "training", "C0"), (f"val_{key}", "validation", "C1")):
-            for network in sorted({row.get("network", 0) for row in history}):
-                rows = [row for row in history if row.get("network", 0) == network and column in row]
-                points = [(row["epoch"] + 1, row[column]) for row in rows]
-                if points:
-                    axes.plot(*zip(*points, strict=True), color=colour, label=None if network else label)
-        axes.set(xlabel="epoch", ylabel=key, title=name)
-        axes.legend(fontsize=8)
+    by_step = bool(history) and "step" in history[0]
+    panels = _DISTILLATION_PANELS if by_step else _EPOCH_PANELS
+    for axes, (key, columns) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for number, (column, label) in enumerate(columns.items()):
+            points = [(row["step"] if by_step else row["epoch"] + 1, row[column]) for row in history if column in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label)
+        axes.set(xlabel="step" if by_step else "epoch", ylabel=key, title=name)
+        if axes.has_data():
+            axes.legend(fontsize=8)
     figure.savefig(path, dpi=80)
+
+
+_EPOCH_PANELS: Final = {
+    "accuracy": {"accuracy": "training", "val_accuracy": "validation"},
+    "loss": {"loss": "training", "val_loss": "validation"},
+}
+_DISTILLATION_PANELS: Final = {
+    "accuracy": {
+        "valid_segments": "validation, segments",
+        "valid_votes": "validation, votes",
+        "labelled_votes": "labelled songs, votes",
+    },
+    "loss": {"genre": "genres", "classes": "classes", "embedding": "embedding", "tags": "tags"},
+}

@@ -35,6 +35,7 @@ class AugmentConfig:
         bands: largest number of bands in each of two masks.
         frames: largest number of frames in a mask.
         mixup: parameter of the Beta distribution from which the share of a second crop is drawn; 0 turns mixup off.
+        mixed: share of crops that are mixed.
     """
 
     stretch: float = 1.35
@@ -47,6 +48,7 @@ class AugmentConfig:
     bands: int = 28
     frames: int = 14
     mixup: float = 0.5
+    mixed: float = 1.0
 
 
 def shift_table(semitones: float) -> NDArray[np.float32]:
@@ -116,10 +118,23 @@ class Augmenter:
         rate = tf.exp((2 * draws[0] - 1) * np.float32(np.log(config.stretch)))
         start = draws[1] * (SECTION_FRAMES - 1 - rate * (SEGMENT_FRAMES - 1))
         position = start + rate * tf.range(SEGMENT_FRAMES, dtype=tf.float32)
+        return self._columns(position, tracks[:, tf.newaxis] * SECTION_FRAMES, SECTION_FRAMES - 1)
+
+    def _columns(self, position: tf.Tensor, first_row: tf.Tensor, last_frame: tf.Tensor | int) -> tf.Tensor:
+        """Interpolate linearly between the frames of recordings.
+
+        Args:
+            position: float32 `(n, SEGMENT_FRAMES)`, counted from each recording's first frame.
+            first_row: int64 `(n, 1)`, row of each recording's first frame in the frames.
+            last_frame: position of each recording's last frame.
+
+        Returns:
+            dB `(n, N_MELS, SEGMENT_FRAMES)`.
+        """
         left = tf.floor(position)
         weight = (position - left)[..., tf.newaxis]
-        first = tf.cast(left, tf.int64) + tracks[:, tf.newaxis] * SECTION_FRAMES
-        last = tracks[:, tf.newaxis] * SECTION_FRAMES + SECTION_FRAMES - 1
+        first = tf.cast(left, tf.int64) + first_row
+        last = first_row + last_frame
         before = tf.cast(tf.gather(self._frames, first), tf.float32)
         after = tf.cast(tf.gather(self._frames, tf.minimum(first + 1, last)), tf.float32)
         mixed = before + (after - before) * weight
@@ -196,11 +211,43 @@ class Augmenter:
         seeds = tf.unstack(tf.random.split(seed, 3))
         share = _beta(n, self._config.mixup, seeds[0], seeds[1])
         partner = _shuffled(n, seeds[2])
+        if self._config.mixed < 1:
+            chosen = tf.random.stateless_uniform((n,), seeds[2] + 1) < self._config.mixed
+            share = tf.where(chosen, share, 1.0)
         wide, flat = share[:, tf.newaxis, tf.newaxis], share[:, tf.newaxis]
         return (
             wide * db + (1 - wide) * tf.gather(db, partner),
             flat * targets + (1 - flat) * tf.gather(targets, partner),
         )
+
+
+class WindowAugmenter(Augmenter):
+    """Makes augmented crops of given places, so that a teacher's output for a place holds for the crop.
+
+    Where `Augmenter` takes tracks, this takes windows, int64 `(n, 3)`: the first row in the frames that a crop may use,
+    how many frames it may use, and twice the position of the crop's middle among them. (A middle may lie between two
+    frames.)
+
+    Args:
+        frames: uint8 `(n_frames, N_MELS)`.
+        config: how strongly crops are augmented.
+        jitter: largest distance in columns between a crop and its place, as far as its window allows.
+    """
+
+    def __init__(self, frames: NDArray[np.uint8], config: AugmentConfig, jitter: float) -> None:
+        super().__init__(frames, config)
+        self._jitter = jitter
+
+    def _crop(self, tracks: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        draws = tf.random.stateless_uniform((2, tf.shape(tracks)[0], 1), seed)
+        rate = tf.exp((2 * draws[0] - 1) * np.float32(np.log(self._config.stretch)))
+        last = tracks[:, 1:2] - 1
+        end = tf.cast(last, tf.float32)
+        half = rate * ((SEGMENT_FRAMES - 1) / 2)
+        middle = tf.cast(tracks[:, 2:3], tf.float32) / 2 + (2 * draws[1] - 1) * self._jitter
+        middle = tf.clip_by_value(middle, tf.minimum(half, end / 2), tf.maximum(end - half, end / 2))
+        position = middle + rate * (tf.range(SEGMENT_FRAMES, dtype=tf.float32) - (SEGMENT_FRAMES - 1) / 2)
+        return self._columns(tf.clip_by_value(position, 0.0, end), tracks[:, 0:1], last)
 
 
 def _beta(n: tf.Tensor, alpha: float, first_seed: tf.Tensor, second_seed: tf.Tensor) -> tf.Tensor:

@@ -8,8 +8,8 @@ import hashlib
 import os
 import re
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -55,6 +55,8 @@ class Gtzan:
         source: `archive` or `audio`.
         root: folder of the archive or of the audio.
         left_out: names of the tracks that were left out, each with the reason.
+        collection: what the tracks are of, `GTZAN` or `FMA`, whose tracks are held in the same form.
+        subsets: `train`, `valid` or `test` of each track, for a collection with a split of its own.
     """
 
     mel: NDArray[np.uint8]
@@ -62,6 +64,8 @@ class Gtzan:
     source: str
     root: Path
     left_out: dict[str, str]
+    collection: str = "GTZAN"
+    subsets: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of tracks."""
@@ -223,15 +227,32 @@ def _load_audio(folder: Path, workers: int | None) -> Gtzan:
     wanted = {name: path for name, path in files.items() if name not in left_out}
     if not wanted:
         raise FileNotFoundError(f"{folder} holds no track named like blues.00000.wav")
-    cache = CACHE_DIR / f"gtzan-{_fingerprint(wanted)}.npz"
-    if not cache.is_file():
-        _compute(wanted, cache, workers)
-    with np.load(cache) as archive:
-        mel, names = archive["mel"], tuple(str(name) for name in archive["track"])
-        left_out.update(zip(archive["unusable"].tolist(), archive["reason"].tolist(), strict=True))
+    mel, names, unusable = cached_spectrograms(wanted, "gtzan", workers)
+    left_out.update(unusable)
     if not names:
         raise FileNotFoundError(f"{folder} holds no usable track: {left_out}")
     return Gtzan(mel, names, "audio", folder, left_out)
+
+
+def cached_spectrograms(
+    files: dict[str, Path], prefix: str, workers: int | None = None
+) -> tuple[NDArray[np.uint8], tuple[str, ...], dict[str, str]]:
+    """Compute the spectrograms of tracks, or read what an earlier call kept in the cache.
+
+    Args:
+        files: track name → file.
+        prefix: with which the cache's name begins.
+        workers: threads; None takes one per core.
+
+    Returns:
+        uint8 `(n_tracks, N_MELS, SECTION_FRAMES)`, the tracks' names, and the unusable ones with the reason.
+    """
+    cache = CACHE_DIR / f"{prefix}-{_fingerprint(files)}.npz"
+    if not cache.is_file():
+        _compute(files, cache, workers)
+    with np.load(cache) as archive:
+        unusable = dict(zip(archive["unusable"].tolist(), archive["reason"].tolist(), strict=True))
+        return archive["mel"], tuple(str(name) for name in archive["track"]), unusable
 
 
 def _fingerprint(files: dict[str, Path]) -> str:

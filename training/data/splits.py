@@ -1,13 +1,15 @@
 """Which segments a model is trained, validated and tested on.
 
 The accuracy reported for GTZAN depends more on the split than on the network (Sturm 2013, arXiv:1306.1461; Kereliuk,
-Sturm & Larsen 2015, doi:10.1109/TMM.2015.2478068), so there are five ways to split:
+Sturm & Larsen 2015, doi:10.1109/TMM.2015.2478068), so there are several ways to split:
 
 - `track`: 60/20/20 by track, stratified by genre. Artists and repeated recordings appear in several subsets.
 - `segment`: the same shares by segment, so that one song appears in several subsets.
 - `filtered`: the fault-filtered, artist-disjoint lists of Kereliuk, Sturm & Larsen.
 - `cross`: trained on one random track split, tested on the test list of another.
 - `stretched`: segments and their time-stretched copies are pooled first, then split 60/20/20.
+
+`official` is the split that a collection comes with (FMA has one, GTZAN has none).
 
 `all` is every track of the filtered lists, without validation or test: the shipped model is trained on it.
 """
@@ -22,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.constants import GENRES
-from training.data.gtzan import Gtzan, cut, filtered_list, segment_count
+from training.data.gtzan import DataError, Gtzan, cut, filtered_list, segment_count
 
 STRETCH_RATES: Final = (0.85, 1.15)
 """Playback rates of the stretched copies."""
@@ -42,6 +44,7 @@ class SplitName(StrEnum):
     FILTERED = "filtered"
     CROSS = "cross"
     STRETCHED = "stretched"
+    OFFICIAL = "official"
     ALL = "all"
 
 
@@ -161,8 +164,13 @@ def make_split(name: SplitName, gtzan: Gtzan, seed: int = 0, lists: Path | None 
 
     Raises:
         FileNotFoundError: the split needs the filtered lists and they are missing.
+        DataError: the collection has no split of its own, and it was asked for.
     """
     nothing = subset_of([])
+    if name == SplitName.OFFICIAL:
+        if not gtzan.subsets:
+            raise DataError(f"{gtzan.collection} has no split of its own")
+        return Split(name, seed, *(subset_of(_official_tracks(gtzan, subset)) for subset in SubsetName))
     if name in (SplitName.TRACK, SplitName.CROSS):
         train, valid, test = _shares(gtzan.labels, seed)
         if name == SplitName.CROSS:
@@ -189,6 +197,10 @@ def _shares(labels: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
         for subset, chosen in zip(subsets, np.split(members, borders), strict=True):
             subset.append(chosen)
     return [np.sort(np.concatenate(subset)) for subset in subsets]
+
+
+def _official_tracks(gtzan: Gtzan, subset: SubsetName) -> NDArray[np.int64]:
+    return np.array([i for i, name in enumerate(gtzan.names) if gtzan.subsets[name] == subset], np.int64)
 
 
 def _listed_tracks(gtzan: Gtzan, lists: Path | None, subset: SubsetName) -> NDArray[np.int64]:
