@@ -61,9 +61,9 @@ OUTSIDE_KINDS: Final[dict[str, tuple[str, ...]]] = {
 
 TEACHER_NOTES: Final = (
     "The targets come from a network that was trained on AudioSet (EfficientAT mn04) and from one that was trained on "
-    "the Million Song Dataset (musicnn). AudioSet may hold GTZAN's artists and recordings, and the Million Song Dataset "
-    "holds many of its artists: only the labels of the filtered lists are artist-disjoint, so that the figures on "
-    "filtered do not prove what the model does for artists that neither it nor its teachers know."
+    "the Million Song Dataset (musicnn). AudioSet may hold GTZAN's artists and recordings, and the Million Song "
+    "Dataset holds many of its artists: only the labels of the filtered lists are artist-disjoint, so that the figures "
+    "on filtered do not prove what the model does for artists that neither it nor its teachers know."
 )
 LABELS_ONLY_NOTES: Final = "The network and schedule of genie with labels as the only targets, for comparison."
 

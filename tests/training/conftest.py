@@ -67,6 +67,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from training import export, networks
 
     keras.utils.set_random_seed(0)
-    content = export.convert(networks.genie_network(4, (8, 8)), "int8")
+    content = export.convert(networks.study_cnn((2, 4, 8), 8), "int8")
     fields = export.CardFields("small", "1", {}, "filtered", 0, {})
     return export.write_model(tmp_path_factory.mktemp("model"), fields, content)

@@ -1,8 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from training.config import ExperimentConfig, Kind, OutputFolders
+from training.config import WITHOUT_TEACHER, ExperimentConfig, GenieConfig, Kind, OutputFolders, kind_of
 from training.data.splits import SplitName
 
 
@@ -16,6 +17,8 @@ from training.data.splits import SplitName
         ("genie", SplitName.ALL, 0, "models/genie.tflite"),
         ("genie", SplitName.FILTERED, 0, "docs/research/evidence/genie-filtered.tflite"),
         ("genie", SplitName.TRACK, 2, "docs/research/evidence/genie-track-2.tflite"),
+        (WITHOUT_TEACHER, SplitName.FILTERED, 0, "docs/research/evidence/genie-without-teacher-filtered.tflite"),
+        (WITHOUT_TEACHER, SplitName.ALL, 0, "docs/research/evidence/genie-without-teacher-all.tflite"),
     ],
 )
 def test_only_shipped_models_are_written_into_models(kind: str, split: SplitName, seed: int, expected: str) -> None:
@@ -29,6 +32,24 @@ def test_a_trial_writes_into_its_own_folder_only() -> None:
     assert folders.figures == Path("trial/figures")
 
 
-def test_a_run_is_named_after_kind_split_and_seed() -> None:
+def test_a_run_is_named_after_what_is_trained_split_and_seed() -> None:
     config = ExperimentConfig(Kind.GENIE, Path("mel.npz"), SplitName.FILTERED, 3)
-    assert config.run_name == "genie-filtered-3"
+    assert config.run_name == "genie-without-teacher-filtered-3"
+    taught = replace(config, genie=GenieConfig(Path("teacher")))
+    assert taught.run_name == "genie-filtered-3"
+    assert replace(config, genie=GenieConfig(Path("teacher"), without_teacher=True)).run_name == config.run_name
+    assert replace(config, kind=Kind.PLAIN).run_name == "plain-filtered-3"
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("plain", "plain"),
+        ("genie-filtered", "genie"),
+        ("genie-track-2", "genie"),
+        ("genie-without-teacher-filtered", WITHOUT_TEACHER),
+        ("my-model", "my-model"),
+    ],
+)
+def test_the_kind_of_a_model_is_in_its_name(model: str, kind: str) -> None:
+    assert kind_of(model) == kind

@@ -7,7 +7,7 @@ import tensorflow as tf
 from librosa import mel_frequencies
 
 from core.constants import GENRES, N_MELS, SECTION_FRAMES, SEGMENT_FRAMES
-from training.data.augment import AugmentConfig, Augmenter, shift_table
+from training.data.augment import AugmentConfig, Augmenter, WindowAugmenter, shift_table
 from training.data.gtzan import Gtzan
 
 NOTHING = AugmentConfig(
@@ -113,3 +113,19 @@ def test_a_restyled_crop_has_its_own_pattern_with_other_levels(made_gtzan: Gtzan
         assert np.corrcoef(old[band], new[band])[0, 1] == pytest.approx(1, abs=1e-3)
     untouched, _ = crops(made_gtzan, replace(wide, style=0.0))
     np.testing.assert_array_equal(untouched, before)
+
+
+def test_only_the_given_share_of_crops_is_mixed(made_gtzan: Gtzan) -> None:
+    _, targets = crops(made_gtzan, replace(NOTHING, mixup=8.0, mixed=0.3), n=100)
+    mixed = (targets.max(axis=1) < 0.999).mean()
+    assert 0.1 < mixed < 0.45
+
+
+def test_a_window_is_the_crop_that_its_target_belongs_to() -> None:
+    frames = np.repeat(np.arange(200, dtype=np.uint8)[:, np.newaxis], N_MELS, axis=1)
+    as_is = replace(NOTHING, floors_db=(200.0, 200.0))
+    windows = np.array([[100, 84, 83], [0, 200, 2 * 20 + SEGMENT_FRAMES - 1]], np.int64)
+    db, _ = WindowAugmenter(frames, as_is, jitter=0.0)(windows, np.zeros((2, 1), np.float32), np.array([1, 2]))
+    columns = (np.asarray(db)[:, 0] + 80) / 80 * 255
+    np.testing.assert_allclose(columns[0], 106 + np.arange(SEGMENT_FRAMES), atol=0.01)
+    np.testing.assert_allclose(columns[1], 20 + np.arange(SEGMENT_FRAMES), atol=0.01)
