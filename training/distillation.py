@@ -339,8 +339,9 @@ class Distillation:
             weights = tf.constant([config.genre, config.classes, config.embedding, config.tags])
             loss = tf.reduce_sum(losses * weights)
         variables = self._student.trainable_variables
-        gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        self._optimizer.apply(gradients, variables)
+        # A head without weight in the loss has no gradient; weight decay still applies to it.
+        gradients = zip(tape.gradient(loss, variables), variables, strict=True)
+        self._optimizer.apply([tf.zeros_like(v.value) if g is None else g for g, v in gradients], variables)
         share = 1 - config.ema_momentum
         for mean, latest in zip(self._averaged.variables, self._student.variables, strict=True):
             if mean.dtype == "float32":

@@ -15,7 +15,7 @@ SONGS = 12
 
 
 def write_teacher(folder: Path, names: Sequence[str], seed: int = 0) -> None:
-    """Write `gtzan.npz` for some tracks, and `songs.npz` of twelve songs: six of rock, three of techno, three of folk."""
+    """Write `gtzan.npz` for some tracks, and `songs.npz` of six songs of rock, three of techno and three of folk."""
     generator = np.random.default_rng(seed)
     starts = np.arange(0, 649, CROP_COLUMNS)
 

@@ -32,10 +32,8 @@ def data(made_gtzan: Gtzan, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train networks that learn in seconds."""
-    recipe = TrainConfig(lambda: networks.genie_network(4, (8, 8)), 1, None, 32, learning_rate=3e-3)
-    for kind in ("plain", "genie"):
-        monkeypatch.setitem(recipes.RECIPES, kind, (recipe,))
-    monkeypatch.setattr(recipes, "FINETUNE", (recipe,))
+    recipe = TrainConfig(lambda: networks.study_cnn((2, 4, 8), 8), 1, None, 32, learning_rate=3e-3)
+    monkeypatch.setitem(recipes.RECIPES, "plain", recipe)
 
 
 @pytest.fixture
@@ -72,29 +70,6 @@ def test_a_training_writes_a_model_with_a_card_that_repeats_its_figures(
     assert card["metrics"]["track"]["test"]["vote_accuracy"] == measured["figures"]["vote_accuracy"]
     (row,) = json.loads((out.figures / "plain-track-0-history.json").read_text())
     assert row["epoch"] == 0
-
-
-def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_figures(
-    data: Path, tmp_path: Path
-) -> None:
-    out = OutputFolders.all_in(tmp_path / "out")
-
-    def train(split: SplitName, measure_test: bool = True) -> Path:
-        config = ExperimentConfig(
-            Kind.GENIE, data, split, measure_test=measure_test, out=out, runs=tmp_path / "runs", lists=tmp_path
-        )
-        return experiment.train_genre_model(config)
-
-    with pytest.raises(FileNotFoundError, match="filtered"):
-        train(SplitName.ALL)
-    held_out = Classifier(train(SplitName.FILTERED, measure_test=False)).card
-    assert list(held_out.described["metrics"]["filtered"]) == ["valid"]
-    shipped = Classifier(train(SplitName.ALL)).card
-    assert (shipped.name, held_out.name) == ("genie", "genie-filtered")
-    assert shipped.temperature == held_out.temperature
-    assert shipped.described["metrics"] == held_out.described["metrics"]
-    assert "genie-filtered" in shipped.described["notes"]
-    assert shipped.sha256 != held_out.sha256
 
 
 def test_several_models_are_evaluated_on_data_that_is_read_once(
