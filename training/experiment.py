@@ -87,8 +87,11 @@ def _train_genie(config: ExperimentConfig, loaded: LoadedData) -> Path:
         f"left to measure it on: the figures are those of {held_out['name']}, which was not trained on the labels of "
         "its test artists."
     )
+    # The tracks on which its own refusals could be counted are among those that it was trained on.
+    details = {**fields.details, **{key: held_out[key] for key in ("music_refusals",) if key in held_out}}
     folder = config.out.model_path(config.name, config.split, config.seed).parent
-    return export.write_model(folder, replace(fields, metrics=held_out["metrics"], notes=notes), content)
+    fields = replace(fields, metrics=held_out["metrics"], notes=notes, details=details)
+    return export.write_model(folder, fields, content)
 
 
 def _write_history(config: ExperimentConfig, file: Path) -> list[dict[str, float]]:

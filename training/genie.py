@@ -18,7 +18,7 @@ from training import export, heads, music_detector
 from training.config import ExperimentConfig, run_name
 from training.data.gtzan import DataError, to_db
 from training.data.other_sounds import Recordings, load_recordings
-from training.data.splits import LoadedData, SplitName, SubsetName
+from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.data.teacher import MARGIN, LabelledSongs, Teacher, load_labelled, load_teacher
 from training.distillation import LABELS_ONLY, Distillation, DistillConfig, gather, predict_outputs
 from training.evaluation import metrics
@@ -104,8 +104,15 @@ def load_genie_data(config: ExperimentConfig, loaded: LoadedData) -> GenieData:
         loaded,
         None if options.teacher is None else load_teacher(options.teacher, loaded.gtzan),
         None if labelled is None else load_labelled(labelled),
-        None if options.not_music is None else load_recordings(loaded, options.not_music),
+        None if options.not_music is None else load_recordings(_with_validation(config, loaded), options.not_music),
     )
+
+
+def _with_validation(config: ExperimentConfig, loaded: LoadedData) -> LoadedData:
+    """Give a split that has validation tracks, on which the threshold of music is chosen."""
+    if config.split is not SplitName.ALL:
+        return loaded
+    return LoadedData(loaded.gtzan, make_split(SplitName.FILTERED, loaded.gtzan, config.seed, config.lists))
 
 
 def distill_config(config: ExperimentConfig) -> DistillConfig:
@@ -190,7 +197,7 @@ def make_genie(config: ExperimentConfig, loaded: LoadedData) -> tuple[export.Car
     if taught is not None:
         fields = _with_details(fields, {"tags": list(heads.shown_tags(taught))})
     fields, content = _convert(model, fields, data, config)
-    return calibrate(fields, content, data), content
+    return calibrate(fields, content, data, config.measure_test), content
 
 
 def _convert(
@@ -226,8 +233,8 @@ def _with_details(fields: export.CardFields, details: Mapping[str, Any]) -> expo
     return replace(fields, details={**fields.details, **details})
 
 
-def calibrate(fields: export.CardFields, content: bytes, data: GenieData) -> export.CardFields:
-    """Choose the temperature and all thresholds of a converted model."""
+def calibrate(fields: export.CardFields, content: bytes, data: GenieData, measure_test: bool) -> export.CardFields:
+    """Choose the temperature and all thresholds of a converted model; refusals on test are counted only if wanted."""
     songs, song_of = None, None
     if data.labelled is not None:
         segments, song_of = labelled_segments(data.labelled)
@@ -238,7 +245,7 @@ def calibrate(fields: export.CardFields, content: bytes, data: GenieData) -> exp
         probabilities = export.genre_as_served(content, fields, to_db(valid.segments(gtzan)))
         fields = replace(fields, temperature=metrics.fit_temperature(probabilities, valid.labels(gtzan), valid.track))
     if data.recordings is not None:
-        fields = _choose_music_threshold(fields, content, data.recordings)
+        fields = _choose_music_threshold(fields, content, data.recordings, measure_test)
     if data.teacher is not None and "tags" in fields.outputs:
         fields = _choose_tag_thresholds(fields, content, data.teacher, data.labelled, songs, song_of)
     return fields
@@ -268,17 +275,35 @@ def _calibrate_on_songs(
         replace(fields, temperature=metrics.fit_temperature(probabilities, labels, song)),
         {
             "confidence_bands": [band.to_json() for band in confidence_bands(np.array(confidence), right)],
+            "very_sure_from": very_sure_from(np.array(confidence), right),
             "labelled": {"songs": len(right), "correct": int(right.sum()), "ece": round(measured.ece, 4)},
         },
     )
 
 
+def very_sure_from(
+    confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_], share: float = 0.9, least: int = 5
+) -> float | None:
+    """Find the lowest confidence from which on a share of the songs is classified correctly.
+
+    Args:
+        confidence: of each song, `(n,)`.
+        correct: whether it is classified correctly, `(n,)`.
+        share: that has to be correct.
+        least: number of songs that this has to hold for; None is returned where it does not.
+    """
+    order = np.argsort(-confidence)
+    shares = np.cumsum(correct[order]) / (1 + np.arange(len(order)))
+    enough = np.flatnonzero((shares >= share) & (np.arange(len(order)) >= least - 1))
+    return round(float(confidence[order[enough[-1]]]), 4) if enough.size else None
+
+
 def _choose_music_threshold(
-    fields: export.CardFields, content: bytes, recordings: Mapping[SubsetName, Recordings]
+    fields: export.CardFields, content: bytes, recordings: Mapping[SubsetName, Recordings], measure_test: bool
 ) -> export.CardFields:
-    """Choose the threshold of music on validation, and count refusals on validation and test."""
+    """Choose the threshold of music on validation, and count refusals."""
     probabilities = {}
-    for subset in (SubsetName.VALID, SubsetName.TEST):
+    for subset in (SubsetName.VALID, SubsetName.TEST) if measure_test else (SubsetName.VALID,):
         segments, recording = recordings[subset].segments()
         music = export.run_as_served(content, fields, segments).music
         if music is None:

@@ -14,7 +14,7 @@ from training import experiment, genie, heads, networks
 from training.config import ExperimentConfig, GenieConfig, Kind, OutputFolders
 from training.data.gtzan import DataError, Gtzan, load
 from training.data.other_sounds import Recordings
-from training.data.splits import SplitName, SubsetName
+from training.data.splits import LoadedData, SplitName, SubsetName
 from training.data.teacher import Teacher, load_teacher
 from training.distillation import DistillConfig
 
@@ -23,7 +23,7 @@ SMALL = DistillConfig(steps=3, batch_size=8, songs=4, widths=(8, 8))
 
 
 @pytest.fixture
-def folder(made_gtzan: Gtzan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recordings: Recordings) -> Path:
+def folder(made_gtzan: Gtzan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Data of five tracks per genre, teachers' outputs, labelled songs, and a network that is trained in a moment."""
     names = [name for name in made_gtzan.names if int(name[-5:]) < 5]
     mel = made_gtzan.mel[[made_gtzan.index[name] for name in names]]
@@ -37,8 +37,20 @@ def folder(made_gtzan: Gtzan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.setattr(genie, "FINETUNE", {"steps": 2})
     monkeypatch.setattr(heads, "PROBE_STEPS", 4)
     monkeypatch.setattr(heads, "fit_music_head", lambda student, train, seed: networks.music_head(3 * 8 + 512, 4))
-    monkeypatch.setattr(genie, "load_recordings", lambda loaded, sounds: dict.fromkeys(SubsetName, recordings))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def splits_of_sounds(monkeypatch: pytest.MonkeyPatch, recordings: Recordings) -> list[SplitName]:
+    """Give the same recordings for all subsets, and note by which splits they are asked for."""
+    splits: list[SplitName] = []
+
+    def load_recordings(loaded: LoadedData, _: Path) -> dict[SubsetName, Recordings]:
+        splits.append(loaded.split.name)
+        return dict.fromkeys(SubsetName, recordings)
+
+    monkeypatch.setattr(genie, "load_recordings", load_recordings)
+    return splits
 
 
 @pytest.fixture
@@ -80,7 +92,7 @@ def test_the_held_out_genie_has_a_card_that_serving_reads(config: ExperimentConf
 
 
 def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_figures(
-    config: ExperimentConfig,
+    config: ExperimentConfig, splits_of_sounds: list[SplitName]
 ) -> None:
     ship = replace(config, split=SplitName.ALL)
     with pytest.raises(FileNotFoundError, match="filtered"):
@@ -90,6 +102,9 @@ def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_f
     shipped = Classifier(experiment.train_genre_model(ship)).card
     assert (shipped.name, held_out.name) == ("genie", "genie-filtered")
     assert shipped.described["metrics"] == held_out.described["metrics"]
+    assert shipped.described["music_refusals"] == held_out.described["music_refusals"]
+    assert list(held_out.described["music_refusals"]["filtered"]) == ["valid"]
+    assert splits_of_sounds == [SplitName.FILTERED, SplitName.FILTERED]
     assert shipped.described["precision"] == held_out.described["precision"]
     assert shipped.described["data"]["tracks"] == 50
     assert "genie-filtered" in shipped.described["notes"]
@@ -177,6 +192,14 @@ def test_a_tag_is_shown_from_where_the_teacher_agrees(teacher: Teacher) -> None:
     thresholds = genie.tag_thresholds(tags, ("Rock music",), teacher, precision=0.99)
     assert thresholds == {"Rock music": pytest.approx(tags[5, 0])}
     assert genie.tag_thresholds(tags, ("Techno",), teacher, precision=0.99) == {}
+
+
+def test_very_sure_is_from_where_nine_in_ten_are_correct() -> None:
+    confidence = np.linspace(0.99, 0.5, 20)
+    correct = np.arange(20) < 10
+    assert genie.very_sure_from(confidence, correct) == pytest.approx(confidence[10], abs=1e-4)
+    assert genie.very_sure_from(confidence, ~correct) is None
+    assert genie.very_sure_from(confidence[:4], correct[:4]) is None
 
 
 def test_means_are_taken_by_song() -> None:
