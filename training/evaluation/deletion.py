@@ -30,7 +30,7 @@ RANDOM_DRAWS: Final = 5
 
 @dataclass(frozen=True)
 class DeletionFall:
-    """How much the probability of a song's genre falls, mean over its segments: without the marked cells, at random."""
+    """Fall of the genre's probability, mean over segments: without the marked cells, and without random ones."""
 
     marked: float
     random: float
@@ -105,7 +105,9 @@ def evaluate_deletion(model: str, file: Path, out: Path) -> dict[str, Any]:
         segments = segments_db(recording, starts)[loud]
         rows = classifier.probabilities(segments)
         genre, _, _ = tally([Segment(0.0, 3.0, tuple(map(float, row))) for row in rows])
-        falls.append(deletion_fall(segments, genre, classifier, number))
+        # As `--why` does: only segments that voted for the genre are explained.
+        voters = rows.argmax(axis=1) == GENRES.index(genre)
+        falls.append(deletion_fall(segments[voters], genre, classifier, number))
     marked, random = (np.array([getattr(fall, name) for fall in falls]) for name in ("marked", "random"))
     figures = {"marked": marked, "random": random, "difference": marked - random}
     measured: dict[str, Any] = {"model": classifier.card.name, "version": classifier.card.version, "songs": len(falls)}
