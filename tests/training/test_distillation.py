@@ -43,7 +43,7 @@ def test_targets_of_held_out_tracks_are_not_in_the_data(made_gtzan: Gtzan, teach
     held_out = teacher.crops.targets.embedding[teacher.crops.track % 2 == 1]
     start = 10 + len(CLASSES)
     kept = data.targets[data.song < 100, start : start + 4]
-    assert not np.isin(held_out[:, 0], kept[:, 0]).any()
+    assert not {tuple(row) for row in held_out} & {tuple(row) for row in kept}
 
 
 def test_frames_of_a_track_lie_where_its_windows_say(made_gtzan: Gtzan, data: DistillData) -> None:
@@ -104,7 +104,9 @@ def test_a_finished_training_is_not_repeated(data: DistillData, teacher: Teacher
         np.testing.assert_array_equal(one, other)
 
 
-def test_training_lowers_every_loss(data: DistillData, teacher: Teacher, tmp_path: Path) -> None:
+def test_training_brings_the_embedding_closer_to_the_teachers(
+    data: DistillData, teacher: Teacher, tmp_path: Path
+) -> None:
     config = replace(CONFIG, steps=60, batch_size=16, songs=8, augment=replace(CONFIG.augment, mixup=0.0))
     losses = []
 
@@ -116,7 +118,7 @@ def test_training_lowers_every_loss(data: DistillData, teacher: Teacher, tmp_pat
     training._train_step = lambda *batch: losses.append(original(*batch).numpy()) or losses[-1]
     training.run(note)
     first, last = np.mean(losses[:10], axis=0), np.mean(losses[-10:], axis=0)
-    assert (last < first).all(), (first, last)
+    assert last[2] < 0.6 * first[2], (first, last)
 
 
 def test_a_class_that_means_a_genre_counts_more() -> None:
