@@ -133,12 +133,18 @@ def a_link_to_nowhere(venv: Path) -> None:
     "leave",
     [
         without_pip,
-        empty_folder,
-        without_python,
-        of_a_python_that_is_gone,
-        with_the_marks_of_finished_work,
-        a_file,
-        a_link_to_nowhere,
+        # Each makes an environment, which takes seconds: one stands for all where time counts.
+        *(
+            pytest.param(leave, marks=pytest.mark.slow)
+            for leave in (
+                empty_folder,
+                without_python,
+                of_a_python_that_is_gone,
+                with_the_marks_of_finished_work,
+                a_file,
+                a_link_to_nowhere,
+            )
+        ),
     ],
 )
 def test_it_goes_on_where_an_earlier_try_broke_off(project: Path, leave: Callable[[Path], None]) -> None:
@@ -146,6 +152,7 @@ def test_it_goes_on_where_an_earlier_try_broke_off(project: Path, leave: Callabl
     assert_installed(project, install(project))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills a process group")
 def test_it_goes_on_where_it_was_killed_while_it_installed(project: Path) -> None:
     (project / "slow").touch()
@@ -160,6 +167,7 @@ def test_it_goes_on_where_it_was_killed_while_it_installed(project: Path) -> Non
     assert not (project / ".venv" / "half of something").exists()
 
 
+@pytest.mark.slow
 def test_it_installs_what_has_changed_and_nothing_else(project: Path) -> None:
     assert_installed(project, install(project, "--dev"))
     own = project / ".venv" / "a developer's own"
@@ -174,6 +182,7 @@ def test_it_installs_what_has_changed_and_nothing_else(project: Path) -> None:
     assert own.exists()
 
 
+@pytest.mark.slow
 def test_an_environment_that_was_made_by_hand_is_kept(project: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(project / ".venv")], check=True, timeout=240)
     own = project / ".venv" / "own"
@@ -182,6 +191,7 @@ def test_an_environment_that_was_made_by_hand_is_kept(project: Path) -> None:
     assert own.exists()
 
 
+@pytest.mark.slow
 def test_pip_alone_is_enough(project: Path, tmp_path: Path) -> None:
     wheels = Path(ensurepip.__file__).parent / "_bundled"
     if not list(wheels.glob("pip-*.whl")):
