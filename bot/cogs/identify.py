@@ -4,8 +4,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.jobs.request import JobRequest, RequestKind, Song
-from bot.jobs.sources import attachment_song, has_links, link_song, message_songs
+from bot.jobs.links import pasted_link
+from bot.jobs.request import JobRequest, RequestKind
+from bot.jobs.sources import FoundSongs, attachment_song, has_links, link_song, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import InteractionDelivery
 from bot.ui.interactions import Interaction, send_private
@@ -61,22 +62,25 @@ class Identify(commands.Cog):
     ) -> None:
         """Identify the genre of a file or a link."""
         own = interaction.locale.value
+        url = pasted_link(link or "")
         if (file is None) == (link is None):
             await send_private(interaction, translate("bot.one-of-two" if file else "bot.nothing-given", own))
         elif link is not None and not self._links_allowed(interaction):
             await send_private(interaction, translate("bot.links-off", own))
+        elif link is not None and url is None:
+            await send_private(interaction, translate("bot.nothing-given", own))
         elif await self._services.acknowledge(interaction, private=private):
             locale = self._locale(interaction, private=private)
-            song = attachment_song(file, locale) if file is not None else link_song(link or "")
-            self._start(interaction, RequestKind.SLASH, (song,), locale, private=private, whole=whole)
+            song = attachment_song(file, locale) if file is not None else link_song(url or "")
+            self._start(interaction, RequestKind.SLASH, FoundSongs((song,)), locale, private=private, whole=whole)
 
     async def identify(self, interaction: Interaction, message: discord.Message) -> None:
         """Identify the genre of what is in a message."""
         locale = self._locale(interaction, private=False)
-        songs = message_songs(message, locale, links=self._links_allowed(interaction))
-        if songs:
+        found = message_songs(message, locale, links=self._links_allowed(interaction))
+        if found.songs:
             if await self._services.acknowledge(interaction):
-                self._start(interaction, RequestKind.MENU, songs, locale)
+                self._start(interaction, RequestKind.MENU, found, locale)
             return
         refused_link = has_links(message) and not self._links_allowed(interaction)
         key = "bot.links-off" if refused_link else "bot.nothing-to-hear"
@@ -86,7 +90,7 @@ class Identify(commands.Cog):
         self,
         interaction: Interaction,
         kind: RequestKind,
-        songs: tuple[Song, ...],
+        found: FoundSongs,
         locale: str,
         *,
         private: bool = False,
@@ -99,8 +103,9 @@ class Identify(commands.Cog):
             interaction.guild_id,
             private,
             locale,
-            songs,
+            found.songs,
             whole=whole,
+            left_out=found.left_out,
             capabilities=services.notices.interaction_capabilities(interaction, locale),
         )
         responder = services.respond(InteractionDelivery(interaction, private=private))
