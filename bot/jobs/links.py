@@ -9,13 +9,16 @@ from urllib.parse import urlsplit
 from core.audio.suffixes import MEDIA_SUFFIXES
 
 _SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
+_NEXT: Final = re.compile(r"\[[^\[\]\n]*\]\(\s*<?(?=https?://)|https?://", re.IGNORECASE)
+"""The text of a Markdown link, up to its address, or the scheme of a link that stands alone."""
+
 _OTHER_SCHEME: Final = re.compile(r"\b(?!https?:)[a-z][a-z0-9+.-]*://(?=\w)", re.IGNORECASE)
 
 _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _NAME: Final = rf"(?:{_LABEL}\.)+[^\W\d_](?:[\w-]{{0,61}}[^\W_])"
 _BARE: Final = re.compile(
     # Not inside of a word, an address of mail or a path.
-    r"(?<![\w@./:\\-])"
+    r"(?<![^\W_])(?<![@./:\\-])"
     r"(?:"
     rf"www\.{_NAME}(?::\d{{1,5}})?(?![\w@.-]*@)"
     rf"|(?:{_NAME}|\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::\d{{1,5}})?(?=[/?#])"
@@ -75,12 +78,13 @@ def pasted_link(text: str) -> str | None:
 
 def _links(text: str) -> Iterator[str]:
     position = 0
-    while match := _SCHEME.search(text, position):
+    while match := _NEXT.search(text, position):
+        if match[0].startswith("["):
+            position = match.end()
+            continue
         end, stop = _end(text, match.start(), match.end())
         position = max(stop, match.end())
-        is_label = re.match(r"\]\(\s*<?https?://", text[stop : stop + 40], re.IGNORECASE)
-        if not is_label:
-            yield text[match.start() : end]
+        yield text[match.start() : end]
 
 
 def _end(text: str, begin: int, scan: int) -> tuple[int, int]:
