@@ -1,17 +1,23 @@
 """`/genre` and the message command."""
 
+import asyncio
+from typing import Final
+
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.jobs.links import pasted_link
 from bot.jobs.request import JobRequest, RequestKind
-from bot.jobs.sources import FoundSongs, attachment_song, has_links, link_song, message_songs
+from bot.jobs.sources import FoundSongs, attachment_song, has_links, has_songs, link_song, message_songs
 from bot.services import BotServices
-from bot.ui.delivery import InteractionDelivery
+from bot.ui.delivery import NETWORK_ERRORS, InteractionDelivery
 from bot.ui.interactions import Interaction, send_private
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
+
+REPLIED_TO_WITHIN_S: Final = 1.5
+"""How long looking up a message may take: Discord wants an acknowledgement within three seconds."""
 
 
 class Identify(commands.Cog):
@@ -77,6 +83,7 @@ class Identify(commands.Cog):
     async def identify(self, interaction: Interaction, message: discord.Message) -> None:
         """Identify the genre of what is in a message."""
         locale = self._locale(interaction, private=False)
+        message = await _asked_about(message)
         found = message_songs(message, locale, links=self._links_allowed(interaction))
         if found.songs:
             if await self._services.acknowledge(interaction):
@@ -120,3 +127,21 @@ class Identify(commands.Cog):
 
     def _links_allowed(self, interaction: Interaction) -> bool:
         return self._services.guilds.settings(interaction.guild_id).links
+
+
+async def _asked_about(message: discord.Message) -> discord.Message:
+    """Find the message that is meant: the chosen one, or the one that it replies to if it has no song itself."""
+    reference = message.reference
+    if reference is None or reference.message_id is None or has_songs(message):
+        return message
+    # A forward refers to another channel, as a followed announcement does.
+    if reference.type is not discord.MessageReferenceType.reply or reference.channel_id != message.channel.id:
+        return message
+    if reference.resolved is not None:
+        return reference.resolved if isinstance(reference.resolved, discord.Message) else message
+    # Discord's payload of an interaction may lack the message.
+    try:
+        async with asyncio.timeout(REPLIED_TO_WITHIN_S):
+            return await message.channel.fetch_message(reference.message_id)
+    except (discord.HTTPException, *NETWORK_ERRORS):
+        return message

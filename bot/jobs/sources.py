@@ -111,37 +111,25 @@ def autoscan_songs(message: discord.Message, locale: str) -> FoundSongs:
 
 
 def message_songs(message: discord.Message, locale: str, *, links: bool) -> FoundSongs:
-    """Songs of a message that somebody asks about: audio and video, else links where they are allowed.
+    """Songs of a message that somebody asks about: audio and video, else links where they are allowed."""
+    songs = [file.song(locale) for file in _files(message) if file.is_media]
+    if not songs and links:
+        songs = [link_song(url) for url in _links(message)]
+    return _found(songs)
 
-    Where there are none, those of the message that it replies to.
-    """
-    for candidate in _asked_about(message):
-        songs = [file.song(locale) for file in _files(candidate) if file.is_media]
-        if not songs and links:
-            songs = [link_song(url) for url in _links(candidate)]
-        if songs:
-            return _found(songs)
-    return FoundSongs(())
+
+def has_songs(message: discord.Message) -> bool:
+    """Whether a message has audio, video or a link."""
+    return has_links(message) or any(file.is_media for file in _files(message))
 
 
 def has_links(message: discord.Message) -> bool:
-    """Whether a message, or the one that it replies to, has a link."""
-    return any(_links(candidate) for candidate in _asked_about(message))
+    """Whether a message has a link."""
+    return bool(_links(message))
 
 
 def _found(songs: list[Song]) -> FoundSongs:
     return FoundSongs(tuple(songs[:MAX_SONGS]), max(0, len(songs) - MAX_SONGS))
-
-
-def _asked_about(message: discord.Message) -> Iterator[discord.Message]:
-    """Yield the message, and the one that it replies to where Discord has sent it or it is remembered."""
-    yield message
-    reference = message.reference
-    if reference is None or reference.type is not discord.MessageReferenceType.reply:
-        return
-    target = reference.resolved or reference.cached_message
-    if isinstance(target, discord.Message):
-        yield target
 
 
 def _parts(message: discord.Message) -> tuple[MessagePart, ...]:

@@ -53,14 +53,3 @@ def forwarding(content: str = "", **more: Any) -> discord.Message:
         message_reference={"type": 1, "message_id": "15", "channel_id": "16"},
         message_snapshots=[{"message": payload(content, **more)}],
     )
-
-
-def replying(target: Payload | None, content: str = "", **more: Any) -> discord.Message:
-    """Make a message that replies to another; None is one that was deleted."""
-    return message(
-        content,
-        type=19,
-        message_reference={"type": 0, "message_id": "13", "channel_id": str(CHANNEL)},
-        referenced_message=target,
-        **more,
-    )

@@ -9,13 +9,14 @@ from bot.jobs.sources import (
     attachment_song,
     autoscan_songs,
     has_links,
+    has_songs,
     link_song,
     message_songs,
 )
 from core.audio.suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from core.i18n.catalog import translate
 from core.service.sources import AttachmentSource, LinkSource
-from tests.bot.jobs.messages import attachment, forwarding, message, payload, replying
+from tests.bot.jobs.messages import attachment, forwarding, message
 
 GENERIC = [None, "", "application/octet-stream", "Application/Octet-Stream; x=y"]
 U = "https://example.org/song.mp3"
@@ -123,18 +124,6 @@ def test_a_forwarded_message_is_looked_into() -> None:
     assert autoscan_songs(linked, "en") == FoundSongs(())
 
 
-def test_the_message_that_it_replies_to_counts_only_where_it_has_nothing_itself() -> None:
-    target = payload(attachments=[attachment("song.mp3", "audio/mpeg")])
-    assert names(message_songs(replying(target, "which genre?"), "en", links=True)) == ["song.mp3"]
-    assert urls(message_songs(replying(target, U), "en", links=True)) == [U]
-    assert names(autoscan_songs(replying(target), "en")) == []
-    linked = replying(payload(f"({U})"), "and this?")
-    assert urls(message_songs(linked, "en", links=True)) == [U]
-    assert message_songs(linked, "en", links=False) == FoundSongs(())
-    assert has_links(linked)
-    assert message_songs(replying(None, "gone"), "en", links=True) == FoundSongs(())
-
-
 @pytest.mark.parametrize(
     "embed",
     [
@@ -207,7 +196,9 @@ def test_more_than_ten_are_counted() -> None:
 def test_a_message_of_words_has_nothing() -> None:
     posted = message("words (and more) …")
     assert message_songs(posted, "en", links=True) == FoundSongs(())
-    assert not has_links(posted)
+    assert not has_songs(posted)
+    assert has_songs(message(U))
+    assert has_songs(forwarding(attachments=[attachment("song.mp3")]))
 
 
 def test_every_suffix_is_listed_once() -> None:
