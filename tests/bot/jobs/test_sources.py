@@ -13,7 +13,7 @@ from bot.jobs.sources import (
     link_song,
     message_songs,
 )
-from core.audio.suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from core.audio.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from core.i18n.catalog import translate
 from core.service.sources import AttachmentSource, LinkSource
 from tests.bot.jobs.messages import attachment, forwarding, message
@@ -199,10 +199,6 @@ def test_a_message_of_words_has_nothing() -> None:
     assert not has_songs(posted)
     assert has_songs(message(U))
     assert has_songs(forwarding(attachments=[attachment("song.mp3")]))
-
-
-def test_every_suffix_is_listed_once() -> None:
-    assert len(set(MEDIA_SUFFIXES)) == len(MEDIA_SUFFIXES)
 
 
 @pytest.mark.parametrize(
