@@ -10,7 +10,7 @@ from core.audio.suffixes import MEDIA_SUFFIXES
 
 _SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
 _NEXT: Final = re.compile(r"\[[^\[\]\n]*\]\(\s*<?(?=https?://)|https?://", re.IGNORECASE)
-"""The text of a Markdown link, up to its address, or the scheme of a link that stands alone."""
+"""The text of a Markdown link up to its address, or the scheme of a link that stands alone."""
 
 _OTHER_SCHEME: Final = re.compile(r"\b(?!https?:)[a-z][a-z0-9+.-]*://(?=\w)", re.IGNORECASE)
 
@@ -36,7 +36,7 @@ _STOPS: Final = frozenset('<>|"`\\^')
 
 _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 _OPENING: Final = frozenset(_CLOSING.values())
-_TRAILING: Final = frozenset(".,!?;:'*~…")
+_TRAILING: Final = frozenset(".,!?;:'*~")
 _IN_WORDS: Final = frozenset("·\u2019")
 """Punctuation of words: Catalan's `col·lecció`, the apostrophe of an article."""
 
@@ -57,7 +57,7 @@ def find_links(text: str) -> tuple[str, ...]:
 
 
 def pasted_link(text: str) -> str | None:
-    """Link in what was given as one, also without its scheme (`https` is assumed); None where there is none.
+    """Find the link in what was given as one, also without its scheme (`https` is assumed); None where there is none.
 
     Other schemes come back as they are, to be refused for what they are.
     """

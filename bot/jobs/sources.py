@@ -78,7 +78,7 @@ class MediaFile:
         """Whether it is sound or video."""
         if self._has_suffix(_UNCLEAR_SUFFIXES):
             kind, _, parameters = self._type.partition(";")
-            # Discord calls TypeScript `video/mp2t; charset=utf-8`, by its suffix.
+            # A type that was guessed from the suffix may be `video/mp2t` for TypeScript; only text has a charset.
             return kind in _GENERIC_TYPES or (kind.startswith(_MEDIA_TYPES) and "charset" not in parameters)
         return self.is_audio or self._type.startswith(_MEDIA_TYPES) or self._has_suffix(MEDIA_SUFFIXES)
 
