@@ -45,8 +45,8 @@ class Autoscan(commands.Cog):
         if not services.guilds.autoscan_is_on(channel.id, parent):
             return
         locale = services.guilds.public_locale(message.guild.id, message.guild.preferred_locale.value)
-        songs = autoscan_songs(message, locale)
-        if not songs or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
+        found = autoscan_songs(message, locale)
+        if not found.songs or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return
         permissions = in_channel(channel)
         if cannot_send := missing(permissions, ("view_channel", "send_messages")):
@@ -59,7 +59,8 @@ class Autoscan(commands.Cog):
             message.guild.id,
             False,
             locale,
-            songs,
+            found.songs,
+            left_out=found.left_out,
             capabilities=services.notices.capabilities(channel.id, permissions, locale),
         )
         can_reply = permissions.read_message_history

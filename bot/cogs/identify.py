@@ -1,16 +1,23 @@
 """`/genre` and the message command."""
 
+import asyncio
+from typing import Final
+
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.jobs.request import JobRequest, RequestKind, Song
-from bot.jobs.sources import attachment_song, has_links, link_song, message_songs
+from bot.jobs.links import pasted_link
+from bot.jobs.request import JobRequest, RequestKind
+from bot.jobs.sources import FoundSongs, attachment_song, has_links, has_songs, link_song, message_songs
 from bot.services import BotServices
-from bot.ui.delivery import InteractionDelivery
+from bot.ui.delivery import NETWORK_ERRORS, InteractionDelivery
 from bot.ui.interactions import Interaction, send_private
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
+
+REPLIED_TO_WITHIN_S: Final = 1.5
+"""How long looking up a message may take: Discord wants an acknowledgement within three seconds."""
 
 
 class Identify(commands.Cog):
@@ -61,22 +68,26 @@ class Identify(commands.Cog):
     ) -> None:
         """Identify the genre of a file or a link."""
         own = interaction.locale.value
+        url = pasted_link(link or "")
         if (file is None) == (link is None):
             await send_private(interaction, translate("bot.one-of-two" if file else "bot.nothing-given", own))
         elif link is not None and not self._links_allowed(interaction):
             await send_private(interaction, translate("bot.links-off", own))
+        elif link is not None and url is None:
+            await send_private(interaction, translate("bot.nothing-given", own))
         elif await self._services.acknowledge(interaction, private=private):
             locale = self._locale(interaction, private=private)
-            song = attachment_song(file, locale) if file is not None else link_song(link or "")
-            self._start(interaction, RequestKind.SLASH, (song,), locale, private=private, whole=whole)
+            song = attachment_song(file, locale) if file is not None else link_song(url or "")
+            self._start(interaction, RequestKind.SLASH, FoundSongs((song,)), locale, private=private, whole=whole)
 
     async def identify(self, interaction: Interaction, message: discord.Message) -> None:
         """Identify the genre of what is in a message."""
         locale = self._locale(interaction, private=False)
-        songs = message_songs(message, locale, links=self._links_allowed(interaction))
-        if songs:
+        message = await _asked_about(message)
+        found = message_songs(message, locale, links=self._links_allowed(interaction))
+        if found.songs:
             if await self._services.acknowledge(interaction):
-                self._start(interaction, RequestKind.MENU, songs, locale)
+                self._start(interaction, RequestKind.MENU, found, locale)
             return
         refused_link = has_links(message) and not self._links_allowed(interaction)
         key = "bot.links-off" if refused_link else "bot.nothing-to-hear"
@@ -86,7 +97,7 @@ class Identify(commands.Cog):
         self,
         interaction: Interaction,
         kind: RequestKind,
-        songs: tuple[Song, ...],
+        found: FoundSongs,
         locale: str,
         *,
         private: bool = False,
@@ -99,8 +110,9 @@ class Identify(commands.Cog):
             interaction.guild_id,
             private,
             locale,
-            songs,
+            found.songs,
             whole=whole,
+            left_out=found.left_out,
             capabilities=services.notices.interaction_capabilities(interaction, locale),
         )
         responder = services.respond(InteractionDelivery(interaction, private=private))
@@ -115,3 +127,21 @@ class Identify(commands.Cog):
 
     def _links_allowed(self, interaction: Interaction) -> bool:
         return self._services.guilds.settings(interaction.guild_id).links
+
+
+async def _asked_about(message: discord.Message) -> discord.Message:
+    """Find the message that is meant: the chosen one, or the one that it replies to if it has no song itself."""
+    reference = message.reference
+    if reference is None or reference.message_id is None or has_songs(message):
+        return message
+    # A forward refers to another channel, as a followed announcement does.
+    if reference.type is not discord.MessageReferenceType.reply or reference.channel_id != message.channel.id:
+        return message
+    if reference.resolved is not None:
+        return reference.resolved if isinstance(reference.resolved, discord.Message) else message
+    # Discord's payload of an interaction may lack the message.
+    try:
+        async with asyncio.timeout(REPLIED_TO_WITHIN_S):
+            return await message.channel.fetch_message(reference.message_id)
+    except (discord.HTTPException, *NETWORK_ERRORS):
+        return message

@@ -52,6 +52,7 @@ class JobRequest:
         songs: at least one.
         whole: classify all of each song instead of its main section.
         start: classify the thirty seconds from this second on.
+        left_out: how many more songs there were than one reply has room for.
         capabilities: of the bot, where the answer goes.
     """
 
@@ -63,6 +64,7 @@ class JobRequest:
     songs: tuple[Song, ...]
     whole: bool = False
     start: float | None = None
+    left_out: int = 0
     capabilities: ReplyCapabilities = field(default_factory=ReplyCapabilities)
 
     @property

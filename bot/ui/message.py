@@ -57,8 +57,9 @@ class OutgoingMessage:
         """Put a sentence under the text."""
         if not notice:
             return self
-        content = f"{self.content}\n{notice}" if self.content else notice
-        return replace(self, content=content[:MAX_TEXT], text=f"{self.text}\n{notice}"[-MAX_TEXT:])
+        room = MAX_TEXT - len(notice) - 1
+        content = f"{self.content[:room]}\n{notice}" if self.content else notice
+        return replace(self, content=content[:MAX_TEXT], text=f"{self.text[:room]}\n{notice}"[:MAX_TEXT])
 
     def fitted(self, capabilities: ReplyCapabilities) -> "OutgoingMessage":
         """Leave out what the channel does not allow, and say so."""

@@ -37,6 +37,9 @@ class DiscordResponder:
         """Show the songs' results, with as much as the channel allows."""
         view = results_view(results, request.locale, whole=request.whole)
         message = results_message(results, request.locale, view)
+        if request.left_out and len(results) > 1:
+            notice = translate("bot.reply.more-songs", request.locale, n=request.left_out, songs=len(request.songs))
+            message = message.with_notice(notice)
         return await self._delivery.final(message.fitted(request.capabilities))
 
     async def sentence(self, request: JobRequest, key: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from core.audio.suffixes import MEDIA_SUFFIXES
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions
 from core.service.identify import Identifier, Request
@@ -24,13 +25,6 @@ from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from core.cli.console import Output
-
-_SUFFIXES: Final = (
-    "3gp aac ac3 aif aifc aiff amr ape asf au avi caf flac flv m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpeg mpg oga ogg "
-    "ogv opus snd tta wav webm wma wmv wv"
-)
-MEDIA_SUFFIXES: Final = tuple(f".{suffix}" for suffix in _SUFFIXES.split())
-"""What is classified when a folder is walked; a file that is named is classified whatever it is called."""
 
 AHEAD: Final = 4
 """Inputs per worker that are under way at a time: enough to keep all busy, few enough for any folder."""
@@ -176,6 +170,7 @@ def expand(inputs: Iterable[str]) -> Iterator[ClassifyInput]:
 
 
 def _walk(folder: str) -> Iterator[str]:
+    """Files that are called like media; a file that is named itself is classified whatever it is called."""
     for directory, subdirectories, files in os.walk(folder):
         subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
         for name in sorted(files):

@@ -31,6 +31,7 @@ class File:
         content_length: a header that lies.
         status: answered with this instead of the bytes.
         duration_s: of a voice message.
+        title: what the sender called it, where Discord had to change that for `name`; without the suffix.
     """
 
     name: str
@@ -43,6 +44,7 @@ class File:
     content_length: int | None = None
     status: int = 200
     duration_s: float | None = None
+    title: str | None = None
 
     @property
     def kind(self) -> str | None:
@@ -107,6 +109,8 @@ class Upload:
         }
         if file.description:
             payload["description"] = file.description
+        if file.title:
+            payload["title"] = file.title
         if file.duration_s is not None:
             payload |= {"duration_secs": file.duration_s, "waveform": "AAAA"}
         if kind and kind.startswith("image/"):

@@ -179,16 +179,18 @@ class Discord:
         return self._interact(COMMAND, user, channel, data)
 
     def message_command(self, command: str, message: Message, *, user: User) -> Interaction:
-        """Use a command from a message's menu."""
+        """Use a command from a message's menu; of a reply, the bot is not sent what it replies to."""
         guild = message.channel.guild
         registered = self.commands.find(command, commands.MESSAGE, guild.id if guild else None)
         self._check_offered(registered, user, message.channel)
+        target = message.payload()
+        target.pop("referenced_message", None)
         data = {
             "id": registered["id"],
             "name": registered["name"],
             "type": registered["type"],
             "target_id": str(message.id),
-            "resolved": {"messages": {str(message.id): message.payload()}},
+            "resolved": {"messages": {str(message.id): target}},
         }
         return self._interact(COMMAND, user, message.channel, data)
 

@@ -35,6 +35,16 @@ async def test_a_bot_hears_a_voice_message_reacts_answers_and_takes_the_reaction
         assert server.complaints == []
 
 
+async def test_a_bot_is_sent_the_title_of_a_file_that_discord_renamed() -> None:
+    async with Discord() as server:
+        guild = server.guild("Vinyl")
+        async with connected(SmallBot(), server) as bot:
+            server.post_message(guild.channels[0], guild.owner, files=[File("Cancin.mp3", b"ID3", title="Canción")])
+            await eventually(lambda: bot.seen)
+            [attachment] = bot.seen[0].attachments
+            assert (attachment.filename, attachment.title) == ("Cancin.mp3", "Canción")
+
+
 @pytest.mark.parametrize(
     ("denied", "code"),
     [("view_channel", 50001), ("send_messages", 50013), ("attach_files", 50013), ("embed_links", 50013)],

@@ -43,6 +43,21 @@ async def test_a_voice_message_is_answered(discord: Discord, scanned: House) -> 
     assert translate("bot.voice-message", "en") in reply.text
 
 
+async def test_audio_of_a_generic_type_is_answered_under_the_name_that_its_sender_gave_it(
+    discord: Discord, scanned: House
+) -> None:
+    file = new_song(6, name="Cancin_de_cuna.wav", title="Canción de cuna", content_type="application/octet-stream")
+    reply = await answer_under(discord, discord.post_message(scanned.channel, scanned.ana, files=[file]))
+    assert genre_of(reply) in GENRES
+    assert reply.embeds[0]["author"]["name"] == "Canción de cuna.wav"
+
+
+async def test_forwarded_audio_is_answered(discord: Discord, scanned: House) -> None:
+    original = discord.post_message(scanned.guild.channels[1], scanned.ben, files=[new_song(6)])
+    reply = await answer_under(discord, discord.post_message(scanned.channel, scanned.ana, forwarded=original))
+    assert genre_of(reply) in GENRES
+
+
 async def test_many_files_in_one_message_are_one_reply(discord: Discord, scanned: House) -> None:
     files = [new_song(6), File("notes.txt", b"not audio"), new_song(6), new_song(6)]
     posted = discord.post_message(scanned.channel, scanned.ana, files=files)

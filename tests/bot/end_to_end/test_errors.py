@@ -110,7 +110,7 @@ async def test_speech_is_not_music(discord: Discord, bot: BotProcess, house: Hou
         ("http://127.0.0.1:1/song.mp3", ErrorCode.BLOCKED_ADDRESS),
         ("http://169.254.169.254/latest/meta-data", ErrorCode.BLOCKED_ADDRESS),
         ("ftp://example.com/song.mp3", ErrorCode.UNSUPPORTED_LINK),
-        ("not a link", ErrorCode.UNSUPPORTED_LINK),
+        ("127.0.0.1:1/song.mp3", ErrorCode.BLOCKED_ADDRESS),
     ],
 )
 async def test_a_link_that_may_not_be_followed_is_answered_with_its_sentence(

@@ -62,6 +62,55 @@ async def test_a_forwarded_song_is_answered(discord: Discord, bot: BotProcess, h
     assert genre_of(reply) in GENRES
 
 
+async def test_the_song_that_a_message_replies_to_is_answered(discord: Discord, bot: BotProcess, house: House) -> None:
+    song = discord.post_message(house.channel, house.ben, files=[new_song(6, name="theirs.wav")])
+    asking = discord.post_message(house.channel, house.ana, "what is this?", reply_to=song)
+    reply = await answer(discord.message_command(COMMAND, asking, user=house.ana))
+    assert reply.embeds[0]["author"]["name"] == "theirs.wav"
+    own = discord.post_message(house.channel, house.ana, files=[new_song(6, name="own.wav")], reply_to=song)
+    reply = await answer(discord.message_command(COMMAND, own, user=house.ana))
+    assert [embed["author"]["name"] for embed in reply.embeds] == ["own.wav"]
+
+
+async def test_a_reply_to_what_is_gone_or_has_no_song_has_nothing(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    words = discord.post_message(house.channel, house.ben, "just words")
+    gone = discord.post_message(house.channel, house.ben, files=[new_song(6)])
+    discord.delete_message(gone)
+    for target in (words, gone):
+        asking = discord.post_message(house.channel, house.ana, "what is this?", reply_to=target)
+        reply = await answer(discord.message_command(COMMAND, asking, user=house.ana))
+        assert (reply.content, reply.only_for) == (translate("bot.nothing-to-hear", "en"), house.ana)
+
+
+async def test_a_lookup_that_takes_too_long_does_not_delay_the_answer(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    song = discord.post_message(house.channel, house.ben, files=[new_song(6)])
+    asking = discord.post_message(house.channel, house.ana, "what is this?", reply_to=song)
+    discord.delay("get_message", 5)
+    asked = discord.message_command(COMMAND, asking, user=house.ana)
+    assert await asked.acknowledged() < 3
+    assert (await answer(asked)).content == translate("bot.nothing-to-hear", "en")
+
+
+async def test_a_markdown_link_is_answered_by_its_address(discord: Discord, bot: BotProcess, house: House) -> None:
+    posted = discord.post_message(house.guild.channels[1], house.ben, files=[new_song(6, name="linked.wav")])
+    message = discord.post_message(house.channel, house.ben, f"**[my song]({posted.files[0].url})**!")
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    assert genre_of(reply) in GENRES
+
+
+async def test_more_songs_than_a_reply_has_room_for_are_said(discord: Discord, bot: BotProcess, house: House) -> None:
+    links = " ".join(f"http://127.0.0.1:1/{number}.mp3" for number in range(12))
+    message = discord.post_message(house.channel, house.ben, links)
+    reply = await answer(discord.message_command(COMMAND, message, user=house.ana))
+    *errors, last = reply.content.splitlines()
+    assert len(errors) == 10
+    assert last == translate("bot.reply.more-songs", "en", songs=10, n=2)
+
+
 async def test_ten_songs_with_long_names_fit_into_one_message(discord: Discord, bot: BotProcess) -> None:
     house = furnished(discord, locale="es-ES")
     files = [new_song(31, name=f"{'canción_larga_' * 14}{number}.wav") for number in range(10)]

@@ -58,8 +58,12 @@ async def test_the_whole_song_has_a_vote_for_all_its_segments(discord: Discord, 
 
 @pytest.mark.parametrize(
     ("options", "key"),
-    [({}, "bot.nothing-given"), ({"link": "https://example.com/a", "file": File("a.mp3", b"x")}, "bot.one-of-two")],
-    ids=["neither", "both"],
+    [
+        ({}, "bot.nothing-given"),
+        ({"link": "not a link"}, "bot.nothing-given"),
+        ({"link": "https://example.com/a", "file": File("a.mp3", b"x")}, "bot.one-of-two"),
+    ],
+    ids=["neither", "words", "both"],
 )
 async def test_neither_or_both_of_file_and_link_is_a_friendly_error(
     discord: Discord, bot: BotProcess, house: House, options: dict[str, object], key: str
@@ -111,7 +115,9 @@ async def test_a_name_that_would_format_or_call_somebody_does_nothing(
 async def test_a_link_to_a_file_is_heard(discord: Discord, bot: BotProcess, house: House) -> None:
     posted = discord.post_message(house.guild.channels[1], house.ben, files=[new_song(10, name="linked.wav")])
     link = posted.files[0].url
-    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, link=f"<{link}>"))
+    reply = await answer(
+        discord.slash("genre", user=house.ana, channel=house.channel, link=f"this one: [mine]({link}), please")
+    )
     assert genre_of(reply) in GENRES
     picture_of(reply)
     message = discord.post_message(house.channel, house.ben, f"have you heard {link} ?")

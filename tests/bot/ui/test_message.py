@@ -3,7 +3,7 @@
 from bot.jobs.request import ReplyCapabilities
 from bot.jobs.result import SongResult
 from bot.ui.embeds import results_message
-from bot.ui.message import text_message
+from bot.ui.message import MAX_TEXT, text_message
 from tests.bot.ui.identified import identified
 
 
@@ -28,3 +28,9 @@ def test_a_message_is_fitted_to_what_the_channel_allows_and_says_what_is_missing
     assert not text.embeds
     assert (text.content or "").endswith("\nno embeds here")
     assert text_message("gone").fitted(ReplyCapabilities(notice="a notice")).content == "gone\na notice"
+
+
+def test_a_notice_is_whole_under_a_text_that_fills_the_message() -> None:
+    full = text_message("x" * MAX_TEXT).with_notice("a notice")
+    assert (full.content or "").endswith("x\na notice")
+    assert (len(full.content or ""), full.text) == (MAX_TEXT, full.content)

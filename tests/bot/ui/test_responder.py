@@ -1,5 +1,7 @@
 """What a job shows on its way and in the end."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.jobs.job import Job
@@ -86,3 +88,13 @@ async def test_results_and_sentences_keep_to_what_the_channel_allows() -> None:
     assert not sent.answers[0].embeds
     assert (sent.answers[0].content or "").endswith("no embeds")
     assert (sent.answers[1].content or "").startswith(translate("bot.restarting", "en"))
+
+
+async def test_songs_that_there_was_no_room_for_are_said_under_the_results() -> None:
+    sent = Sent()
+    crowded = replace(request(2), left_out=1)
+    results = [SongResult(song.name, identified(), None) for song in crowded.songs]
+    await DiscordResponder(sent).results(crowded, results)
+    await DiscordResponder(sent).results(crowded, results[:1])  # one refusal of them all
+    assert sent.answers[0].content == translate("bot.reply.more-songs", "en", songs=2, n=1)
+    assert sent.answers[1].content is None
