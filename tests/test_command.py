@@ -52,11 +52,16 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("setting", "model"), [("", "genie"), ("plain", "plain"), ("evidence/genie-filtered", "genie-filtered")]
+    ("setting", "model"),
+    [
+        ("", "models/genie.tflite"),
+        ("plain", "models/plain.tflite"),
+        ("docs/research/evidence/genie-filtered.tflite", "docs/research/evidence/genie-filtered.tflite"),
+    ],
 )
 def test_the_version_is_the_programs_and_the_models(setting: str, model: str) -> None:
     done = run(ROOT, "--version", GENREGENIE_MODEL=setting)
-    card = read_card(ROOT / "models" / f"{setting or model}.tflite")
+    card = read_card(ROOT / model)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"GenreGenie {VERSION}, model {card.name} {card.version}\n"
 

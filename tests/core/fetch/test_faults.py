@@ -24,6 +24,7 @@ from core.sandbox.launcher import landlock_abi
 from core.sandbox.supervisor import used_bytes
 from core.settings import Settings
 from tests.core.fetch.servers import Exchange, Server
+from tests.support.processes import disregard_others, living_children
 
 SONG = 'print(\'{"song": {"title": "x"}}\', flush=True)\n'
 
@@ -38,10 +39,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
 
 @pytest.fixture(autouse=True)
 async def no_process_is_left() -> AsyncIterator[None]:
-    before = set(psutil.Process().children(recursive=True))
+    disregard_others()
     yield
-    left = set(psutil.Process().children(recursive=True)) - before
-    assert not {process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+    assert not living_children()
 
 
 async def failure(
@@ -310,7 +310,7 @@ async def test_the_bot_outlives_its_children_when_memory_is_short(
     pretend("import time; open('here', 'w').close(); time.sleep(600)")
     fetching = asyncio.create_task(ytdlp.fetch_link(server.url("/song.mp3"), directory, proxy=proxy, settings=settings))
     await started(directory / "out" / "here")
-    scores = [score(child.pid) for child in psutil.Process().children(recursive=True)]
+    scores = [score(child.pid) for child in living_children()]
     assert scores == [1000]
     assert score(os.getpid()) < 1000
     fetching.cancel()
