@@ -1,6 +1,5 @@
 """The commands `train`, `evaluate`, `robustness` and `report`."""
 
-import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -81,9 +80,8 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which an interrupted run resumes.")] = RUNS,
 ) -> None:
     """Train a model, from GTZAN to a LiteRT file with its card. An interrupted run resumes where it stopped."""
-    # Said before any data is read, and without the seconds that importing it takes.
-    if importlib.util.find_spec("tensorflow") is None:
-        raise ModuleNotFoundError("training needs TensorFlow", name="tensorflow")
+    import tensorflow  # noqa: F401 - where it is missing, that is said before any data is read
+
     from training import experiment
 
     folders = OutputFolders() if out is None else OutputFolders.all_in(out)
