@@ -63,7 +63,9 @@ class ClassifyOutcome:
 
 
 def classify(
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE|FOLDER|URL|-...", help="What to classify.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="FILE|FOLDER|URL|-...", help="What to classify; - is standard input.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each input.")] = False,
     model: Annotated[
         str | None, typer.Option(help="A model under models/ by name, or a .tflite file beside its card.")

@@ -109,12 +109,12 @@ def test_a_fifo_that_nobody_writes_to_ends_in_timeout(fifo: Path) -> None:
 
 
 def test_silent_pipes_keep_no_song_waiting(fifo: Path, song: Path) -> None:
-    done = run("--json", *[fifo] * 12, song, GENREGENIE_JOB_TIMEOUT_S="10")
-    assert [one.get("error", {}).get("code") for one in lines(done)] == [*["timeout"] * 12, None]
+    done = run("--json", *[fifo] * 7, song, "--workers", "2", GENREGENIE_JOB_TIMEOUT_S="5")
+    assert [one.get("error", {}).get("code") for one in lines(done)] == [*["timeout"] * 7, None]
 
 
 def test_a_pipe_that_goes_quiet_ends_in_timeout(fifo: Path, song: Path) -> None:
-    with writing(song.read_bytes()[:100_000], fifo, seconds_before_the_end=20):
+    with writing(song.read_bytes()[:100_000], fifo, seconds_before_the_end=8):
         assert code(run("--json", fifo, GENREGENIE_JOB_TIMEOUT_S="2")) == "timeout"
 
 
@@ -148,7 +148,6 @@ def test_a_pipe_of_just_the_allowed_size_is_read() -> None:
         ("$classify - < /dev/null", "not-audio"),
         ("$classify /dev/null", "not-audio"),
         ("$classify - <&-", "not-found"),
-        ("$classify - < /", "not-found"),
         ("$classify /dev/fd/77", "not-found"),
         # A pipe or a socket of the program itself, whichever it is by then.
         ("$classify /dev/fd/4", "not-found"),
