@@ -3,9 +3,10 @@
 import asyncio
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TextIO, cast
 
 import typer
 
@@ -102,8 +103,62 @@ def doctor() -> None:
     raise typer.Exit(asyncio.run(print_checks(*groups)))
 
 
+class _OutputError(Exception):
+    """Standard output cannot be written to."""
+
+
+class _Stdout:
+    """Standard output whose failures can be told from those of other files: `OSError` becomes `_OutputError`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise _OutputError(error.strerror) from error
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _OutputError(error.strerror) from error
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        return getattr(self._stream, name)
+
+
 def main() -> None:
-    """Run the command line; exit 2 with one line where the set-up is wrong."""
+    """Run the command line; exit 1 with one line where the output cannot be written."""
+    _prepare_streams()
+    try:
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except _OutputError as error:
+        if not isinstance(error.__cause__, BrokenPipeError):  # `| head` has seen enough
+            print(f"genregenie: standard output cannot be written to: {error}", file=sys.stderr)
+        # The interpreter flushes once more at its end, and would print what we have said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _prepare_streams() -> None:
+    """Stand in for streams that were closed (`>&-`), so that no other file gets their descriptors.
+
+    Printing on a closed standard output fails as it does on any other that cannot be written to.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115 - lives to the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - likewise
+    sys.stdout = cast(TextIO, _Stdout(sys.stdout))
+
+
+def _run() -> None:
+    """Run the command; exit 2 with one line where the set-up is wrong."""
     from core.errors import ConfigurationError
 
     arguments = sys.argv[1:]

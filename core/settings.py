@@ -1,8 +1,9 @@
 """Typed settings from the environment and `.env` in the working directory."""
 
+import codecs
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -11,6 +12,9 @@ from core.errors import ConfigurationError
 
 MIB = 1024 * 1024
 
+ENV_FILE: Final = Path(".env")
+"""Variables that the environment does not have, in the working directory; UTF-8 without a byte order mark."""
+
 SettingsType = TypeVar("SettingsType", bound="Settings")
 
 
@@ -18,7 +22,7 @@ class Settings(BaseSettings):
     """The core's settings, with their defaults. Variables are named `GENREGENIE_<FIELD>`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GENREGENIE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="GENREGENIE_", env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     model: str | None = None
@@ -75,12 +79,36 @@ def load_settings(kind: type[SettingsType]) -> SettingsType:
     """Read the settings.
 
     Raises:
-        ConfigurationError: variables are invalid; the message names all of them, but not their values.
+        ConfigurationError: variables are invalid; the message names all of them, but not their values. Or `.env`
+            cannot be read.
     """
+    _check_env_file(ENV_FILE)
     try:
         return kind()
     except ValidationError as error:
         raise ConfigurationError(describe(error, kind)) from None
+
+
+def _check_env_file(path: Path) -> None:
+    """Raise `ConfigurationError` where there is a file that cannot be read, or would be read as something else."""
+    try:
+        if path.is_fifo() or path.is_char_device():  # what is read now would be gone; `/dev/null` turns the file off
+            return
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    remedy = "save it as UTF-8 without a byte order mark"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        raise ConfigurationError(f"{path} is in UTF-16, or no text at all: {remedy}")
+    if content.startswith(codecs.BOM_UTF8):
+        raise ConfigurationError(f"{path} starts with a byte order mark: {remedy}")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path} is not in UTF-8 (line {line}): {remedy}") from None
 
 
 def describe(error: ValidationError, kind: type[Settings]) -> str:

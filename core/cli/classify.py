@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from core.audio.suffixes import MEDIA_SUFFIXES
-from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.cli.pipes import PipeSource, inherited_descriptor, must_be_copied
+from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions
 from core.service.identify import Identifier, Request
 from core.service.sources import LinkSource, PathSource, Source
@@ -55,7 +57,9 @@ class ClassifyOutcome:
 
 
 def classify(
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE|FOLDER|URL...", help="What to classify.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="FILE|FOLDER|URL|-...", help="What to classify; - is standard input.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each input.")] = False,
     model: Annotated[
         str | None, typer.Option(help="A model under models/ by name, or a .tflite file beside its card.")
@@ -80,10 +84,13 @@ def classify(
     """
     if whole and start is not None:
         raise typer.BadParameter("--whole takes all of the song, --start a part: choose one of them")
-    if picture is not None and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
+    if picture is not None and (len(inputs) > 1 or os.path.isdir(inputs[0])):
         raise typer.BadParameter("--picture draws one song: give one file or link")
     if picture is not None and not os.access(picture.absolute().parent, os.W_OK):
         raise typer.BadParameter(f"{picture.parent} is no folder that can be written to")
+    descriptors = [number for number in map(inherited_descriptor, inputs) if number is not None]
+    if len(set(descriptors)) < len(descriptors):
+        raise typer.BadParameter("standard input, or any other descriptor, can be read only once")
     settings = load_settings(Settings)
     if model is not None:
         settings = settings.model_copy(update={"model": model})
@@ -94,9 +101,8 @@ def classify(
         failed = asyncio.run(_classify(inputs, options, settings, workers, as_json, picture))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives until the end of the process
-        failed = True
+    except asyncio.CancelledError:  # SIGTERM
+        raise typer.Exit(143) from None
     raise typer.Exit(1 if failed else 0)
 
 
@@ -109,7 +115,11 @@ async def _classify(
     picture: Path | None,
 ) -> bool:
     """Classify all, print each in its turn, and return whether any has no verdict."""
-    found = list(expand(inputs))
+    _clean_up_on_sigterm()
+    passed_over = PassedOver()
+    found = list(expand(inputs, settings, passed_over))
+    for line in passed_over.remarks():
+        print(f"genregenie: {line}", file=sys.stderr)
     size = min(workers or os.cpu_count() or 1, max(1, len(found)))
     failed = False
     async with contextlib.AsyncExitStack() as stack:
@@ -125,8 +135,16 @@ async def _classify(
                 output.show(outcome.name, outcome.verdict or outcome.problem)
                 failed = failed or outcome.verdict is None
                 if picture is not None and outcome.picture is not None:
-                    _write_picture(picture, outcome.picture)
+                    failed = not _write_picture(picture, outcome.picture) or failed
     return failed
+
+
+def _clean_up_on_sigterm() -> None:
+    """Cancel everything on SIGTERM: a song that was copied or fetched does not stay on the disk."""
+    task = asyncio.current_task()
+    with contextlib.suppress(NotImplementedError):  # Windows has no such signal
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _identifier(
@@ -143,17 +161,44 @@ async def _identifier(
     return Identifier(settings, pool=pool, fetcher=fetcher)
 
 
-def _write_picture(path: Path, png: bytes) -> None:
+def _write_picture(path: Path, png: bytes) -> bool:
+    """Write the picture and return whether it could be written; the verdict stands either way."""
     try:
         path.write_bytes(png)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+        print(f"genregenie: {path} cannot be written: {error.strerror}", file=sys.stderr)
+        return False
+    return True
 
 
-def expand(inputs: Iterable[str]) -> Iterator[ClassifyInput]:
+@dataclass(slots=True)
+class PassedOver:
+    """What was passed over in the folders that were walked: folder → how many."""
+
+    other_files: Counter[str] = field(default_factory=Counter)
+    linked_folders: Counter[str] = field(default_factory=Counter)
+
+    def remarks(self) -> Iterator[str]:
+        """Say it, in one line for each folder and kind."""
+        from core.cli.console import printable
+
+        for counts, what in (
+            (self.other_files, ("file without a known suffix", "files without a known suffix")),
+            (self.linked_folders, ("linked folder", "linked folders")),
+        ):
+            for folder, count in (+counts).items():
+                yield f"{printable(folder)}: passed over {count} {what[count != 1]}"
+
+
+def expand(inputs: Iterable[str], settings: Settings, passed_over: PassedOver) -> Iterator[ClassifyInput]:
     """Turn what was given into inputs: folders are walked, in the order of their names.
 
     A folder without any audio is `not-audio`; a file that is named goes on as it is, whatever it is.
+
+    Args:
+        inputs: as given.
+        settings: limits of what comes through a pipe.
+        passed_over: takes note of what is passed over in folders.
     """
     for given in inputs:
         if given.lower().startswith(("http://", "https://")):
@@ -161,21 +206,41 @@ def expand(inputs: Iterable[str]) -> Iterator[ClassifyInput]:
         elif "://" in given:
             yield ClassifyInput(given, None, GenreGenieError(ErrorCode.UNSUPPORTED_LINK))
         elif os.path.isdir(given):
-            media = list(_walk(given))
-            yield from (ClassifyInput(path, PathSource(Path(path))) for path in media)
-            if not media:
-                yield ClassifyInput(given, None, GenreGenieError(ErrorCode.NOT_AUDIO))
+            yield from list(_walk(given, passed_over)) or [
+                ClassifyInput(given, None, GenreGenieError(ErrorCode.NOT_AUDIO))
+            ]
+        elif must_be_copied(given):
+            yield ClassifyInput(given, PipeSource(given, settings))
         else:
-            yield ClassifyInput(given, PathSource(Path(given)))
+            yield _file(given)
 
 
-def _walk(folder: str) -> Iterator[str]:
-    """Files that are called like media; a file that is named itself is classified whatever it is called."""
-    for directory, subdirectories, files in os.walk(folder):
+def _file(path: str) -> ClassifyInput:
+    return ClassifyInput(path, PathSource(Path(path), path))  # a Path forgets "./"
+
+
+def _walk(folder: str, passed_over: PassedOver) -> Iterator[ClassifyInput]:
+    """Find the media files below a folder, and what in it cannot be read; links to folders are not followed."""
+    unreadable: list[OSError] = []
+    for directory, subdirectories, files in os.walk(folder, onerror=unreadable.append):
+        yield from _not_found(unreadable, folder)
         subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(MEDIA_SUFFIXES):
-                yield os.path.join(directory, name)
+        passed_over.linked_folders[folder] += sum(
+            os.path.islink(os.path.join(directory, name)) for name in subdirectories
+        )
+        for name in sorted(name for name in files if not name.startswith(".")):
+            if name.lower().endswith(MEDIA_SUFFIXES):
+                yield _file(os.path.join(directory, name))
+            else:
+                passed_over.other_files[folder] += 1
+    yield from _not_found(unreadable, folder)
+
+
+def _not_found(errors: list[OSError], folder: str) -> Iterator[ClassifyInput]:
+    """Turn what `os.walk` could not read into inputs without a source, and forget it."""
+    for error in errors:
+        yield ClassifyInput(error.filename or folder, None, GenreGenieError(ErrorCode.NOT_FOUND))
+    errors.clear()
 
 
 async def in_order(

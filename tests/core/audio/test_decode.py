@@ -1,4 +1,3 @@
-import os
 import random
 import struct
 import tempfile
@@ -19,6 +18,7 @@ from core.errors import ErrorCode, GenreGenieError
 from tests.core.files import BAD, FORMATS, VIDEOS, cut, encoded, make_bad, picture, random_files
 from tests.support.audio import encode, heard_pitches, make_scale, scale_pitch, write_wav
 from tests.support.processes import ffmpegs, is_alive, living_children, wait_until
+from tests.support.users import as_another_user
 
 SECONDS = 8
 LIMITS = DecodeLimits(max_bytes=200 * 1024**2, max_seconds=1_800, timeout_s=60)
@@ -196,18 +196,6 @@ def test_a_file_that_may_not_be_read_is_not_found() -> None:
         with as_another_user(), pytest.raises(GenreGenieError) as raised, opened(closed, 10):
             pass
     assert raised.value.code is ErrorCode.NOT_FOUND
-
-
-class as_another_user:  # noqa: N801 - reads as what it does
-    """Root may read everything: step down while the context lasts."""
-
-    def __enter__(self) -> None:
-        if os.geteuid() == 0:
-            os.seteuid(65_534)
-
-    def __exit__(self, *exception: object) -> None:
-        if os.getuid() == 0:
-            os.seteuid(0)
 
 
 def test_a_length_that_is_announced_is_refused_at_once(each_ffmpeg: str, scale: Path) -> None:

@@ -2,51 +2,34 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
+from tests.core.cli.command import COMMAND, lines, run
 from tests.core.files import BAD, make_bad
 from tests.support.audio import make_song, write_wav
-from tests.support.data import ROOT
 from tests.support.processes import ffmpegs, heed_interrupts, is_alive, living_children, wait_until
+from tests.support.users import heed_permissions, needs_permissions
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
-COMMAND = (sys.executable, str(ROOT / "genregenie.py"), "classify")
-
-
-def run(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        check=False,
-    )
-
-
-def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    assert "Traceback" not in done.stderr, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
 
 def test_each_bad_input_has_its_error_and_the_good_are_answered_in_order(tmp_path: Path, song: Path) -> None:
+    # What is no regular file is read as far as the limits go, where it is named.
+    copied = {"pipe.mp3": ErrorCode.TIMEOUT, "device.mp3": ErrorCode.TOO_LARGE}
     made = {name: make_bad(tmp_path, name) for name in BAD if name != "directory.mp3"}
     inputs = [song, *(path for path, _ in made.values()), song]
-    done = run("--json", *inputs)
+    done = run("--json", *inputs, GENREGENIE_JOB_TIMEOUT_S="30")
     assert done.returncode == 1
     printed = lines(done)
     assert [one["source"] for one in printed] == [str(path) for path in inputs]
     assert printed[0]["genre"] == printed[-1]["genre"] in GENRES
-    for (path, code), one in zip(made.values(), printed[1:-1], strict=True):
+    for (name, (path, code)), one in zip(made.items(), printed[1:-1], strict=True):
+        code = copied.get(name, code)
         assert one == {"source": str(path), "error": {"code": code.value, "message": one["error"]["message"]}}
         assert one["error"]["message"].endswith(".")
         assert "\n" not in one["error"]["message"]
@@ -109,6 +92,89 @@ def test_a_folder_without_sound_is_not_audio(tmp_path: Path) -> None:
     assert lines(done)[0]["error"]["code"] == "not-audio"
 
 
+def test_what_a_folder_holds_besides_songs_is_counted_for_people(tmp_path: Path, song: Path) -> None:
+    for name in ("b.txt", "deep/cover.png", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no song")
+    (tmp_path / "a.wav").symlink_to(song)
+    (tmp_path / "elsewhere").symlink_to(song.parent)
+    done = run("--json", tmp_path)
+    assert done.returncode == 0
+    assert [one["source"] for one in lines(done)] == [str(tmp_path / "a.wav")]
+    assert done.stderr.splitlines() == [
+        f"genregenie: {tmp_path}: passed over 2 files without a known suffix",
+        f"genregenie: {tmp_path}: passed over 1 linked folder",
+    ]
+
+
+def test_a_folder_with_songs_alone_leaves_nothing_to_say(tmp_path: Path, song: Path) -> None:
+    (tmp_path / "a.wav").symlink_to(song)
+    assert run("--json", tmp_path).stderr == ""
+
+
+def test_links_in_circles_end(tmp_path: Path, song: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/up").symlink_to(tmp_path)
+    (tmp_path / "deep/song.wav").symlink_to(song)
+    (tmp_path / "itself.wav").symlink_to(tmp_path / "itself.wav")
+    done = run("--json", tmp_path)
+    assert done.returncode == 1
+    itself, found = lines(done)
+    assert itself["source"] == str(tmp_path / "itself.wav")
+    assert itself["error"]["code"] == "not-found"
+    assert (found["source"], found["genre"] in GENRES) == (str(tmp_path / "deep/song.wav"), True)
+
+
+@needs_permissions
+def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path, song: Path) -> None:
+    for name in ("b", "d"):
+        (tmp_path / name).mkdir(mode=0)
+    (tmp_path / "a.wav").symlink_to(song)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/closed.wav").write_bytes(song.read_bytes())
+    (tmp_path / "c/closed.wav").chmod(0)
+    done = run("--json", tmp_path, options={"preexec_fn": heed_permissions})
+    assert done.returncode == 1
+    codes = [(one["source"], one.get("error", {}).get("code")) for one in lines(done)]
+    assert codes == [
+        (str(tmp_path / "a.wav"), None),
+        (str(tmp_path / "b"), "not-found"),
+        (str(tmp_path / "c/closed.wav"), "not-found"),
+        (str(tmp_path / "d"), "not-found"),
+    ]
+
+
+@needs_permissions
+def test_a_folder_that_cannot_be_read_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    done = run("--json", "closed", cwd=tmp_path, options={"preexec_fn": heed_permissions})
+    assert done.returncode == 1
+    assert [(one["source"], one["error"]["code"]) for one in lines(done)] == [("closed", "not-found")]
+
+
+def test_a_source_is_called_as_it_was_given(tmp_path: Path, song: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a.wav").symlink_to(song)
+    (tmp_path / "bad.wav").write_text("no song")
+    given = ("./deep/a.wav", "deep//a.wav", "deep/../deep/a.wav", "./bad.wav", "./nowhere.wav")
+    assert [one["source"] for one in lines(run("--json", *given, cwd=tmp_path))] == list(given)
+    assert [one["source"] for one in lines(run("--json", "./deep", cwd=tmp_path))] == ["./deep/a.wav"]
+
+
+@pytest.mark.parametrize(
+    "name", ["no\nsuch.wav", "no\udcffne.wav", "\x1b[2Jnone", "x" * 5_000, "deep/" * 2_000, "x" * 100_000, "\u202enone"]
+)
+def test_unusual_names_that_lead_nowhere_are_printed_safely(name: str) -> None:
+    done = run("--json", name)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (1, "", 1)
+    assert [(one["source"], one["error"]["code"]) for one in lines(done)] == [(name, "not-found")]
+    table = run(name)
+    assert (table.returncode, table.stderr, len(table.stdout.splitlines())) == (1, "", 2)
+    assert max(map(len, table.stdout.splitlines())) <= 80
+    assert all(line.isprintable() for line in table.stdout.splitlines())
+    assert run("--picture", "x.png", name).returncode == 1
+
+
 def test_the_whole_and_a_part(long_song: Path) -> None:
     (whole,) = lines(run("--json", "--whole", long_song))
     assert len(whole["segments"]) == 30
@@ -123,6 +189,16 @@ def test_a_picture_is_drawn(song: Path, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_that_cannot_be_written_costs_its_verdict_nothing(song: Path) -> None:
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("this platform has no /dev/full")
+    done = run("--json", "--picture", full, song)
+    assert done.returncode == 1
+    assert lines(done)[0]["genre"] in GENRES
+    assert done.stderr.splitlines() == ["genregenie: /dev/full cannot be written: No space left on device"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -135,6 +211,7 @@ def test_a_picture_is_drawn(song: Path, tmp_path: Path) -> None:
         ("--picture", "/nowhere/x.png", "a.wav"),
         ("--nonesuch", "song.wav"),
         ("--workers", "0", "song.wav"),
+        ("-", "song.wav", "/dev/stdin"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], song: Path) -> None:
