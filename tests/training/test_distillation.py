@@ -54,6 +54,7 @@ def test_frames_of_a_track_lie_where_its_windows_say(made_gtzan: Gtzan, data: Di
     np.testing.assert_array_equal(data.frames[first + start : first + start + SEGMENT_FRAMES], expected)
 
 
+@pytest.mark.slow
 def test_without_a_teacher_the_labels_are_the_only_targets(made_gtzan: Gtzan, teacher: Teacher, tmp_path: Path) -> None:
     data = gather(made_gtzan, TRAIN, None, label=0.75)
     with_teacher = gather(made_gtzan, TRAIN, teacher, label=1.0)
@@ -65,6 +66,7 @@ def test_without_a_teacher_the_labels_are_the_only_targets(made_gtzan: Gtzan, te
     assert set(student.output) == {"hidden", "genre"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
     data: DistillData, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def test_the_held_out_genie_has_a_card_that_serving_reads(config: ExperimentConf
     assert (config.out.figures / "genie-filtered-0-test.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_figures(
     config: ExperimentConfig, splits_of_sounds: list[SplitName]
 ) -> None:
@@ -112,6 +113,7 @@ def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_f
     assert shipped.sha256 != held_out.sha256
 
 
+@pytest.mark.slow
 def test_a_student_that_was_trained_elsewhere_is_taken_over_from_its_run_folder(
     config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

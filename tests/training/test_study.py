@@ -61,6 +61,7 @@ def test_recipes_train_until_validation_no_longer_improves() -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_the_rest_follows(
     config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

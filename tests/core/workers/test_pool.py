@@ -165,6 +165,13 @@ class TestBadInput:
         assert not listing & set(FORMATS if isinstance(FORMATS, list | tuple) else FORMATS.split(","))
 
 
+def open_files(pid: int) -> Iterator[str]:
+    """What a process's descriptors lead to; one that is closed meanwhile leads nowhere."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(entry)
+
+
 def peak_memory(pid: int) -> int:
     """Largest resident memory that a process ever had, bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -460,7 +467,7 @@ class TestTheParent:
     @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads descriptors from /proc")
     def test_its_sockets_are_not_its_childrens(self, parent: subprocess.Popen[bytes]) -> None:
         for child in living_children(parent.pid):
-            links = [os.readlink(entry) for entry in Path(f"/proc/{child.pid}/fd").iterdir()]
+            links = list(open_files(child.pid))
             # A worker's standard input may be a socket pair of its pool's.
             assert len([link for link in links if link.startswith("socket:")]) <= 1
             assert len(links) < 12
