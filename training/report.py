@@ -94,9 +94,11 @@ def _card_files(folders: OutputFolders) -> list[Path]:
 def _overview(measurements: Sequence[Measurement]) -> str:
     """One table for all splits: accuracy of segments / of songs by vote, mean over the seeds."""
     rows = []
+    measured = {kind_of(m["model"]) for m in measurements}
+    kinds = [kind for kind in KINDS if kind in measured]
     for split, meaning in SPLITS.items():
         cells = [f"**{split}**: {meaning}"]
-        for kind in KINDS:
+        for kind in kinds:
             cells.append(
                 _mean_cell([m["figures"] for m in measurements if m["split"] == split and kind_of(m["model"]) == kind])
             )
@@ -106,7 +108,7 @@ def _overview(measurements: Sequence[Measurement]) -> str:
         "Accuracy on the test subset: of 3-second segments / of songs by vote. Where there are several seeds it is "
         "their mean, with their number in brackets. A dash means not measured, or that songs cannot vote because their "
         "segments are in several subsets.\n\n"
-        + markdown_table(("split", *KINDS), rows)
+        + markdown_table(("split", *kinds), rows)
         + "\n\nOnly **filtered** shows how well a model does on artists it was not trained on, and that is what "
         "members of a server post. **track** is what most papers on GTZAN report; its figures are higher because "
         "training and test share artists and some recordings. **segment**, **cross** and **stretched** mostly measure "
@@ -258,8 +260,8 @@ def _labelled(figures: Path) -> str:
     ]
     parts = [
         "## Labelled real songs",
-        "Whole songs that are not GTZAN's, classified by their main section as members' songs are. Models were chosen "
-        "and calibrated on them.",
+        "Whole songs that are not GTZAN's, classified by their main section as members' songs are. Version 2 of genie "
+        "is chosen and calibrated on them; earlier models never saw them.",
         markdown_table(("model", "correct", "refused", "said to be outside the ten", "ECE"), rows),
         "By genre, correct of all:",
         markdown_table(
@@ -388,7 +390,10 @@ def draw_reliability(measurement: Measurement, path: Path) -> None:
 
 
 def draw_history(history: Sequence[Mapping[str, float]], name: str, path: Path) -> None:
-    """Draw accuracy and loss over the epochs, or over the steps of a distillation."""
+    """Draw accuracy and loss over the epochs, or over the steps of a distillation.
+
+    Version 1 of genie was two networks, each with a line of its own.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.8), layout="constrained")
@@ -396,9 +401,12 @@ def draw_history(history: Sequence[Mapping[str, float]], name: str, path: Path) 
     panels = _DISTILLATION_PANELS if by_step else _EPOCH_PANELS
     for axes, (key, columns) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for number, (column, label) in enumerate(columns.items()):
-            points = [(row["step"] if by_step else row["epoch"] + 1, row[column]) for row in history if column in row]
-            if points:
-                axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label)
+            for network in sorted({row.get("network", 0) for row in history}):
+                rows = [row for row in history if row.get("network", 0) == network and column in row]
+                points = [(row["step"] if by_step else row["epoch"] + 1, row[column]) for row in rows]
+                if points:
+                    name_once = None if network else label
+                    axes.plot(*zip(*points, strict=True), color=f"C{number}", label=name_once)
         axes.set(xlabel="step" if by_step else "epoch", ylabel=key, title=name)
         if axes.has_data():
             axes.legend(fontsize=8)
