@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from core.constants import GENRES
+from core.constants import GENRES, SEGMENT_SECONDS
 
 Read = TypeVar("Read")
 
@@ -88,11 +88,12 @@ class Explanation:
         shares = [(low, high, value / total) for low, high, value in zip(edges, self.bands, sums, strict=False)]
         return sorted(shares, key=lambda share: -share[2])
 
-    def by_time(self, cell_seconds: float = 0.5) -> list[tuple[float, float, float]]:
+    def by_time(self) -> list[tuple[float, float, float]]:
         """Share of each half second: `(from second, to second, share)`, the largest first."""
         sums = [sum(max(row[i], 0.0) for row in self.importance) for i in range(len(self.importance[0]))]
         total = sum(sums) or 1.0
         cells = len(sums) // len(self.segments)
+        cell_seconds = SEGMENT_SECONDS / cells
         starts = [start + cell_seconds * i for start in self.segments for i in range(cells)]
         shares = [(start, start + cell_seconds, value / total) for start, value in zip(starts, sums, strict=True)]
         return sorted(shares, key=lambda share: -share[2])

@@ -150,7 +150,7 @@ def _clean_up_on_sigterm() -> None:
 async def _identifier(
     stack: contextlib.AsyncExitStack, found: Sequence[ClassifyInput], settings: Settings, pool: WorkerPool
 ) -> Identifier:
-    """Open a way out only where there is a link to fetch."""
+    """Open the proxy only where there is a link to fetch."""
     if not any(isinstance(item.source, LinkSource) for item in found):
         return Identifier(settings, pool=pool)
     # Whoever asks once, from any folder, wants no data directory there.

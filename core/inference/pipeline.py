@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -123,8 +124,12 @@ class Models:
         """Give the model that tells music from other sound, if there is one: the genre model itself where it can."""
         if classifier.card.threshold is not None:
             return classifier
-        path = music_file()
-        return self._load(path) if path is not None else None
+        return self._load(self._music_file) if self._music_file is not None else None
+
+    @cached_property
+    def _music_file(self) -> Path | None:
+        """Looked for once: where no model tells music only, all cards are read for it."""
+        return music_file()
 
     def _load(self, path: Path) -> Classifier:
         if path not in self._loaded:
