@@ -85,8 +85,9 @@ class PageProcess:
             self.log += line.decode(errors="replace")
 
     def temporary_files(self) -> list[str]:
-        """Uploads that are on the disk."""
-        return [path.name for path in (self.data / "tmp").rglob("*") if path.is_file() and path.name != "lock"]
+        """Uploads that are on the disk; a folder that is deleted meanwhile holds none."""
+        found = (name for _, _, names in os.walk(self.data / "tmp") for name in names)
+        return [name for name in found if name != "lock"]
 
     def ffmpegs(self) -> list[psutil.Process]:
         """The ffmpeg processes that work for it."""
