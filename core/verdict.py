@@ -4,11 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from core.constants import GENRES, SEGMENT_SECONDS
 
 Read = TypeVar("Read")
+
+CERTAINTIES: Final = {"high": 0.8, "good": 0.6, "fair": 0.4, "low": 0.0}
+"""Words for the confidence (very sure, fairly sure, not quite sure, a guess), and the least that each stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Prediction:
         outside: the kind of music that the song is of, where it is none of the ten genres.
         embedding: mean of the segments', of length 1; songs that sound alike lie close. Empty where there is none.
         why: which bands and times spoke for the genre, where that was asked for.
+        very_sure_from: confidence from which nine in ten real songs are classified correctly by this model.
     """
 
     duration: float
@@ -131,11 +135,20 @@ class Prediction:
     outside: Outside | None = None
     embedding: tuple[float, ...] = ()
     why: Explanation | None = None
+    very_sure_from: float = CERTAINTIES["high"]
 
     @property
     def confidence(self) -> float:
         """Mean probability of the genre voted for."""
         return self.probability(self.genre)
+
+    @property
+    def certainty(self) -> str:
+        """Key of the word for the confidence in `CERTAINTIES`; `high` is for no song that is outside the ten genres."""
+        certainty = next(word for word, least in CERTAINTIES.items() if self.confidence >= least)
+        if certainty == "high" and (self.outside is not None or self.confidence < self.very_sure_from):
+            return "good"
+        return certainty
 
     @property
     def runner_up(self) -> str:
@@ -300,6 +313,7 @@ def _read_prediction(data: Any) -> Prediction:  # noqa: ANN401 - anything that J
         outside=_optional(data.get("outside"), lambda o: Outside(_text(o["name"]), _number(o["probability"]))),
         embedding=tuple(map(_number, data.get("embedding", ()))),
         why=_optional(data.get("why"), _read_explanation),
+        very_sure_from=_number(data.get("very_sure_from", CERTAINTIES["high"])),
     )
 
 

@@ -14,6 +14,8 @@ from core.audio.section import main_section
 from core.audio.spectrogram import segments_db
 from core.constants import SECTION_SEGMENTS, SEGMENT_FRAMES
 from core.inference.classifier import Outputs, apply_temperature
+from core.inference.model_card import NEVER_SURE
+from core.verdict import CERTAINTIES
 from training import export, heads, music_detector
 from training.config import ExperimentConfig, run_name
 from training.data.gtzan import DataError, to_db
@@ -271,11 +273,14 @@ def _calibrate_on_songs(
         correct.append(bool(votes.genre[0] == votes.labels[0]))
     right = np.array(correct)
     measured = metrics.calibration(np.array(confidence), right)
+    sure_from = very_sure_from(np.array(confidence), right)
+    sure = np.array(confidence) >= (NEVER_SURE if sure_from is None else sure_from)
     return _with_details(
         replace(fields, temperature=metrics.fit_temperature(probabilities, labels, song)),
         {
             "confidence_bands": [band.to_json() for band in confidence_bands(np.array(confidence), right)],
-            "very_sure_from": very_sure_from(np.array(confidence), right),
+            "very_sure_from": sure_from,
+            "very_sure": {"songs": int(sure.sum()), "correct": int(right[sure].sum())},
             "labelled": {"songs": len(right), "correct": int(right.sum()), "ece": round(measured.ece, 4)},
         },
     )
@@ -284,7 +289,9 @@ def _calibrate_on_songs(
 def very_sure_from(
     confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_], share: float = 0.9, least: int = 5
 ) -> float | None:
-    """Find the lowest confidence from which on a share of the songs is classified correctly.
+    """Find the lowest confidence from which on a share of the songs is classified correctly, at least 0.8.
+
+    The bot says *very sure* from there on (`core.verdict.CERTAINTIES`).
 
     Args:
         confidence: of each song, `(n,)`.
@@ -295,7 +302,9 @@ def very_sure_from(
     order = np.argsort(-confidence)
     shares = np.cumsum(correct[order]) / (1 + np.arange(len(order)))
     enough = np.flatnonzero((shares >= share) & (np.arange(len(order)) >= least - 1))
-    return round(float(confidence[order[enough[-1]]]), 4) if enough.size else None
+    if not enough.size:
+        return None
+    return max(round(float(confidence[order[enough[-1]]]), 4), CERTAINTIES["high"])
 
 
 def _choose_music_threshold(

@@ -239,6 +239,15 @@ def _confidence(card: Mapping[str, Any]) -> list[str]:
             "What the confidence is worth on labelled real songs, each left out of the choice of its temperature:\n\n"
             + markdown_table(("confidence", "songs", "correct"), rows)
         )
+    if card.get("very_sure"):
+        sure, least = card["very_sure"], card["very_sure_from"]
+        parts.append(
+            "The bot never says *very sure*: there is no confidence from which nine in ten of these songs are correct."
+            if least is None
+            else f"The bot says *very sure* from {least:g} on, "
+            f"which holds for {sure['songs']} of these songs, of which "
+            f"{sure['correct']} are correct."
+        )
     if card.get("outside"):
         rule = card["outside"]
         parts.append(

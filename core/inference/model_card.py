@@ -20,12 +20,16 @@ from core.constants import (
     SAMPLE_RATE,
 )
 from core.errors import ConfigurationError
+from core.verdict import CERTAINTIES
 
 MODELS_DIR: Final = Path(__file__).parents[2] / "models"
 PREFERRED: Final = ("genie", "augmented", "plain")
 """The model to use where none is named: the first of these that there is."""
 
 MUSIC_MODEL: Final = "music"
+
+NEVER_SURE: Final = 2.0
+"""More than any confidence."""
 
 CARD_KEYS: Final = frozenset(
     ("name", "version", "sha256", "genres", "front_end", "temperature", "data", "split", "seed", "metrics")
@@ -75,6 +79,7 @@ class ModelCard:
         tags: names of the columns of `tags`.
         tag_thresholds: tag → mean probability over a song from which it is shown; others never are.
         outside: when a song is outside the ten genres; None where the model cannot tell.
+        very_sure_from: confidence from which nine in ten real songs are classified correctly; above 1 where none is.
         described: the whole card.
     """
 
@@ -88,6 +93,7 @@ class ModelCard:
     tags: tuple[str, ...] = ()
     tag_thresholds: Mapping[str, float] = field(default_factory=dict)
     outside: OutsideRule | None = None
+    very_sure_from: float = CERTAINTIES["high"]
 
     @property
     def classifies(self) -> bool:
@@ -162,6 +168,7 @@ def read_card(path: Path) -> ModelCard:
             tags=tuple(map(str, described.get("tags", ()))),
             tag_thresholds={str(tag): float(value) for tag, value in described.get("tag_thresholds", {}).items()},
             outside=_outside(described),
+            very_sure_from=_very_sure_from(described),
         )
     except OSError as error:
         raise ConfigurationError(f"{card_file.name} or {path.name} cannot be read: {error.strerror}") from None
@@ -186,6 +193,12 @@ def _outputs(described: Mapping[str, Any]) -> tuple[str, ...]:
             raise ValueError("unknown outputs")
         return outputs
     return ("genre",) if described.get("threshold") is None else ("music",)
+
+
+def _very_sure_from(described: Mapping[str, Any]) -> float:
+    """Read the confidence; a card of before it was measured has none, one that says null has no such confidence."""
+    value = described.get("very_sure_from", CERTAINTIES["high"])
+    return NEVER_SURE if value is None else float(value)
 
 
 def _outside(described: Mapping[str, Any]) -> OutsideRule | None:

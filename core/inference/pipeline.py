@@ -236,6 +236,7 @@ def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models:
         section=Section(offset, end),
         segments=voters,
         model=classifier.info,
+        very_sure_from=classifier.card.very_sure_from,
     )
     prediction = _with_tags(prediction, outputs, classifier)
     if options.why:

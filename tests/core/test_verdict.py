@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.constants import GENRES
-from core.verdict import Prediction, Segment, SongInfo, ranking, tally
+from core.verdict import Outside, Prediction, Segment, SongInfo, ranking, tally
 from tests.support.verdicts import make_prediction, make_verdict
 
 
@@ -94,6 +94,39 @@ def test_the_json_contract() -> None:
         assert (segment["start"], segment["end"]) == (start, start + 3)
         assert tuple(segment["probabilities"]) == GENRES
         assert segment["probability"] == segment["probabilities"][segment["genre"]]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "very_sure_from", "outside", "word"),
+    [
+        (0.95, 0.8, False, "high"),
+        (0.95, 0.9, False, "high"),
+        (0.85, 0.9, False, "good"),
+        (0.95, 0.8, True, "good"),
+        (0.7, 0.8, False, "good"),
+        (0.5, 0.8, True, "fair"),
+        (0.2, 0.8, False, "low"),
+    ],
+)
+def test_very_sure_is_said_where_the_model_deserves_it(
+    confidence: float, very_sure_from: float, outside: bool, word: str
+) -> None:
+    rest = (1 - confidence) / (len(GENRES) - 1)
+    probabilities = tuple(confidence if genre == "rock" else rest for genre in GENRES)
+    prediction = replace(
+        VERDICT.prediction,
+        genre="rock",
+        probabilities=probabilities,
+        very_sure_from=very_sure_from,
+        outside=Outside("folk", 0.9) if outside else None,
+    )
+    assert prediction.certainty == word
+
+
+def test_a_prediction_of_before_certainty_was_measured_keeps_its_words() -> None:
+    stored = VERDICT.prediction.to_dict()
+    del stored["very_sure_from"]
+    assert Prediction.from_dict(stored).very_sure_from == 0.8
 
 
 def test_uploader_and_note_are_given_where_there_are_any() -> None:

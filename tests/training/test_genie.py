@@ -9,6 +9,7 @@ import pytest
 
 from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
 from core.inference.classifier import Classifier
+from core.inference.model_card import NEVER_SURE
 from tests.training.made_teacher import write_labelled, write_teacher
 from training import experiment, genie, heads, networks
 from training.config import ExperimentConfig, GenieConfig, Kind, OutputFolders
@@ -80,6 +81,8 @@ def test_the_held_out_genie_has_a_card_that_serving_reads(config: ExperimentConf
     assert list(described["metrics"]["filtered"]) == ["valid", "test"]
     assert sum(band["songs"] for band in described["confidence_bands"]) == len(SONG_GENRES)
     assert set(described["confidence_bands"][0]) == {"from", "to", "songs", "correct"}
+    assert set(described["very_sure"]) == {"songs", "correct"}
+    assert Classifier(path).card.very_sure_from == (described["very_sure_from"] or NEVER_SURE)
     assert described["config"]["steps"] == 3
     assert described["mix"] == genie.MIX
     for words in ("AudioSet", "Million Song Dataset", "GTZAN's artists", "only the labels"):
@@ -197,11 +200,12 @@ def test_a_tag_is_shown_from_where_the_teacher_agrees(teacher: Teacher) -> None:
 
 
 def test_very_sure_is_from_where_nine_in_ten_are_correct() -> None:
-    confidence = np.linspace(0.99, 0.5, 20)
+    confidence = np.linspace(0.99, 0.8, 20)
     correct = np.arange(20) < 10
     assert genie.very_sure_from(confidence, correct) == pytest.approx(confidence[10], abs=1e-4)
     assert genie.very_sure_from(confidence, ~correct) is None
     assert genie.very_sure_from(confidence[:4], correct[:4]) is None
+    assert genie.very_sure_from(confidence - 0.3, correct) == 0.8
 
 
 def test_means_are_taken_by_song() -> None:

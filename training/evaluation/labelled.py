@@ -14,10 +14,11 @@ from rich.progress import track as progress_bar
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
+from core.verdict import CERTAINTIES
 from training.data.teacher import LabelledSongs, load_labelled
 from training.evaluation.metrics import calibration
 
-BAND_EDGES: Final = (0.0, 0.4, 0.6, 0.8, 1.0)
+BAND_EDGES: Final = (*sorted(CERTAINTIES.values()), 1.0)
 """Between these lie the bands of confidence for which the bot has words."""
 
 
