@@ -56,16 +56,15 @@ class DistillConfig:
         tags: weight of the squared error of the second teacher's standardised logits.
         augment: how strongly crops are augmented.
         widths: of the network, as for `student_network`.
-        early_stride: likewise.
     """
 
-    steps: int = 4_000
+    steps: int = 3_000
     batch_size: int = 64
     songs: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.03
     ema_momentum: float = 0.995
-    genre: float = 0.15
+    genre: float = 0.4
     label: float = 0.75
     classes: float = 0.6
     genre_classes: float = 3.0
@@ -85,7 +84,6 @@ class DistillConfig:
         )
     )
     widths: tuple[int, ...] = (192, 192, 192, 256)
-    early_stride: int = 2
 
 
 LABELS_ONLY: Final[dict[str, Any]] = {
@@ -283,9 +281,7 @@ class Distillation:
 
     def _network(self) -> keras.Model:
         sizes, config = self._sizes, self._config
-        return student_network(
-            sizes.classes, sizes.tags, sizes.embedding, widths=config.widths, early_stride=config.early_stride
-        )
+        return student_network(sizes.classes, sizes.tags, sizes.embedding, widths=config.widths)
 
     def start_from(self, weights: Path) -> None:
         """Begin with a network's averaged weights instead of at random."""

@@ -36,13 +36,13 @@ VERSION: Final = "2"
 MIX: Final[dict[str, float]] = {"probe": 0.7, "trained": 0.3}
 """Weights of two logits: a probe's on the frozen trunk, and those of the head that the trunk was trained with."""
 
-PROBE_SONGS: Final = 0.3
+PROBE_SONGS: Final = 0.5
 """Share of real songs, with the teachers' guess of their genre, in the probe's loss; the rest are labels."""
 
 PROBE_PENALTY: Final = 0.01
 """Of the probe's weights."""
 
-FINETUNE: Final[dict[str, Any]] = {"steps": 400, "learning_rate": 1e-3}
+FINETUNE: Final[dict[str, Any]] = {"steps": 1_000, "learning_rate": 1.5e-3}
 """How the shipped genie is fine-tuned on all tracks without known faults, from the held-out model's weights."""
 
 MAX_OUTSIDE_SAID: Final = 0.03

@@ -66,7 +66,6 @@ def student_network(
     filters: int = 16,
     widths: Sequence[int] = (192, 192, 192, 256),
     hidden: int = 512,
-    early_stride: int = 2,
 ) -> keras.Model:
     """Build a network that extracts timbre first and then how it changes, after Pons et al. 2018 (arXiv:1711.02520).
 
@@ -81,14 +80,13 @@ def student_network(
         filters: of the first convolution.
         widths: filters of the first convolution over time and of each residual block.
         hidden: size of the dense layer, on which all heads stand.
-        early_stride: frames by which the first convolution moves; 2 halves the cost of all that follows.
 
     Returns:
         A model from `(n, N_MELS, SEGMENT_FRAMES)` dB to a dictionary: `hidden` `(n, hidden)`, `genre` `(n, 10)`
         logits, `classes` and `tags` (standardised logits) and `embedding`; 1.5 M parameters.
     """
     db = keras.Input((N_MELS, SEGMENT_FRAMES), name="db")
-    x = layers.Dropout(0.2)(_timbre_features(db, filters, widths, early_stride))
+    x = layers.Dropout(0.2)(_timbre_features(db, filters, widths))
     x = layers.Dense(hidden, use_bias=False, kernel_initializer="he_normal")(x)
     x = layers.ReLU(name="hidden")(layers.BatchNormalization(momentum=0.9)(x))
     small = x * HEAD_SCALE
@@ -186,13 +184,11 @@ def _two_channels(db: keras.KerasTensor) -> keras.KerasTensor:
     return ops.stack([level, change], axis=-1)
 
 
-def _timbre_features(
-    db: keras.KerasTensor, filters: int, widths: Sequence[int], early_stride: int
-) -> keras.KerasTensor:
+def _timbre_features(db: keras.KerasTensor, filters: int, widths: Sequence[int]) -> keras.KerasTensor:
     """Reduce dB to `(n, 3 * widths[-1])`: mean, maximum and standard deviation over time."""
-    x = layers.ReLU()(_convolution(_two_channels(db), filters, (7, 2 * early_stride + 1), (2, early_stride)))
+    x = layers.ReLU()(_convolution(_two_channels(db), filters, (7, 3), (2, 1)))
     x = layers.MaxPooling2D((4, 1))(x)
-    x = layers.Reshape((SEGMENT_FRAMES // early_stride, -1))(ops.transpose(x, (0, 2, 1, 3)))
+    x = layers.Reshape((SEGMENT_FRAMES, -1))(ops.transpose(x, (0, 2, 1, 3)))
     x = layers.ReLU()(_over_time(x, widths[0], 3))
     for block, width in enumerate(widths[1:]):
         if block:

@@ -96,9 +96,9 @@ async def test_a_damaged_file_is_told_as_one(discord: Discord, bot: BotProcess, 
 
 
 async def test_speech_is_not_music(discord: Discord, bot: BotProcess, house: House, speech: tuple[Path, ...]) -> None:
-    from core.inference.model_card import MODELS_DIR, MUSIC_MODEL
+    from core.inference.model_card import music_file
 
-    if not (MODELS_DIR / f"{MUSIC_MODEL}.tflite").is_file():
+    if music_file() is None:
         pytest.skip("needs the model that tells music")
     replies = [await ask(discord, house, file=File.at(path)) for path in speech[:3]]
     assert sentence(ErrorCode.NOT_MUSIC) in [reply.content for reply in replies]
