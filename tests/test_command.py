@@ -109,8 +109,7 @@ def test_a_command_that_an_image_lacks_says_so_in_one_line(image: tuple[str, Pat
     ("arguments", "lacking", "requirements"),
     [
         (("train", "plain", "--data", "."), "tensorflow", "train.txt"),
-        (("web",), "gradio", "web.txt"),
-        (("web",), "uvicorn", "web.txt"),
+        (("web",), "jinja2", "web.txt"),
     ],
 )
 def test_a_command_without_its_extra_names_the_requirements(

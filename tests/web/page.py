@@ -16,7 +16,7 @@ from tests.support.data import ROOT
 from tests.support.processes import ffmpegs, wait_until
 
 START_S = 240.0
-"""Ceiling for a start, seconds: Gradio takes some, and more where all cores are busy."""
+"""Ceiling for a start, seconds: it takes long where all cores are busy."""
 
 STOP_S = 30.0
 ADDRESS = re.compile(r"listens on (http://\S+/)")

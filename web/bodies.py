@@ -1,0 +1,31 @@
+"""Small bodies, within a deadline; access control has bounded their size."""
+
+import asyncio
+import json
+from typing import Final
+
+from aiohttp import web
+
+BODY_TIMEOUT_S: Final = 10.0
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Read a body.
+
+    Raises:
+        web.HTTPRequestTimeout: it did not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
+async def read_object(request: web.Request) -> dict[str, object]:
+    """Read a JSON object; anything else counts as an empty one."""
+    try:
+        read = json.loads(await read_body(request))
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
