@@ -17,6 +17,7 @@ from core.fetch.result import too_large
 from core.i18n.catalog import error_sentence
 from core.i18n.languages import locales
 from web.addresses import visitor
+from web.bodies import as_json
 from web.connections import Connection
 from web.languages import accepted_locale
 from web.sessions import Sessions
@@ -185,7 +186,7 @@ def session_of(request: web.Request) -> str:
 def error_response(error: GenreGenieError, locale: str, status: int, wait_s: int = 0) -> web.Response:
     """Make a response that says why a request is refused."""
     headers = {"Retry-After": str(wait_s)} if wait_s else None
-    return web.json_response({"error": error_sentence(error, locale)}, status=status, headers=headers)
+    return web.json_response({"error": error_sentence(error, locale)}, status=status, headers=headers, dumps=as_json)
 
 
 def _kind(request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""Small bodies, within a deadline; access control has bounded their size."""
+"""Small bodies, in and out. Those that arrive have a deadline; access control has bounded their size."""
 
 import asyncio
 import json
@@ -7,6 +7,11 @@ from typing import Final
 from aiohttp import web
 
 BODY_TIMEOUT_S: Final = 10.0
+
+
+def as_json(data: object) -> str:
+    """Write JSON, with the letters of every language as they are."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 async def read_body(request: web.Request) -> bytes:

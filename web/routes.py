@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,7 @@ from core.i18n.catalog import translate
 from core.i18n.languages import locales
 from web.access import API, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
 from web.addresses import visitor
-from web.bodies import read_object
+from web.bodies import as_json, read_object
 from web.jobs import Job, PageJobs, PageRequest, ViewState
 from web.languages import accepted_locale
 from web.login import Login
@@ -92,7 +91,7 @@ class Pages:
         shown = _Shown(job, locale_of(request), request.query.get("silent") == "1")
         if have.isdigit():
             shown.verdicts = int(have[:4])
-        return web.json_response(shown.update(job.current()), headers={"Cache-Control": "no-store"})
+        return web.json_response(shown.update(job.current()), headers={"Cache-Control": "no-store"}, dumps=as_json)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Stream how a request is getting on (server-sent events), until it is answered."""
@@ -107,7 +106,7 @@ class Pages:
         async with contextlib.aclosing(self.jobs.watch(job)) as states:
             async for state in states:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await response.write(f"data: {json.dumps(shown.update(state))}\n\n".encode())
+                    await response.write(f"data: {as_json(shown.update(state))}\n\n".encode())
         await response.write_eof()
         return response
 

@@ -40,7 +40,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-WAIT_MS = 60_000
+WAIT_MS = 150_000
 LIMITS = DecodeLimits(10**8, 7_200, 60)
 
 
