@@ -118,6 +118,8 @@ class AccessControl:
     async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         refusal = self._refusal(request)
         if refusal is not None:
+            if request.body_exists:
+                refusal.force_close()  # what follows a body that is not read is not taken for a request
             return refusal
         try:
             return await handler(request)

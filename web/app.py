@@ -18,7 +18,7 @@ from core.service.identify import Identifier
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
 from web.access import MAX_JSON_BYTES, AccessControl
-from web.connections import IDLE_S, Connection, Connections
+from web.connections import Connection, Connections
 from web.jobs import PageJobs
 from web.login import Login
 from web.routes import Pages, add_routes
@@ -99,13 +99,15 @@ async def listen(app: web.Application, settings: WebSettings, sock: socket.socke
     # What cannot be parsed is answered, and no news for the log; what a handler raises is logged by access control.
     quiet = getLogger("web.http")
     quiet.setLevel(CRITICAL)
+    behind_proxy = settings.web_origin is not None
+    connections = Connections(trusted=lambda address: behind_proxy and is_loopback(address))
     runner = web.AppRunner(
         app,
         access_log=None,
         logger=quiet,
         handler_cancellation=True,
         auto_decompress=False,  # a body is as long as it says
-        keepalive_timeout=2 * IDLE_S,  # `Connections` closes it before
+        keepalive_timeout=2 * connections.idle_s,  # which closes it before
         lingering_time=LINGER_S,
         shutdown_timeout=SHUTDOWN_S,
     )
@@ -113,8 +115,6 @@ async def listen(app: web.Application, settings: WebSettings, sock: socket.socke
     protocol = runner.server
     if protocol is None:
         raise RuntimeError("a runner that is set up has a server")
-    behind_proxy = settings.web_origin is not None
-    connections = Connections(trusted=lambda address: behind_proxy and is_loopback(address))
     server = await asyncio.get_running_loop().create_server(lambda: Connection(connections, protocol()), sock=sock)
     try:
         yield

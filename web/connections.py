@@ -26,23 +26,14 @@ class Connections:
     """The open connections.
 
     Args:
-        total: how many there may be.
-        per_address: how many of one visitor.
-        idle_s: seconds for a head.
-        trusted: whether an address is that of our own reverse proxy, which has no share of its own.
+        trusted: whether an address is that of our own reverse proxy, whose connections are many visitors'.
+
+    Attributes:
+        idle_s: seconds that a head may take.
     """
 
-    def __init__(
-        self,
-        *,
-        total: int = MAX_CONNECTIONS,
-        per_address: int = MAX_PER_ADDRESS,
-        idle_s: float = IDLE_S,
-        trusted: Callable[[str], bool] = lambda _: False,
-    ) -> None:
-        self._total = total
-        self._per_address = per_address
-        self._idle_s = idle_s
+    def __init__(self, trusted: Callable[[str], bool]) -> None:
+        self.idle_s = IDLE_S
         self._trusted = trusted
         self._open: Counter[str] = Counter()
         self._idle: OrderedDict[Connection, None] = OrderedDict()
@@ -54,15 +45,15 @@ class Connections:
     def admit(self, connection: "Connection") -> bool:
         """Take a connection in, if need be in the place of one that waits for a request; False refuses it."""
         self._open[connection.visitor] += 1
-        if self._open[connection.visitor] > self._per_address and not self._trusted(connection.address):
+        if self._open[connection.visitor] > MAX_PER_ADDRESS and not self._trusted(connection.address):
             return self._close_idle(connection.visitor)
-        return len(self) <= self._total or self._close_idle(None)
+        return len(self) <= MAX_CONNECTIONS or self._close_idle(None)
 
     def wait_for_head(self, connection: "Connection") -> asyncio.TimerHandle:
         """Start the deadline for a request's head."""
         self._idle[connection] = None
         self._idle.move_to_end(connection)
-        return asyncio.get_running_loop().call_later(self._idle_s, connection.abort)
+        return asyncio.get_running_loop().call_later(self.idle_s, connection.abort)
 
     def head_received(self, connection: "Connection") -> None:
         """Take a connection for busy."""
