@@ -139,11 +139,20 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
     on_stop_signal(stop.set)
     with _open_socket(settings) as sock:
         async with open_service(settings, models) as service:
-            await service.pool.ready()
+            warm = asyncio.create_task(service.pool.ready())
+            # A page that can classify nothing had better not look alive.
+            warm.add_done_callback(lambda _: stop.set() if _failure(warm) else None)
             async with listen(build_app(service, settings), settings, sock):
                 announce(settings.web_origin or _address(sock))
                 await stop.wait()
                 await service.jobs.close()  # its streams end, and nobody waits for them
+            if failure := _failure(warm):
+                raise failure
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    """Give what a task has failed of, if it has."""
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _open_socket(settings: WebSettings) -> socket.socket:

@@ -20,7 +20,7 @@ from web.login import Login
 from web.settings import WebSettings
 from web.static import Static
 from web.uploads import Uploads
-from web.view import details_html, page_html, state_name, status_html, verdict_html
+from web.view import details_html, headline, page_html, state_name, status_html, verdict_html
 
 MAX_LINK: Final = 2_000
 
@@ -164,9 +164,10 @@ class _Shown:
         }
         if state.error is not None:
             shown["code"] = state.error.code.value
-        if len(state.verdicts) != self.verdicts or (self.verdicts and state_name(state) == "done"):
+        if state.verdicts and (len(state.verdicts) != self.verdicts or state_name(state) == "done"):
             self.verdicts = len(state.verdicts)
             link = self.job.request.link
+            shown["headline"] = headline(state, self.locale)
             shown["verdict"] = verdict_html(state, self.locale, link)
             shown["details"] = details_html(
                 state,

@@ -29,6 +29,8 @@ HERTZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
 """Frequencies labelled on the spectrogram's axis."""
 
 MAX_RECORDING_S: Final = 300
+MAX_SONGS: Final = 20
+"""Files that one drop may hold; they are classified one after the other."""
 
 
 @cache
@@ -82,6 +84,10 @@ def form_html(settings: WebSettings, locale: str) -> str:
         "stop": translate("web.stop", locale),
         "waiting": translate("web.waiting", locale),
         "cancel": translate("web.cancel", locale),
+        "maxSongs": MAX_SONGS,
+        "inLine": translate("web.in-line", locale),
+        "inHand": translate("web.in-hand", locale),
+        "cancelled": error_sentence(GenreGenieError(ErrorCode.CANCELLED), locale),
         "recordingName": translate("web.recording-name", locale),
     }
     others = [(other, translate("web.language", other)) for other in locales()]
@@ -133,6 +139,12 @@ def _status(state: ViewState | None, locale: str) -> tuple[str, str, float | Non
     if state.verdicts:
         return name, translate("web.comparing", locale, n=state.comparing), None
     return name, translate(f"web.step.{state.step.value}", locale), state.share
+
+
+def headline(state: ViewState, locale: str) -> str:
+    """Give the verdict in a line: genre and confidence."""
+    prediction = state.verdicts[0].prediction
+    return f"{translate(f'genre.{prediction.genre}', locale)} {percent(prediction.confidence, locale)}"
 
 
 def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:

@@ -241,6 +241,17 @@ async def test_the_page_redirects_to_the_login_and_the_password_opens_it(
         assert PASSWORD not in cookie
 
 
+async def test_a_session_can_be_ended(serve: Serve, client: aiohttp.ClientSession) -> None:
+    address = await serve(web_password=PASSWORD)
+    async with client.post(address + "/es/login", data={"password": PASSWORD}) as response:
+        assert await response.text() == PAGE
+        session = response.history[0].cookies["genregenie"].value
+    async with client.post(address + "/es/logout") as response:
+        assert response.url.path == "/es/login"
+    async with client.get(address + "/en/jobs/a", headers={"Cookie": f"genregenie={session}"}) as response:
+        assert response.status == 401
+
+
 async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve(web_password=PASSWORD)
     for attempt in range(LOGINS_PER_MINUTE):

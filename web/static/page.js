@@ -12,6 +12,7 @@
   const PATIENCE_MS = 90_000; // how long a server that does not answer is waited for
   const MOST_TRIES = 5; // how often one song is sent again
 
+  const songs = []; // those of this visit, in the order of their arrival
   let active = null; // the song that is being sent or classified
   let shown = null; // the song whose votes are shown: the player holds it
   let recorder = null;
@@ -88,6 +89,39 @@
     showAddress(song);
   }
 
+  // The songs of this visit, once there are several: what became of each, and a way back to it.
+  function showSongs() {
+    const list = find("gg-songs");
+    list.hidden = songs.length < 2;
+    list.replaceChildren(...songs.map((song) => {
+      const [item, button, name, outcome] = ["li", "button", "b", "span"].map((tag) => document.createElement(tag));
+      name.textContent = song.name;
+      outcome.textContent = song.outcome;
+      button.type = "button";
+      button.disabled = song.state !== "done";
+      if (song === shown && song.state === "done") button.setAttribute("aria-current", "true");
+      button.onclick = () => choose(song);
+      button.append(name, outcome);
+      item.append(button);
+      return item;
+    }));
+  }
+
+  async function choose(song) {
+    if (active || song === shown) return;
+    try {
+      const response = await fetch(`jobs/${song.job}?silent=${song.file ? 0 : 1}`);
+      if (response.status === 401) location.assign("login");
+      const answer = await response.json();
+      if (active) return;
+      if (answer.verdict) showAnswer(song, answer);
+      else if (answer.state === "unknown") begin(song);
+      showSongs();
+    } catch {
+      showError(strings.lost);
+    }
+  }
+
   // Keep what is shown in the address, so that it is there again after a reload, in the other language, and on Back.
   function showAddress(song) {
     const query = song?.job ? `?song=${song.job}` : "";
@@ -110,10 +144,24 @@
 
   // ---- A song, from the visitor to its verdict
 
+  // Take songs in; they are classified one after the other.
+  function add(...added) {
+    for (const song of added) songs.push(Object.assign(song, { state: "waiting", outcome: strings.inLine }));
+    next();
+  }
+
+  function next() {
+    const song = songs.find((one) => one.state === "waiting");
+    if (song && !active && !recorder) begin(song);
+    else showSongs();
+  }
+
   function begin(song) {
     turn += 1;
     active = Object.assign(song, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false, job: null });
+    song.outcome = strings.inHand;
     showError("");
+    showSongs();
     find("gg-state").dataset.state = "idle";
     page.classList.add("gg-earlier");
     submit(song);
@@ -136,6 +184,11 @@
     hideProgress();
     showError(sentence);
     showAddress(shown);
+    if (song.state !== "done") {
+      song.state = "failed";
+      song.outcome = sentence || document.querySelector("#gg-status .gg-error")?.textContent || strings.cancelled;
+    }
+    next();
   }
 
   function cancel() {
@@ -268,29 +321,31 @@
     form.removeAttribute("data-submitted");
     if (isNew || !find("gg-sending").hidden) hideProgress();
     if (answer.state === "working") return;
+    if (answer.state === "done") song.outcome = answer.headline;
     end(song);
+    if (active) return;
     if (answer.state === "done") showVerdict(waited);
     else if (focusIsLost()) find("gg-file").focus();
   }
 
   // ---- Where songs come from
 
-  function take(file) {
-    if (!file || active || recorder) return;
-    showError("");
-    if (file.size > strings.maxBytes) showError(strings.tooLarge);
-    else begin({ file });
+  function take(files) {
+    if (recorder || !files.length) return;
+    const fitting = [...files].filter((file) => file.size <= strings.maxBytes).slice(0, strings.maxSongs);
+    add(...fitting.map((file) => ({ file, name: file.name })));
+    if (fitting.length < files.length) showError(strings.tooLarge);
   }
 
   find("gg-file").addEventListener("change", (event) => {
-    take(event.target.files[0]);
+    take([...event.target.files]);
     event.target.value = ""; // so that the same file can be chosen again
   });
 
   find("gg-link-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const link = find("gg-link").value.trim();
-    if (link && !active) begin({ link });
+    if (link && !active && !recorder) add({ link, name: link });
     else find("gg-link").focus();
   });
 
@@ -300,7 +355,7 @@
       event.preventDefault();
       event.stopPropagation();
       form.toggleAttribute("data-over", kind === "dragover" && !active);
-      if (kind === "drop") take(event.dataTransfer.files[0]);
+      if (kind === "drop") take(event.dataTransfer.files);
     }, true);
   }
 
@@ -333,7 +388,7 @@
       const type = recorder.mimeType;
       recorder = null;
       hideProgress();
-      take(new File(pieces, strings.recordingName, { type }));
+      take([new File(pieces, strings.recordingName, { type })]);
     };
     recorder.start(1000);
     showProgress(strings.recording, 0, strings.stop, () => recorder?.stop());
@@ -398,7 +453,7 @@
   const kept = new URLSearchParams(location.search).get("song");
   if (kept && /^[\w-]{1,64}$/.test(kept)) {
     turn += 1;
-    active = { job: kept, turn, tries: 0, verdicts: 0, state: "", lostAt: 0 };
+    active = { job: kept, turn, name: "", tries: 0, verdicts: 0, state: "", lostAt: 0 };
     poll(active);
   }
 })();
