@@ -216,7 +216,9 @@ class PageJobs:
         self._set_timer(job, ABANDONED_S, self._abandon)
 
     def _abandon(self, job: Job) -> None:
+        """Cancel a request that nobody asks about, and forget it: who comes back after all sends the song again."""
         if not job.watchers:
+            self._jobs.pop(job.key, None)
             job.task.cancel()
 
     def _done(self, job: Job) -> None:

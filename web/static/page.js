@@ -11,6 +11,7 @@
   const POLL_MS = 1_000;
   const PATIENCE_MS = 90_000; // how long a server that does not answer is waited for
   const MOST_TRIES = 5; // how often one song is sent again
+  const IDLE = '<div class="gg-status" id="gg-state" data-state="idle" aria-live="polite"></div>';
 
   const songs = []; // those of this visit, in the order of their arrival
   let active = null; // the song that is being sent or classified
@@ -162,7 +163,7 @@
     song.outcome = strings.inHand;
     showError("");
     showSongs();
-    find("gg-state").dataset.state = "idle";
+    showStatus(IDLE);
     page.classList.add("gg-earlier");
     submit(song);
   }
@@ -210,7 +211,7 @@
       return;
     }
     form.setAttribute("data-submitted", "");
-    showStatus('<div id="gg-state" data-state="idle"></div>');
+    showStatus(IDLE);
     showProgress(strings.again, null, strings.cancel, cancel);
     song.timer = setTimeout(() => song === active && again(), Math.min(5_000, POLL_MS + waited / 4));
   }
@@ -269,10 +270,13 @@
       lost(song, () => submit(song));
       return;
     }
-    if (!(await accepted(response, song))) return;
+    if (response.ok && song.cancelled) post(`jobs/${(await response.json()).job}/cancel`).catch(() => {});
+    else if (await accepted(response, song)) await started(song, response);
+  }
+
+  async function started(song, response) {
     song.lostAt = 0;
     song.job = (await response.json()).job;
-    if (song.cancelled) cancel();
     showAddress(song);
     follow(song);
   }
