@@ -43,6 +43,9 @@ PAGE: Final = "page"
 UPLOAD: Final = "upload"
 """Routes whose bodies are songs."""
 
+BEARER: Final = "bearer"
+"""Routes that ask for a token themselves; their bodies are songs too."""
+
 API: Final = "api"
 """All other routes."""
 
@@ -138,15 +141,22 @@ class AccessControl:
             wait_s = self._requests.wait_s(visitor(request, self._settings))
             if wait_s:
                 return error_response(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), locale, 429, wait_s)
-        if request.method == "POST" and not self._is_same_origin(request):
+        if request.method == "POST" and kind != BEARER and not self._is_same_origin(request):
             return web.Response(status=403)
         if request.match_info.http_exception is not None:
             return web.Response(text="There is no such page.", status=404)
-        if kind != OPEN and self._sessions is not None and not self._sessions.is_open(session_of(request)):
+        if (
+            kind not in (OPEN, BEARER)
+            and self._sessions is not None
+            and not self._sessions.is_open(session_of(request))
+        ):
             if kind == PAGE:
                 raise web.HTTPSeeOther(f"/{locale}/login")
             return error_response(GenreGenieError(ErrorCode.LOGIN_REQUIRED), locale, 401)
         return self._body_refusal(request, locale) if request.method == "POST" else None
+
+    def _is_logged_in(self, request: web.Request) -> bool:
+        return self._sessions is None or self._sessions.is_open(session_of(request))
 
     def _is_own_host(self, host: str) -> bool:
         """Whether the Host header names this page: DNS rebinding makes other sites' names point to this machine."""
@@ -168,7 +178,7 @@ class AccessControl:
         length = request.headers.getall("Content-Length", [])
         if len(length) != 1 or not length[0].isdigit() or "Transfer-Encoding" in request.headers:
             return web.Response(status=411)
-        most = self._settings.max_file_bytes if _kind(request) == UPLOAD else MAX_JSON_BYTES
+        most = self._settings.max_file_bytes if _kind(request) in (UPLOAD, BEARER) else MAX_JSON_BYTES
         if int(length[0]) > most:
             return error_response(too_large(self._settings), locale, 413)
         return None

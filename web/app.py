@@ -18,6 +18,7 @@ from core.service.identify import Identifier
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
 from web.access import MAX_JSON_BYTES, AccessControl
+from web.api import Api
 from web.connections import Connection, Connections
 from web.jobs import PageJobs
 from web.login import Login
@@ -88,8 +89,9 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
         sessions = Sessions(settings.web_password.get_secret_value(), settings.data_dir / SESSIONS_FILE)
     files = Static()
     login = Login(settings, sessions, files) if sessions is not None else None
+    api = Api(settings, service.jobs, service.uploads) if settings.web_api_token is not None else None
     AccessControl(settings, sessions).protect(app)
-    add_routes(app, Pages(settings, service.jobs, service.uploads, files), login)
+    add_routes(app, Pages(settings, service.jobs, service.uploads, files), login, api)
     return app
 
 

@@ -1,7 +1,9 @@
 """Small bodies, in and out. Those that arrive have a deadline; access control has bounded their size."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from typing import Final
 
 from aiohttp import web
@@ -34,3 +36,10 @@ async def read_object(request: web.Request) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
+
+
+async def chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """Give a body as it arrives; it ends where the visitor hangs up."""
+    with contextlib.suppress(ConnectionError, web.RequestPayloadError):
+        async for chunk in request.content.iter_any():
+            yield chunk

@@ -25,7 +25,7 @@ def web(
     given = {"http_host": host, "http_port": port}
     settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
     check_exposure(settings)
-    set_up_logs(settings, settings.web_password)
+    set_up_logs(settings, settings.web_password, settings.web_api_token)
 
     def announce(address: str) -> None:
         typer.echo(f"GenreGenie listens on {address}")

@@ -36,6 +36,8 @@ MAX_KEPT: Final = 256
 """Answers that are kept in all, about 100 kB each; the oldest go first."""
 
 MAX_KEPT_PER_VISITOR: Final = 32
+MAX_LINK: Final = 2_000
+"""Characters of a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class PageRequest:
         link: a link instead, or None.
         default_name: what to call an upload without a name.
         turn: number of the request in its tab.
+        compare: whether to ask the other models too.
     """
 
     visitor: str
@@ -55,6 +58,7 @@ class PageRequest:
     link: str | None
     default_name: str
     turn: int = 0
+    compare: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +299,10 @@ class PageJobs:
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
                 if result.spectrogram is None:
                     raise RuntimeError("keep_spectrogram was set, but there is no spectrogram")
-                picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
-                others = self._models[1:]
+                picture = None
+                if request.compare:
+                    picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
+                others = self._models[1:] if request.compare else []
                 job.state = replace(job.state, verdicts=(result.verdict,), picture=picture, comparing=len(others))
                 kept = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
                 for model in others:

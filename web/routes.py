@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,18 +10,17 @@ from aiohttp import web
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.languages import locales
-from web.access import API, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
+from web.access import API, BEARER, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
 from web.addresses import visitor
-from web.bodies import as_json, read_object
-from web.jobs import Job, PageJobs, PageRequest, ViewState
+from web.api import PATH, Api
+from web.bodies import as_json, chunks, read_object
+from web.jobs import MAX_LINK, Job, PageJobs, PageRequest, ViewState
 from web.languages import accepted_locale
 from web.login import Login
 from web.settings import WebSettings
 from web.static import Static
 from web.uploads import Uploads
 from web.view import details_html, headline, page_html, state_name, status_html, verdict_html
-
-MAX_LINK: Final = 2_000
 
 MAX_STREAMS: Final = 3
 """Streams that one visitor may have open; who asks for more is left to poll. A browser opens six connections to a page
@@ -71,7 +69,7 @@ class Pages:
                 visitor(request, self.settings),
                 request.query.get("name"),
                 int(request.headers["Content-Length"]),
-                _chunks(request),
+                chunks(request),
             )
         except GenreGenieError as error:
             return error_response(error, locale_of(request), STATUS_CODES.get(error.code, 400))
@@ -179,7 +177,7 @@ class _Shown:
         return shown
 
 
-def add_routes(app: web.Application, page: Pages, login: Login | None) -> None:
+def add_routes(app: web.Application, page: Pages, login: Login | None, api: Api | None = None) -> None:
     """Give an application the page's paths; all others are not found."""
     router, language = app.router, f"/{{language:{'|'.join(locales())}}}"
     job = f"{language}/jobs/{{job:[A-Za-z0-9_-]{{1,64}}}}"
@@ -200,10 +198,6 @@ def add_routes(app: web.Application, page: Pages, login: Login | None) -> None:
             router.add_get(path, login.form, name=f"{OPEN}.{name}")
             router.add_post(path, login.enter, name=f"{OPEN}.{name}")
         router.add_post(f"{language}/logout", login.leave, name=f"{OPEN}.logout")
-
-
-async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """Give a body as it arrives; it ends where the visitor hangs up."""
-    with contextlib.suppress(ConnectionError, web.RequestPayloadError):
-        async for chunk in request.content.iter_any():
-            yield chunk
+    if api is not None:
+        router.add_post(PATH, api.classify, name=f"{BEARER}.classify")
+        router.add_get("/api/v1/openapi.json", api.openapi, name=f"{BEARER}.openapi")

@@ -281,6 +281,7 @@ def test_after_cancelling_the_next_song_is_classified(
     tab = visit()
     tab.set_input_files("#gg-file", hour)
     wait_until(page.ffmpegs, 30, "the start of ffmpeg")
+    tab.wait_for_selector('#gg-state[data-state="working"]')
     tab.get_by_role("button", name=translate("web.cancel")).click()
     expect(tab.locator("#gg-status .gg-error")).to_have_text(
         error_sentence(GenreGenieError(ErrorCode.CANCELLED)), timeout=WAIT_MS
