@@ -22,6 +22,11 @@ _MOST_CHUNKS: Final = 4_096
 _ENDLESS_32: Final = 0x7F00_0000
 """Lengths from here on are what is written into pipes, where nobody knows the length: no file of ours is as long."""
 
+_GSM_BYTES: Final = 33
+_AMR_BYTES: Final = (13, 14, 16, 18, 20, 21, 27, 32, 6)
+_AMR_WB_BYTES: Final = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6)
+"""Bytes of a frame of each kind."""
+
 _ENDLESS_64: Final = 1 << 48
 
 
@@ -73,6 +78,10 @@ def is_cut_off(source: FileIO, container: str, start: int = 0) -> bool:
     layout = _LAYOUTS.get(name)
     if layout is not None:
         return _chunk_is_cut_off(source, layout, start, size)
+    if name == "gsm":
+        return (size - start) % _GSM_BYTES != 0
+    if name == "amr":
+        return _amr_is_cut_off(_read(source, start, size - start))
     check = _TAILS.get(name)
     if check is None:
         return False
@@ -110,6 +119,26 @@ def _chunk_is_cut_off(source: FileIO, layout: ChunkLayout, start: int, size: int
             return True
         at = end + -end % layout.align
     return False
+
+
+def _amr_is_cut_off(data: bytes) -> bool:
+    """Follow the frames (RFC 4867, 5.3), some tens of bytes each, from the first: nothing else marks them."""
+    is_wide = data.startswith(b"#!AMR-WB\n")
+    lengths = _AMR_WB_BYTES if is_wide else _AMR_BYTES
+    at = 9 if is_wide else 6
+    while at < len(data):
+        kind = data[at] >> 3 & 15
+        at += lengths[kind] if kind < len(lengths) else 1
+    return at > len(data)
+
+
+def _dts_is_cut_off(tail: bytes) -> bool:
+    """Look at the last core frame (ETSI TS 102 114, 5.3.1)."""
+    at = tail.rfind(b"\x7f\xfe\x80\x01")
+    if at < 0 or len(tail) < at + 8:
+        return at >= 0
+    length = ((tail[at + 5] & 3) << 12 | tail[at + 6] << 4 | tail[at + 7] >> 4) + 1
+    return at + length > len(tail)
 
 
 def _ogg_is_cut_off(tail: bytes) -> bool:
@@ -171,6 +200,7 @@ _TAILS: Final[dict[str, Callable[[bytes], bool]]] = {
     "mp3": _frame_is_cut_off,
     "aac": _frame_is_cut_off,
     "ac3": _frame_is_cut_off,
+    "dts": _dts_is_cut_off,
     "eac3": _frame_is_cut_off,
     "mpegts": _transport_stream_is_cut_off,
     "mpeg": _program_stream_is_cut_off,
