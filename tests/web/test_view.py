@@ -9,6 +9,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
 from core.i18n.languages import locales
+from core.i18n.wording import notes
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Section, Segment, SongInfo, Verdict
 from tests.support.verdicts import make_prediction
@@ -135,3 +136,9 @@ def test_counts_and_shares_are_written_as_the_language_does() -> None:
     assert "(faltan 2)" in status_html(replace(one, comparing=2), "es")
     assert "1 minuto." in form_html(WebSettings(max_duration_s=60), "es")
     assert "1,5 minutos." in form_html(WebSettings(max_duration_s=90), "es")
+
+
+def test_a_cut_and_several_tracks_are_said() -> None:
+    state = ViewState(Step.DONE, verdicts=(verdict_of(replace(TEN, cut_off=True, track=2, tracks=3)),))
+    for sentence in notes(state.verdicts[0], "es"):
+        assert sentence in verdict_html(state, "es")
