@@ -15,7 +15,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
 from core.i18n.languages import locales
-from core.i18n.wording import outside_sentence
+from core.i18n.wording import notes, outside_sentence
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Segment
 from web.jobs import ViewState
@@ -164,6 +164,7 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
         song=state.verdicts[0].song,
         prediction=prediction,
         outside=prediction.outside and outside_sentence(prediction.outside, locale),
+        notes=notes(state.verdicts[0], locale),
         colour=colour(prediction.genre),
         runner_up=prediction.runner_up,
         runner_up_share=prediction.probability(prediction.runner_up),

@@ -12,7 +12,7 @@ from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import outside_sentence
+from core.i18n.wording import notes, outside_sentence
 from core.service.identify import IdentifyResult
 from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
@@ -111,8 +111,7 @@ def _summary(verdict: Verdict, locale: str) -> str:
     ]
     if song.uploader:
         lines.append(translate("bot.reply.uploader", locale, name=escaped(song.uploader)))
-    if song.note:
-        lines.append(translate(song.note, locale))
+    lines += notes(verdict, locale)
     return "\n".join(lines)
 
 
@@ -142,7 +141,7 @@ def _text(name: str, identified: IdentifyResult, locale: str, *, short: bool) ->
     head = f"**{escaped(name)}**: {genre_name(prediction.genre, locale)}"
     if short:
         outside = f" {outside_sentence(prediction.outside, locale)}" if prediction.outside else ""
-        return f"{head} ({confidence(prediction, locale)}){outside}"
+        return " ".join((f"{head} ({confidence(prediction, locale)}){outside}", *notes(identified.verdict, locale)))
     return f"{head}\n{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
 
 

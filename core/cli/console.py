@@ -13,7 +13,7 @@ from rich.text import Text
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import outside_sentence
+from core.i18n.wording import notes, outside_sentence
 from core.inference.pipeline import Step
 from core.verdict import Explanation, Prediction, Segment, Verdict
 
@@ -118,8 +118,8 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     console.print(heading)
     if song.uploader:
         console.print(Text(f"  by {printable(song.uploader)}", style="dim"))
-    if song.note:
-        console.print(Text(f"  {translate(song.note)}", style="dim"))
+    for note in notes(verdict):
+        console.print(Text(f"  {note}", style="dim"))
     line = Text("  ")
     line.append(translate(f"genre.{prediction.genre}"), style=f"bold {STYLES[prediction.genre]}")
     votes = translate("verdict.votes", votes=prediction.votes[prediction.genre], n=len(prediction.segments))

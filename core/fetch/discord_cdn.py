@@ -7,6 +7,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from core.audio.suffixes import media_suffix
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
 from core.proxy.lease import ProxyLease
@@ -50,7 +51,7 @@ async def fetch_attachment(
     _check_host(url, settings)
     if size is not None and size > settings.max_file_bytes:
         raise too_large(settings)
-    path = directory / "attachment"
+    path = directory / f"attachment{media_suffix(filename)}"  # a hint for formats without a header
     async with proxy.lease(max_bytes=settings.max_file_bytes + _OVERHEAD_BYTES) as lease:
         try:
             async with asyncio.timeout(settings.job_timeout_s):

@@ -75,8 +75,8 @@ def flac_of_silence(path: Path, size: int, *, announced: bool) -> float:
 
 
 def opus_of_silence(path: Path, hours: float) -> None:
-    """Write an Ogg Opus (RFC 7845) whose packets are 120 ms of nothing in three bytes each."""
-    packet = b"\x1b\x02\x00"  # SILK, 60 ms, mono, two frames
+    """Write an Ogg Opus (RFC 7845) whose packets are 120 ms of nothing in a byte each."""
+    packet = b"\x19"  # SILK, 60 ms, mono, two frames of the same length: none
     packets = round(hours * 3_600 / 0.12)
     with path.open("wb") as file:
         head = b"OpusHead\x01\x01" + struct.pack("<HIhB", 312, 48_000, 0, 0)

@@ -9,6 +9,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.languages import locales
+from core.i18n.wording import notes
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Section, Segment, SongInfo, Verdict
 from tests.support.verdicts import make_prediction
@@ -160,3 +161,9 @@ def test_a_pasted_link_previews_as_ours(locale: str) -> None:
         assert shown["image"] == "https://genre.example.org" + files.address("preview.png")
         assert shown["url"] == f"https://genre.example.org/{locale}/"
     assert "og:image" not in page_html(WebSettings(), locale, files)
+
+
+def test_a_cut_and_several_tracks_are_said() -> None:
+    state = ViewState(Step.DONE, verdicts=(verdict_of(replace(TEN, cut_off=True, track=2, tracks=3)),))
+    for sentence in notes(state.verdicts[0], "es"):
+        assert sentence in verdict_html(state, "es")

@@ -11,6 +11,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
+from core.i18n.wording import notes
 from core.verdict import Outside
 from tests.bot.ui.identified import identified, verdict
 
@@ -40,6 +41,19 @@ def test_a_message_names_genre_confidence_runner_up_part_and_every_vote_in_order
     [picture] = message.pictures
     assert embed.image.url == f"attachment://{picture.name}"
     assert picture.alt.count(percent(0.73, locale)) == 10
+
+
+@pytest.mark.parametrize("locale", ["en", "es"])
+def test_a_cut_and_several_tracks_are_said_however_short_the_message(locale: str) -> None:
+    plain = verdict()
+    cut = identified(replace(plain, prediction=replace(plain.prediction, cut_off=True, track=2, tracks=3)))
+    said = notes(cut.verdict, locale)
+    assert len(said) == 2
+    for results in ([SongResult("a", cut, 1)], [SongResult("a", cut, 1), SongResult("b", identified(), 2)]):
+        message = results_message(results, locale)
+        for sentence in said:
+            assert sentence in (message.embeds[0].description or "")
+            assert sentence in (message.as_text().content or "")
 
 
 def test_ten_songs_fit_into_one_message() -> None:

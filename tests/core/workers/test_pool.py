@@ -152,7 +152,7 @@ class TestBadInput:
 
     async def test_a_message_names_no_path(self, open_pool: OpenPool, tmp_path: Path) -> None:
         async with open_pool() as pool:
-            for name in ("text.mp3", "missing.mp3", "cut.flac"):
+            for name in ("text.mp3", "missing.mp3", "stump.flac"):
                 path, _ = make_bad(tmp_path, name)
                 with pytest.raises(GenreGenieError) as raised:
                     await pool.classify_file(path)
