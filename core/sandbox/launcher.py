@@ -75,10 +75,12 @@ def main() -> None:
         if sys.platform.startswith("linux"):
             # Our own folder is not on the path of a script that runs isolated.
             sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-            from core.sandbox import guard, landlock, seccomp
+            from core.sandbox import landlock, seccomp
 
             parent = int(policy["parent"][0])
             for most in policy["guard"]:
+                from core.sandbox import guard  # an ffmpeg has none, and starts sooner without
+
                 guard.guard(parent, int(most))
                 parent = os.getppid()
             die_with_parent(parent)
