@@ -35,7 +35,7 @@ async def test_only_those_who_manage_the_server_are_offered_the_commands(
         discord.slash("genregenie stats", user=house.ana, channel=discord.direct_messages(house.ana))
 
 
-@pytest.mark.parametrize("command", ["stats", "channel on", "privacy show", "limits"])
+@pytest.mark.parametrize("command", ["stats", "channel on", "privacy show"])
 async def test_who_does_not_manage_the_server_is_refused_whatever_discord_shows(
     discord: Discord, bot: BotProcess, house: House, command: str
 ) -> None:
