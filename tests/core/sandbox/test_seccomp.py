@@ -335,8 +335,9 @@ def test_a_kernel_without_filters_is_no_error(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(seccomp, "machine", lambda: "aarch64")
     enter: Callable[[], None] = lambda: seccomp.enter(tcp=True, own_groups=False)  # noqa: E731 - called twice
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc(errno.EINVAL))
-    enter()
+    for error in (errno.EINVAL, errno.ENOSYS):
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, error=error, **__: Libc(error))
+        enter()
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc(errno.EACCES))
     with pytest.raises(OSError, match="seccomp"):
         enter()
