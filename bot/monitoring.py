@@ -2,11 +2,14 @@
 
 import asyncio
 import errno
+import ipaddress
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
+import psutil
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -120,6 +123,26 @@ class StateCollector(Collector):
         yield refusals
 
 
+def public_addresses(host: str) -> list[str]:
+    """List the addresses of the public internet on which `host`, which may be all of this machine's, is served."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a name
+        return []
+    if not address.is_unspecified:
+        return [host] if address.is_global else []
+    found = []
+    for interface in psutil.net_if_addrs().values():
+        for entry in interface:
+            if entry.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            own = ipaddress.ip_address(entry.address.partition("%")[0])
+            # On `::` Linux serves both families, on `0.0.0.0` the one.
+            if own.is_global and (own.version == 4 or address.version == 6):
+                found.append(str(own))
+    return sorted(found)
+
+
 class HealthServer:
     """The three pages, on loopback unless told otherwise.
 
@@ -167,6 +190,8 @@ class HealthServer:
         self._runner = runner
         addresses = ", ".join(f"{address[0]}:{address[1]}" for address in runner.addresses)
         log.info("Health and metrics on %s", addresses)
+        if public := public_addresses(host):
+            log.warning("%s", translate("bot.start.http-public", addresses=", ".join(public)))
 
     async def close(self) -> None:
         """Close the port."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -15,8 +16,9 @@ import psutil
 from core.audio.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file, music_file, read_card, shipped_models
+from core.private_files import is_open_to_others
 from core.sandbox.policy import protections
-from core.settings import MIB, Settings, load_settings
+from core.settings import ENV_FILE, MIB, Settings, load_settings
 from core.version import VERSION
 from core.workers.pool import WorkerPool
 
@@ -69,6 +71,8 @@ async def core_checks() -> AsyncIterator[Check]:
     yield await _workers(settings)
     yield _memory(settings)
     yield _data_directory(settings)
+    for check in _open_to_others(settings):
+        yield check
     for what, on, how in protections():
         yield Check(True, f"protection: {what}: {'on' if on else 'not here'}{f' ({how})' if how else ''}")
     for check in _links():
@@ -141,6 +145,16 @@ def _data_directory(settings: Settings) -> Check:
         return Check(False, "data directory: not writable", remedy)
     short = free < settings.min_free_mb + settings.max_tmp_mb
     return Check(True, f"data directory: {free} MB free", "free some disk" if short else None)
+
+
+def _open_to_others(settings: Settings) -> list[Check]:
+    """Warn of secrets and data that other users of this machine can read; says nothing where there is nothing."""
+    places = {ENV_FILE: "600", settings.data_dir: "700"}
+    return [
+        Check(True, f"other users of this machine can open {path}", f"`chmod {mode} {shlex.quote(str(path))}`")
+        for path, mode in places.items()
+        if is_open_to_others(path)
+    ]
 
 
 def nearest_existing(path: Path) -> Path:

@@ -93,6 +93,7 @@ def test_doctor_works_in_every_image_and_asks_for_a_token_only_where_there_is_a_
     assert f"GenreGenie {VERSION}" in done.stdout
     assert "ffmpeg" in done.stdout
     assert ("DISCORD_TOKEN" in done.stdout) == (name == "bot")
+    assert not (folder / "data").exists(), "doctor only looks"
 
 
 @pytest.mark.parametrize("command", ["bot", "invite", "backup", "corrections", "web", "train", "evaluate", "report"])

@@ -1,6 +1,7 @@
 """`genregenie web`; `genregenie.py` mounts it."""
 
 import asyncio
+import os
 import webbrowser
 from typing import Annotated
 
@@ -34,4 +35,5 @@ def web(
 
     from web.app import serve  # checked above first: a missing password needs no libraries to be reported
 
+    os.umask(0o077)  # visitors' songs are nobody else's
     asyncio.run(serve(settings, announce))

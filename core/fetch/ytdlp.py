@@ -148,6 +148,7 @@ async def _run_ytdlp(
         read=readable_paths(runtime),
         write=[out, home],
         ports=[proxy.port],
+        guarded=True,
         limits=ResourceLimits(
             cpu_seconds=math.ceil(settings.job_timeout_s), file_size=settings.max_file_bytes + MIB, open_files=256
         ),

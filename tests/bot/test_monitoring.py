@@ -4,12 +4,13 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
+import psutil
 import pytest
 
-from bot.monitoring import HealthServer, Metrics
+from bot.monitoring import HealthServer, Metrics, public_addresses
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
 
@@ -84,3 +85,37 @@ async def test_only_a_port_that_was_chosen_has_to_be_free(tmp_path: Path, chosen
         else:
             await server.start()
             await server.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "interfaces", "public"),
+    [
+        ("127.0.0.1", ["8.8.8.8"], []),
+        ("localhost", ["8.8.8.8"], []),
+        ("192.168.1.2", ["192.168.1.2"], []),
+        ("8.8.8.8", [], ["8.8.8.8"]),
+        ("0.0.0.0", ["127.0.0.1", "172.17.0.2", "2600::1"], []),
+        ("0.0.0.0", ["127.0.0.1", "8.8.8.8", "2600::1"], ["8.8.8.8"]),
+        ("::", ["8.8.8.8", "fe80::1%eth0", "2600::1"], ["2600::1", "8.8.8.8"]),
+    ],
+)
+def test_an_address_of_the_internet_is_known(
+    monkeypatch: pytest.MonkeyPatch, host: str, interfaces: list[str], public: list[str]
+) -> None:
+    class Entry(NamedTuple):
+        family: int
+        address: str
+
+    entries = [Entry(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip) for ip in interfaces]
+    entries.append(Entry(getattr(socket, "AF_PACKET", -1), "00:00:00:00:00:00"))
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": entries})
+    assert public_addresses(host) == public
+
+
+@pytest.mark.parametrize("public", [[], ["8.8.8.8"]])
+async def test_metrics_that_the_internet_can_read_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, public: list[str]
+) -> None:
+    monkeypatch.setattr("bot.monitoring.public_addresses", lambda _: public)
+    async with serving(tmp_path, PARTS):
+        assert ("8.8.8.8" in caplog.text) == bool(public)

@@ -1,7 +1,6 @@
 """Files to decode: each format by name, and each kind of bad input with the error that it has."""
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ import numpy as np
 
 from core.errors import ErrorCode
 from tests.support.audio import encode, make_song, write_wav
+from tests.support.seeds import corpus_random
 
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "vbr.mp3": ("-c:a", "libmp3lame", "-q:a", "4"),
@@ -94,7 +94,7 @@ def cut(path: Path, share: float = 0.5) -> Path:
 
 def random_files(folder: Path, count: int, seed: int) -> list[Path]:
     """Files of random bytes under every known suffix in turn."""
-    rng = random.Random(seed)
+    rng = corpus_random(seed)
     paths = []
     for index in range(count):
         path = folder / f"random-{index}{SUFFIXES[index % len(SUFFIXES)]}"
