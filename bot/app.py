@@ -66,6 +66,7 @@ async def _serve(
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, StateCollector
     from bot.services import BotServices
+    from bot.storage.lock import sole_writer
     from bot.storage.stores import Stores
     from bot.ui.interactions import Acknowledger
     from bot.ui.permissions import PermissionNotices
@@ -73,6 +74,7 @@ async def _serve(
     from core.service.fetcher import open_fetcher
     from core.service.identify import Identifier
 
+    stack.enter_context(sole_writer(settings, shards=settings.shards))
     stores = Stores(settings)
     stack.push_async_callback(stores.close)
     await stores.open()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.settings import BotSettings
 from bot.storage.engine import BUSY_SECONDS, MIGRATIONS, sqlite_file
+from bot.storage.lock import sole_writer
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
 
@@ -42,15 +43,15 @@ def put_back(settings: BotSettings, copy: Path) -> str:
     """Put a copy in the database's place; one of an older release is migrated at the next start.
 
     Raises:
-        ConfigurationError: there is no such copy, it is damaged, or it is of a newer release.
+        ConfigurationError: there is no such copy, it is damaged, it is of a newer release, or a bot is running.
     """
     target = _database(settings)
     if not copy.is_file():
         raise ConfigurationError(translate("bot.backup.no-database", path=copy))
     try:
         _check(copy)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _copy(copy, target)
+        with sole_writer(settings):
+            _copy(copy, target)
     except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(translate("bot.backup.failed", reason=_reason(error))) from None
     return translate("bot.backup.restored", path=copy)
