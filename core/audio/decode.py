@@ -24,6 +24,7 @@ from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
 from core.errors import ErrorCode, GenreGenieError
+from core.sandbox.cpu import CpuBudget
 from core.sandbox.launcher import EXIT_NOT_STARTED
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.processes import group_options, kill_group
@@ -43,6 +44,12 @@ CODECS: Final = (
 MAX_STREAMS: Final = 64
 ADDRESS_SPACE: Final = 1024**3
 """Bytes. ffmpeg needs about half of it; imageio's build fails at random with less."""
+
+CPU_SECONDS: Final = 3.0
+CPU_SECONDS_PER_MIB: Final = 0.25
+CPU_SECONDS_PER_SECOND: Final = 0.1
+"""ffmpeg's processor time: to begin with, for each MiB of the file, and for each second that it has decoded. It decodes
+hundreds of seconds in one, also on a small machine; only what it reads in vain, like a million tags, takes longer."""
 
 _BLOCK_BYTES: Final = 1 << 16
 _LOG_BYTES: Final = 1 << 16
@@ -142,12 +149,13 @@ class FfmpegDecoder:
         timer.start()
         decoded = 0
         try:
-            with self._cancel_token.child(process.pid):
+            with self._cancel_token.child(process.pid), self._cpu_budget(process.pid, source) as budget:
                 log.wait_for_input()
                 self.stream_info = log.stream_info()
                 self._check_announced_duration()
                 for block in _blocks(process.stdout):
                     decoded += block.size
+                    budget.grant(CPU_SECONDS_PER_SECOND * block.size / SAMPLE_RATE)
                     self._check_length(decoded)
                     yield block
                 process.wait()
@@ -160,6 +168,11 @@ class FfmpegDecoder:
             if process.stdout is not None:
                 process.stdout.close()
         self._check_exit(decoded / SAMPLE_RATE, log.text(), process.returncode)
+
+    def _cpu_budget(self, pid: int, source: IO[bytes]) -> CpuBudget:
+        mebibytes = os.fstat(source.fileno()).st_size / 1024**2
+        seconds = CPU_SECONDS + CPU_SECONDS_PER_MIB * mebibytes
+        return CpuBudget(pid, seconds, lambda: self._cancel_token.set(ErrorCode.TIMEOUT))
 
     def _check_announced_duration(self) -> None:
         duration, exact = self.stream_info.duration, self.stream_info.exact

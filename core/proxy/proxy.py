@@ -34,6 +34,7 @@ from core.proxy.http_streams import (
     end_to_end_headers,
 )
 from core.proxy.lease import ProxyLease
+from core.proxy.networks import NAT64_NAME, IPNetwork, is_in, nat64_prefixes, on_link_networks
 from core.proxy.url_policy import (
     IPAddress,
     Refusal,
@@ -57,6 +58,7 @@ _RESOLVE_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
 _RESOLVE_THREADS: Final = 16
 _MAX_ADDRESSES: Final = 4
+_NAT64_SECONDS: Final = 600.0
 _METHODS: Final = (b"GET", b"HEAD", b"POST", b"CONNECT")
 
 _STATUS: Final = {
@@ -77,6 +79,7 @@ class FetchProxy:
 
     Args:
         allowed_hosts: `host:port` pairs that may be reached although they are private.
+        blocked_networks: may not be reached although they are public, in CIDR notation.
         ca_file: one more trusted authority (PEM) for those who fetch through the proxy.
         max_seconds_per_connection: a connection is cut after this time, whatever it carries.
         idle_seconds: a connection is cut after this time without data from the server.
@@ -94,6 +97,7 @@ class FetchProxy:
         self,
         *,
         allowed_hosts: Collection[str] = (),
+        blocked_networks: Collection[str] = (),
         ca_file: Path | None = None,
         max_seconds_per_connection: float = 600.0,
         idle_seconds: float = 30.0,
@@ -102,6 +106,9 @@ class FetchProxy:
     ) -> None:
         self.allowed_hosts = frozenset(allowed_hosts)
         self.ca_file = ca_file
+        self._blocked: tuple[IPNetwork, ...] = tuple(ipaddress.ip_network(text) for text in blocked_networks)
+        self._nat64: set[IPNetwork] = set()
+        self._nat64_known_until = 0.0
         self.refusals: Counter[str] = Counter()
         self.connections = 0
         self.bytes_in = 0
@@ -288,18 +295,43 @@ class FetchProxy:
             found = [target.address]
         else:
             try:
-                async with asyncio.timeout(_RESOLVE_SECONDS):
-                    texts = await self._resolve(target.host)
-                found = [ipaddress.ip_address(text) for text in texts]
+                found = [ipaddress.ip_address(text) for text in await self._resolve_in_time(target.host)]
             except (OSError, TimeoutError, ValueError):
                 raise RefusedError(Refusal.NAME) from None
         if not found:
             raise RefusedError(Refusal.NAME)
         if not target.allowed:
             found = [address for address in found if is_public(address) and not is_local(address)]
+            found = await self._far(found)
         if not found:
             raise RefusedError(Refusal.ADDRESS)
         return found[:_MAX_ADDRESSES]
+
+    async def _far(self, addresses: list[IPAddress]) -> list[IPAddress]:
+        """Keep the addresses that are not in a network of ours: on the link, behind a NAT64, or blocked by name."""
+        if not addresses:
+            return []
+        try:
+            near = on_link_networks()
+        except OSError as error:
+            logger.error("Cannot list this machine's networks, so no address is known to be outside: %s", error)
+            return []
+        if any(address.version == 6 for address in addresses):
+            near |= await self._nat64_networks()
+        return [address for address in addresses if not is_in(address, near) and not is_in(address, self._blocked)]
+
+    async def _nat64_networks(self) -> set[IPNetwork]:
+        """Ask every ten minutes for the prefixes behind which this network has a NAT64 (RFC 7050)."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._nat64_known_until:
+            with contextlib.suppress(OSError, TimeoutError):
+                self._nat64 = nat64_prefixes(await self._resolve_in_time(NAT64_NAME))
+                self._nat64_known_until = now + _NAT64_SECONDS
+        return self._nat64
+
+    async def _resolve_in_time(self, host: str) -> Collection[str]:
+        async with asyncio.timeout(_RESOLVE_SECONDS):
+            return await self._resolve(host)
 
     async def _resolve_by_system(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()

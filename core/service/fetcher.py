@@ -74,5 +74,9 @@ async def open_fetcher(stack: contextlib.AsyncExitStack, settings: Settings) -> 
         stack.enter_context(files)
     except OSError as error:
         raise ConfigurationError(f"GENREGENIE_DATA_DIR cannot be written to: {error.strerror}") from None
-    proxy = await stack.enter_async_context(FetchProxy(allowed_hosts=settings.allowed_hosts, ca_file=settings.ca_file))
+    proxy = await stack.enter_async_context(
+        FetchProxy(
+            allowed_hosts=settings.allowed_hosts, blocked_networks=settings.blocked_networks, ca_file=settings.ca_file
+        )
+    )
     return Fetcher(settings, proxy=proxy, files=files)
