@@ -31,8 +31,8 @@ _SHORTEST_PREFIX: Final = {4: 8, 6: 32}
 def on_link_networks() -> set[IPNetwork]:
     """List the networks that this machine reaches without a router, as they are now.
 
-    They are the prefixes of its interfaces and, on Linux, the routes without a gateway: with DHCPv6, an interface has an
-    address without a prefix, and its link is only in the routes. A route into a tunnel is no link.
+    They are the prefixes of its interfaces and, on Linux, the routes without a gateway: with DHCPv6, an interface has
+    an address without a prefix, and its link is only in the routes. A route into a tunnel is no link.
 
     Raises:
         OSError: the system does not tell.
