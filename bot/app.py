@@ -24,8 +24,6 @@ FINISH_S: Final = 9.0
 """How long running requests may go on after a signal; notices to the rest and closing take less than ten more."""
 
 CLOSE_S: Final = 3.0
-FETCH_AHEAD: Final = 2
-"""Songs that are fetched while all workers are busy with others."""
 
 
 async def serve(settings: BotSettings) -> None:
@@ -79,7 +77,7 @@ async def _serve(
     stack.push_async_callback(stores.close)
     await stores.open()
     fetcher = await open_fetcher(stack, settings)
-    admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
+    admission = Admission.for_workers(settings.limits, pool.size)
     metrics = Metrics()
     metrics.registry.register(StateCollector(admission, pool, fetcher.proxy))
     jobs = JobService(
