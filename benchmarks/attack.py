@@ -56,7 +56,7 @@ async def interim(exchange: Exchange) -> None:
 @contextlib.asynccontextmanager
 async def attacked(discord: Discord, folder: Path) -> AsyncIterator[tuple[BotProcess, Server]]:
     """Run a bot that may reach the attacker's server, which is on loopback as well."""
-    folder.mkdir()
+    folder.mkdir()  # noqa: ASYNC240 - once, before anything runs
     async with running_server() as server:
         server.routes.update({"/dribble*": dribble, "/chunks*": chunks, "/interim*": interim})
         settings = {
