@@ -8,6 +8,7 @@ import asyncio
 import base64
 import logging
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -108,6 +109,8 @@ def main() -> None:
     """Serve, and end at once when the parent has: nothing of a lease is worth finishing."""
     end_with_parent()
     prefer_for_oom_kill()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)  # a service manager's are for the parent, whose last jobs need us
     try:
         asyncio.run(serve())
     except (BrokenPipeError, KeyboardInterrupt):

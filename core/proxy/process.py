@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 import tempfile
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
@@ -25,8 +26,11 @@ from core.sandbox.processes import group_options, kill_group
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS: Final = 15.0
+ANSWER_SECONDS: Final = 30.0
 """How long the process may take to answer before it is replaced."""
+
+STEADY_SECONDS: Final = 10.0
+"""A process that has run for so long is started again at once; others after a pause that grows."""
 
 MAX_PAUSE: Final = 30.0
 
@@ -173,20 +177,19 @@ class ProxyProcess(Proxy):
     async def _keep_running(self, listener: socket.socket) -> None:
         failures = 0
         while True:
+            began = time.monotonic()
             try:
-                served = await self._run(listener)
-            except (OSError, ValueError, KeyError, TimeoutError) as error:
-                logger.warning("The proxy's process failed: %s", type(error).__name__)
-                served = False
-            failures = 0 if served else failures + 1
+                await self._run(listener)
+            except Exception:
+                logger.exception("The proxy's process failed")
+            failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             self.restarts += 1
             logger.warning("The proxy's process has ended and is started again")
-            await asyncio.sleep(min(MAX_PAUSE, 2.0**failures / 4) if failures else 0)
+            await asyncio.sleep(min(MAX_PAUSE, failures * failures / 4))
 
-    async def _run(self, listener: socket.socket) -> bool:
-        """Start the process and follow it to its end; return whether it was ready."""
+    async def _run(self, listener: socket.socket) -> None:
+        """Start the process and follow it to its end."""
         process = await _spawn(listener)
-        ready = False
         try:
             if process.stdin is None or process.stdout is None:
                 raise RuntimeError("the process has no pipes")
@@ -194,7 +197,6 @@ class ProxyProcess(Proxy):
             while line := await process.stdout.readline():
                 message = messages.decode(line)
                 if message["kind"] == messages.READY:
-                    ready = True
                     self._begin(process)
                 else:
                     self._receive(message)
@@ -204,7 +206,6 @@ class ProxyProcess(Proxy):
                 if kind != messages.OPENED and not answer.done():
                     answer.set_result(None)  # what it asks about went with the process
             await _end(process)
-        return ready
 
     def _begin(self, process: Process) -> None:
         """Tell a process that is ready of all leases, those that began before it among them."""
