@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
-from core.proxy.proxy import FetchProxy
+from core.proxy.interface import Proxy
 from core.service.admission import Admission
 from core.service.identify import IdentifyResult
 from core.workers.pool import WorkerPool
@@ -99,7 +99,7 @@ class Metrics:
 class StateCollector(Collector):
     """Reads the state of queue, workers and proxy when it is asked for."""
 
-    def __init__(self, admission: Admission, pool: WorkerPool, proxy: FetchProxy) -> None:
+    def __init__(self, admission: Admission, pool: WorkerPool, proxy: Proxy) -> None:
         self._admission = admission
         self._pool = pool
         self._proxy = proxy

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bot.settings import BotSettings
 from bot.storage.engine import BUSY_SECONDS, MIGRATIONS, sqlite_file
+from bot.storage.lock import sole_writer
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
 from core.private_files import make_private_directory, make_private_file
@@ -42,7 +43,7 @@ def put_back(settings: BotSettings, copy: Path) -> str:
     """Put a copy in the database's place; one of an older release is migrated at the next start.
 
     Raises:
-        ConfigurationError: there is no such copy, it is damaged, or it is of a newer release.
+        ConfigurationError: there is no such copy, it is damaged, it is of a newer release, or a bot is running.
     """
     target = _database(settings)
     if not copy.is_file():
@@ -50,8 +51,9 @@ def put_back(settings: BotSettings, copy: Path) -> str:
     try:
         _check(copy)
         make_private_directory(target.parent)
-        make_private_file(target)
-        _copy(copy, target)
+        with sole_writer(settings):
+            make_private_file(target)
+            _copy(copy, target)
     except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(translate("bot.backup.failed", reason=_reason(error))) from None
     return translate("bot.backup.restored", path=copy)

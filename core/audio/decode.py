@@ -28,6 +28,7 @@ from core.audio.spectrogram import FloatArray
 from core.audio.truncation import is_cut_off
 from core.constants import SAMPLE_RATE
 from core.errors import ErrorCode, GenreGenieError
+from core.sandbox.cpu import CpuBudget
 from core.sandbox.launcher import EXIT_NOT_STARTED
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.processes import group_options, kill_group
@@ -50,6 +51,12 @@ CODECS: Final = (
 MAX_STREAMS: Final = 64
 ADDRESS_SPACE: Final = 1024**3
 """Bytes. ffmpeg needs about half of it; imageio's build fails at random with less."""
+
+CPU_SECONDS: Final = 3.0
+CPU_SECONDS_PER_MIB: Final = 0.25
+CPU_SECONDS_PER_SECOND: Final = 0.1
+"""ffmpeg's processor time: to begin with, for each MiB of the file, and for each second that it has decoded. It decodes
+hundreds of seconds in one, also on a small machine; only what it reads in vain, like a million tags, takes longer."""
 
 _BLOCK_BYTES: Final = 1 << 16
 _LOG_BYTES: Final = 1 << 16
@@ -230,12 +237,13 @@ class FfmpegDecoder:
 
     def _run(self, source: FileIO, guess: InputGuess) -> Iterator[FloatArray]:
         decoded = 0
-        with self._ffmpeg(source, guess) as (process, log):
+        with self._ffmpeg(source, guess) as (process, log), self._cpu_budget(process.pid, source) as budget:
             log.wait_for_input()
             self._choose_track(log.text(), guess)
             self._check_announced_length(os.fstat(source.fileno()).st_size)
             for block in _blocks(process.stdout):
                 decoded += block.size
+                budget.grant(CPU_SECONDS_PER_SECOND * block.size / SAMPLE_RATE)
                 self._check_length(decoded)
                 yield block
             process.wait()
@@ -278,6 +286,11 @@ class FfmpegDecoder:
             log.close()
             if process.stdout is not None:
                 process.stdout.close()
+
+    def _cpu_budget(self, pid: int, source: IO[bytes]) -> CpuBudget:
+        mebibytes = os.fstat(source.fileno()).st_size / 1024**2
+        seconds = CPU_SECONDS + CPU_SECONDS_PER_MIB * mebibytes
+        return CpuBudget(pid, seconds, lambda: self._cancel_token.set(ErrorCode.TIMEOUT))
 
     def _choose_track(self, log: str, guess: InputGuess) -> None:
         """Take what ffmpeg says of the file, the first time.

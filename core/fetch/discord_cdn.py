@@ -10,8 +10,8 @@ from yarl import URL
 from core.audio.suffixes import media_suffix
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
+from core.proxy.interface import Proxy
 from core.proxy.lease import ProxyLease
-from core.proxy.proxy import FetchProxy
 from core.proxy.url_policy import RefusedError, parse_url
 from core.settings import Settings
 
@@ -27,7 +27,7 @@ async def fetch_attachment(
     url: str,
     directory: Path,
     *,
-    proxy: FetchProxy,
+    proxy: Proxy,
     settings: Settings,
     filename: str | None = None,
     size: int | None = None,
@@ -59,6 +59,7 @@ async def fetch_attachment(
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
         except aiohttp.ClientError:
+            await lease.sync()
             raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE) from None
         except OSError:
             raise GenreGenieError(ErrorCode.BUSY) from None  # the disk is full
@@ -83,7 +84,7 @@ def _check_host(url: str, settings: Settings) -> None:
 
 
 async def _download(
-    url: str, path: Path, proxy: FetchProxy, lease: ProxyLease, settings: Settings, on_progress: ByteProgress | None
+    url: str, path: Path, proxy: Proxy, lease: ProxyLease, settings: Settings, on_progress: ByteProgress | None
 ) -> int:
     """Stream the body to disk as it comes, without decompressing it, and return its size in bytes."""
     session = aiohttp.ClientSession(
@@ -99,6 +100,7 @@ async def _download(
         session.get(URL(url, encoded=True), allow_redirects=False, proxy=proxy.url_with_secret(lease)) as response,
     ):
         if response.status != 200:
+            await lease.sync()
             raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE)
         announced = response.content_length
         if announced is not None and announced > settings.max_file_bytes:

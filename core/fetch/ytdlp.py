@@ -20,8 +20,8 @@ from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error
 from core.fetch.tempfiles import LINK_COPIES
 from core.fetch.ytdlp_install import javascript_runtime, readable_paths, write_ca_bundle
 from core.fetch.ytdlp_output import PRINT_OPTIONS, OutputReader, error_code
+from core.proxy.interface import Proxy
 from core.proxy.lease import ProxyLease
-from core.proxy.proxy import FetchProxy
 from core.proxy.url_policy import RefusedError
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.supervisor import Bounds, ChildExit, Overrun, run_child
@@ -63,7 +63,7 @@ async def fetch_link(
     url: str,
     directory: Path,
     *,
-    proxy: FetchProxy,
+    proxy: Proxy,
     settings: Settings,
     on_progress: ByteProgress | None = None,
 ) -> FetchedFile:
@@ -88,6 +88,7 @@ async def fetch_link(
         try:
             async with asyncio.timeout(settings.job_timeout_s):
                 child_exit = await _run_ytdlp(url, directory, proxy, lease, settings, output)
+                await lease.sync()
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
         except OSError:
@@ -108,7 +109,7 @@ async def fetch_link(
     )
 
 
-def check_link(url: str, proxy: FetchProxy, settings: Settings) -> None:
+def check_link(url: str, proxy: Proxy, settings: Settings) -> None:
     """Refuse at once what could never be fetched.
 
     Raises:
@@ -126,7 +127,7 @@ def check_link(url: str, proxy: FetchProxy, settings: Settings) -> None:
 
 
 async def _run_ytdlp(
-    url: str, directory: Path, proxy: FetchProxy, lease: ProxyLease, settings: Settings, output: OutputReader
+    url: str, directory: Path, proxy: Proxy, lease: ProxyLease, settings: Settings, output: OutputReader
 ) -> ChildExit:
     """Run yt-dlp in its sandbox; the URL, the proxy and its secret reach it on standard input only."""
     out, home = directory / "out", directory / "home"

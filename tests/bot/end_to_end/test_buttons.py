@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from bot.app import FETCH_AHEAD
 from core.constants import GENRES
 from core.i18n.catalog import translate
 from tests.bot.end_to_end.answers import answer, genre_of, is_final, picture_of, votes_in
@@ -15,8 +14,8 @@ from tests.discord_server import Discord, Interaction, Message
 from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
 PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong", "cancel"))
-SLOTS = 1 + FETCH_AHEAD
-"""Requests that a bot with one worker has under way at the same time."""
+SLOTS = 1
+"""Requests of one member that a bot with one worker has under way at the same time."""
 
 PART_HEARD = re.compile(translate("bot.reply.heard", "en", start=r"(\S+)", end=r"(\S+)", duration=r"\S+"))
 
