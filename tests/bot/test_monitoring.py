@@ -1,5 +1,6 @@
 """Health and metrics on a real port."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,9 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.monitoring import HealthServer, Metrics
+from bot import monitoring
+from bot.monitoring import HealthServer, Metrics, ytdlp_warnings
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
+from core.fetch.ytdlp_install import UPDATE
 
 PARTS = {"gateway": True, "workers": True, "database": True}
 
@@ -84,3 +87,26 @@ async def test_only_a_port_that_was_chosen_has_to_be_free(tmp_path: Path, chosen
         else:
             await server.start()
             await server.close()
+
+
+def test_the_owner_is_warned_of_what_keeps_links_from_working() -> None:
+    assert ytdlp_warnings(("2026.01.01", 60), "/usr/bin/deno") == []
+    [old] = ytdlp_warnings(("2026.01.01", 61), "/usr/bin/deno")
+    assert "61 days" in old
+    [none] = ytdlp_warnings(None, "/usr/bin/deno")
+    assert "not installed" in none
+    [runtime] = ytdlp_warnings(("2026.01.01", 1), None)
+    assert "YouTube" in runtime
+    assert all(UPDATE in warning for warning in (old, none, runtime))
+
+
+async def test_the_warning_is_in_the_log_at_start_and_again_every_day(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(monitoring, "ytdlp_version", lambda: ("2026.01.01", 90))
+    monkeypatch.setattr(monitoring, "DAY_S", 0.0)
+    watching = asyncio.create_task(monitoring.watch_ytdlp())
+    async with asyncio.timeout(60):
+        while caplog.text.count("90 days old") < 2:  # noqa: ASYNC110 -- the log has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
