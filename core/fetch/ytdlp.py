@@ -211,10 +211,11 @@ def _unavailable_error(failure: Failure, url: str) -> GenreGenieError:
     """Make the error for what cannot be had, and put into the log what the one who runs this can mend."""
     if failure.status in (403, 404) and URL(url).host in CDN_HOSTS:
         return GenreGenieError(ErrorCode.EXPIRED_LINK)
-    if is_youtube(failure) and "NoSoundError" in failure.errors and javascript_runtime() is None:
+    page_was_read = "NoSoundError" in failure.errors
+    if is_youtube(failure) and page_was_read and javascript_runtime() is None:
         logger.error("YouTube gave no sound: it needs a JavaScript runtime, and there is none (`genregenie doctor`)")
         return GenreGenieError(ErrorCode.UNAVAILABLE, site="YouTube")
-    if not failure.expected and failure.status is None:
+    if not failure.expected and not page_was_read and failure.status is None:
         errors = ", ".join(clean_text(name) or "" for name in failure.errors)
         logger.warning("yt-dlp could not read a page of %s (%s): is it old?", clean_text(failure.extractor), errors)
     return GenreGenieError(ErrorCode.UNAVAILABLE)
