@@ -2,13 +2,17 @@
 
 import time
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-_DECIDED_SECONDS: Final = 6.0
+_DECIDED_SECONDS: Final = 5.0
 """After so long the pace is judged: by then, what stations send ahead for the player's buffer has passed."""
 
 _WINDOW_SECONDS: Final = 4.0
+_LONGEST_GAP_SECONDS: Final = 1.5
+"""A station's data come steadily; where they stop for longer, a connection is slow for a while."""
+
 _LIVE_PACE: Final = 2.0
 """Seconds of sound a second. A song that arrives at less would not be there before a job's deadline."""
 
@@ -57,7 +61,10 @@ class StreamPace:
         while len(self._arrived) > 1 and self._arrived[1][0] <= now - _WINDOW_SECONDS:
             self._arrived.popleft()
         since, before = self._arrived[0]
-        if now - self._began < _DECIDED_SECONDS or now <= since:
+        if now - self._began < _DECIDED_SECONDS or now - since < _WINDOW_SECONDS:
+            return False
+        times = [moment for moment, _ in self._arrived]
+        if max(later - earlier for earlier, later in pairwise(times)) > _LONGEST_GAP_SECONDS:
             return False
         rate = (received - before) / (now - since)
         if rate > _LIVE_BYTES_PER_SECOND:

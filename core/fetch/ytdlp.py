@@ -68,7 +68,7 @@ OPTIONS: Final = (
     # No external downloader, no post-processing.
     *("--downloader", "native", "--fixup", "never", "--xff", "never", "--concurrent-fragments", "3"),
     # Small reads: the pace of a radio station shows in the first seconds.
-    *("--buffer-size", "8K", "--no-resize-buffer"),
+    *("--buffer-size", "4K", "--no-resize-buffer"),
     *("--abort-on-unavailable-fragments", "--socket-timeout", "20", "--retries", "2", "--fragment-retries", "2"),
     *("--extractor-retries", "1", "--file-access-retries", "0"),
 )
