@@ -1,7 +1,7 @@
 """A link → local file: yt-dlp in a sandbox, connected to nothing but the proxy.
 
 yt-dlp reads pages and streams that strangers wrote, so it is treated like their code: a child process of its own
-(`ytdlp_child.py`), fixed options, no files but its own directory, no connection but to the proxy, and none of its
+(`yt_dlp_child.py`), fixed options, no files but its own directory, no connection but to the proxy, and none of its
 output is trusted unparsed. It never runs ffmpeg, which it would give addresses to.
 """
 
@@ -32,7 +32,7 @@ from core.settings import MIB, Settings
 
 logger = logging.getLogger(__name__)
 
-_SCRIPT: Final = Path(__file__).with_name("ytdlp_child.py")
+_SCRIPT: Final = Path(__file__).with_name("yt_dlp_child.py")
 
 YTDLP = (sys.executable, "-I", "-B", str(_SCRIPT))
 """The command; it reads its options from standard input."""

@@ -1,4 +1,4 @@
-"""What `ytdlp_child.py` writes, one JSON object a line: the song, the progress of the download, and why it failed."""
+"""What `yt_dlp_child.py` writes, one JSON object a line: the song, the progress of the download, and why it failed."""
 
 import errno
 import logging
@@ -87,7 +87,7 @@ class Failure(BaseModel):
 
     Attributes:
         errors: names of the exception's class and of those that caused it.
-        reasons: what its class, or the method that raised it, stands for (`ytdlp_child.py` has the words).
+        reasons: what its class, or the method that raised it, stands for (`yt_dlp_child.py` has the words).
         status: of the HTTP response that caused it.
         errno: of the system's error that caused it.
         extractor: yt-dlp's name of the site.

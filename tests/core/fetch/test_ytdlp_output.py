@@ -12,8 +12,8 @@ from yt_dlp.networking import Response
 from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import ExtractorError, UnsupportedError, UserNotLive
 
+from core.fetch.yt_dlp_child import REPORTS, Session
 from core.fetch.ytdlp import OPTIONS
-from core.fetch.ytdlp_child import REPORTS, Session
 from core.fetch.ytdlp_output import Failure, failure_code
 
 LINK = "https://example.com/account/premium/livestream/drm?nsfw=ticket"

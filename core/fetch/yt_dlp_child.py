@@ -1,4 +1,4 @@
-"""Run yt-dlp on one link and say what came of it as JSON: `python -I -B ytdlp_child.py`, in the sandbox.
+"""Run yt-dlp on one link and say what came of it as JSON: `python -I -B yt_dlp_child.py`, in the sandbox.
 
 It runs as a script of its own, with yt-dlp and the standard library only: nothing of the project is in its sandbox. It
 reads yt-dlp's options and the link, quoted as in a shell, from standard input, and writes one JSON object a line:
