@@ -177,10 +177,14 @@ async def test_a_file_that_discord_no_longer_gives_has_expired(
 
 
 RUNTIME = """
-import json, shlex, sys, yt_dlp
+import json, shlex, subprocess, sys, yt_dlp
+from yt_dlp.extractor.youtube.jsc._builtin.deno import DenoJCP
 options = yt_dlp.parse_options(shlex.split(sys.stdin.read())).ydl_opts
 with yt_dlp.YoutubeDL(options) as downloader:
-    print(json.dumps({"song": {"title": f"{downloader._js_runtimes['deno'].info.supported}"}}))
+    runtime = downloader._js_runtimes["deno"].info
+command = [runtime.path, "run", *DenoJCP._DENO_BASE_OPTIONS, "-"]
+done = subprocess.run(command, input="console.log(6 * 7)", capture_output=True, text=True)
+print(json.dumps({"song": {"title": f"{runtime.supported} {done.stdout.strip()}"}}))
 open("media", "w").close()
 """
 
@@ -191,7 +195,7 @@ async def test_yt_dlp_can_run_the_javascript_runtime_in_its_sandbox(
 ) -> None:
     pretend(RUNTIME)
     fetched = await ytdlp.fetch_link(server.url("/watch"), directory, proxy=proxy, settings=settings)
-    assert fetched.title == "True"
+    assert fetched.title == "True 42"
 
 
 async def test_one_that_swells_is_killed(
