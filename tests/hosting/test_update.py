@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +68,7 @@ def wheel(folder: Path, name: str, version: str, *metadata: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A virtual environment, and a folder of packages in two versions each."""
     place = tmp_path_factory.mktemp("update")
     packages = place / "packages"
@@ -83,8 +81,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path
         wheel(packages, "deno", version)
         wheel(packages, "numpy", version)
     subprocess.run([sys.executable, "-m", "venv", str(place / "venv")], check=True, timeout=240)
-    yield place / "venv" / "bin" / "python", packages
-    shutil.rmtree(place)
+    return place / "venv" / "bin" / "python", packages
 
 
 @pytest.mark.slow
