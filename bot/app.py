@@ -62,7 +62,7 @@ async def _serve(
     from bot.connection import stay_connected
     from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
-    from bot.monitoring import HealthServer, Metrics, StateCollector
+    from bot.monitoring import HealthServer, Metrics, StateCollector, watch_ytdlp
     from bot.services import BotServices
     from bot.storage.lock import sole_writer
     from bot.storage.stores import Stores
@@ -117,7 +117,9 @@ async def _serve(
     health = HealthServer(settings, metrics, readiness)
     await health.start()
     stack.push_async_callback(health.close)
-    background = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_retain(stores.retention))]
+    background = [
+        asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention), watch_ytdlp())
+    ]
     stack.callback(lambda: [task.cancel() for task in background])
     warm = asyncio.create_task(pool.ready())
     # A bot that can classify nothing had better not look alive.

@@ -31,6 +31,7 @@ def make_intents(*, message_content: bool) -> discord.Intents:
     intents = discord.Intents.none()
     intents.guilds = True
     intents.guild_messages = True
+    intents.dm_messages = True
     intents.message_content = message_content
     return intents
 

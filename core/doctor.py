@@ -25,9 +25,6 @@ from core.workers.pool import WorkerPool
 WORKER_MB: Final = 130
 """Resident memory of a warm worker."""
 
-OLD_YTDLP_DAYS: Final = 60
-"""Sites change faster than this."""
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -164,24 +161,34 @@ def nearest_existing(path: Path) -> Path:
 
 
 def _links() -> list[Check]:
-    from core.fetch.ytdlp_install import javascript_runtime, ytdlp_version
+    from core.fetch.ytdlp_install import javascript_runtime, javascript_runtime_version, ytdlp_version
 
-    found = ytdlp_version()
     runtime = javascript_runtime()
-    return [
-        _ytdlp(found),
-        Check(
-            True,
-            f"JavaScript runtime for YouTube: {runtime or 'none'}",
-            None if runtime else "YouTube needs one: `pip install deno`",
-        ),
-    ]
+    return [_ytdlp(ytdlp_version()), _javascript(runtime, javascript_runtime_version(runtime) if runtime else None)]
 
 
 def _ytdlp(found: tuple[str, int] | None) -> Check:
-    upgrade = '`pip install --upgrade "yt-dlp[default]"`'
+    from core.fetch.ytdlp_install import OLD_DAYS
+
     if found is None:
-        return Check(False, "yt-dlp: none, so no links", upgrade)
+        return Check(False, "yt-dlp: none, so no links", _update())
     version, age_days = found
-    old = age_days > OLD_YTDLP_DAYS
-    return Check(True, f"yt-dlp {version}", f"{age_days} days old, and sites change: {upgrade}" if old else None)
+    return Check(
+        True,
+        f"yt-dlp {version}, {age_days} days old",
+        f"sites change faster than that: {_update()}" if age_days > OLD_DAYS else None,
+    )
+
+
+def _javascript(path: str | None, version: str | None) -> Check:
+    if path is None:
+        return Check(False, "JavaScript runtime: none, so no songs from YouTube", _update())
+    if version is None:
+        return Check(False, f"JavaScript runtime: {path} does not start, so no songs from YouTube", _update())
+    return Check(True, f"JavaScript runtime for YouTube: deno {version}")
+
+
+def _update() -> str:
+    from core.fetch.ytdlp_install import UPDATE
+
+    return f"`{UPDATE}`; docs/hosting.md (Update yt-dlp) says where"

@@ -27,6 +27,7 @@ class ErrorCode(StrEnum):
     DRM_PROTECTED = "drm-protected"
     REGION_BLOCKED = "region-blocked"
     UNAVAILABLE = "unavailable"
+    EXPIRED_LINK = "expired-link"
     TIMEOUT = "timeout"
     BUSY = "busy"
     COOLDOWN = "cooldown"

@@ -1,4 +1,4 @@
-"""Autoscan: audio posted in a channel where an admin has switched it on is answered without being asked about."""
+"""Songs that are answered without a command: in a channel where an admin has switched that on, and sent to the bot."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,13 @@ from typing import Final
 import discord
 from discord.ext import commands
 
+from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.request import JobRequest, RequestKind
-from bot.jobs.sources import autoscan_songs
+from bot.jobs.sources import autoscan_songs, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
 from bot.ui.permissions import in_channel, missing, missing_notice
+from core.i18n.languages import DEFAULT_LOCALE
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ FAILURES: Final = (discord.HTTPException, *NETWORK_ERRORS)
 
 
 class Autoscan(commands.Cog):
-    """Answers messages with audio where it is switched on.
+    """Answers messages with audio where it is switched on, and those that are sent to the bot itself.
 
     Args:
         bot: whose reaction shows that a message is being worked on.
@@ -31,13 +33,17 @@ class Autoscan(commands.Cog):
     def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
         self._bot = bot
         self._services = services
+        self._files = DiscordFiles(bot.http, services.settings.allowed_hosts)
         self._answering: dict[int, asyncio.Task[None]] = {}
         """Message → the job about it."""
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
         """Answer a message with audio."""
-        if message.guild is None or message.author.bot or message.webhook_id is not None:
+        if message.author.bot or message.webhook_id is not None:
+            return
+        if message.guild is None:
+            self._answer_directly(message)
             return
         services = self._services
         channel = message.channel
@@ -65,7 +71,20 @@ class Autoscan(commands.Cog):
         )
         can_reply = permissions.read_message_history
         can_react = permissions.add_reactions and permissions.read_message_history
-        task = services.jobs.start(self._answer(message, request, can_react=can_react, can_reply=can_reply))
+        self._begin(message, request, can_react=can_react, can_reply=can_reply)
+
+    def _answer_directly(self, message: discord.Message) -> None:
+        """Answer a song that is sent to the bot: to send it is to ask. Nothing says the member's language there."""
+        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=True))
+        if found.songs:
+            author = message.author.id
+            request = JobRequest(
+                RequestKind.DIRECT, author, None, False, DEFAULT_LOCALE, found.songs, left_out=found.left_out
+            )
+            self._begin(message, request, can_react=True, can_reply=True)
+
+    def _begin(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
+        task = self._services.jobs.start(self._answer(message, request, can_react=can_react, can_reply=can_reply))
         self._answering[message.id] = task
         task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 

@@ -1,5 +1,6 @@
 """Health and metrics on a real port."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,9 +11,11 @@ import aiohttp
 import psutil
 import pytest
 
-from bot.monitoring import HealthServer, Metrics, public_addresses
+from bot import monitoring
+from bot.monitoring import HealthServer, Metrics, public_addresses, ytdlp_warnings
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
+from core.fetch.ytdlp_install import UPDATE
 
 PARTS = {"gateway": True, "workers": True, "database": True}
 
@@ -119,3 +122,26 @@ async def test_metrics_that_the_internet_can_read_are_warned_of(
     monkeypatch.setattr("bot.monitoring.public_addresses", lambda _: public)
     async with serving(tmp_path, PARTS):
         assert ("8.8.8.8" in caplog.text) == bool(public)
+
+
+def test_the_owner_is_warned_of_what_keeps_links_from_working() -> None:
+    assert ytdlp_warnings(("2026.01.01", 60), "/usr/bin/deno") == []
+    [old] = ytdlp_warnings(("2026.01.01", 61), "/usr/bin/deno")
+    assert "61 days" in old
+    [none] = ytdlp_warnings(None, "/usr/bin/deno")
+    assert "not installed" in none
+    [runtime] = ytdlp_warnings(("2026.01.01", 1), None)
+    assert "YouTube" in runtime
+    assert all(UPDATE in warning for warning in (old, none, runtime))
+
+
+async def test_the_warning_is_in_the_log_at_start_and_again_every_day(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(monitoring, "ytdlp_version", lambda: ("2026.01.01", 90))
+    monkeypatch.setattr(monitoring, "DAY_S", 0.0)
+    watching = asyncio.create_task(monitoring.watch_ytdlp())
+    async with asyncio.timeout(60):
+        while caplog.text.count("90 days old") < 2:  # noqa: ASYNC110 -- the log has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
