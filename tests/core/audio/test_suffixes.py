@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.audio.decode import DecodeLimits, FfmpegDecoder
-from core.audio.suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from core.audio.suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES, media_suffix
 from core.constants import SAMPLE_RATE
 from tests.support.audio import encode, heard_pitches
 
@@ -61,6 +61,14 @@ MUXERS = {
 def test_every_suffix_is_listed_once() -> None:
     assert len(set(MEDIA_SUFFIXES)) == len(MEDIA_SUFFIXES)
     assert not set(AUDIO_SUFFIXES) & set(VIDEO_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("Song.GSM", ".gsm"), ("../a.b/song.mp3", ".mp3"), ("song.mp3/../x", ""), ("x.sh", ""), (".mp3", ""), (None, "")],
+)
+def test_only_suffixes_of_ours_come_into_a_path(name: str | None, suffix: str) -> None:
+    assert media_suffix(name) == suffix
 
 
 @pytest.mark.parametrize("suffix", MUXERS)
