@@ -128,7 +128,7 @@ async def rest(folder: Path) -> list[Figure]:
         asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(SONG_S))
         await asked.reply(is_final)
         await asyncio.sleep(REST_S)
-        processes = [psutil.Process(bot.pid), *bot.workers()]
+        processes = [psutil.Process(bot.pid), *bot.children()]
         parts = [proportional_mb(process) for process in processes]
     reference = await _tensorflow_mb()
     return [

@@ -55,7 +55,9 @@ _REQUEST_BODY_BYTES: Final = 1024 * 1024
 _HEAD_SECONDS: Final = 20.0
 _RESOLVE_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
-_RESOLVE_THREADS: Final = 16
+_RESOLVE_THREADS: Final = 128
+"""Names of a stranger's that never resolve hold a thread for half a minute each, and must not hold all of them."""
+
 _MAX_ADDRESSES: Final = 4
 _NAT64_SECONDS: Final = 600.0
 _METHODS: Final = (b"GET", b"HEAD", b"POST", b"CONNECT")

@@ -120,9 +120,13 @@ class BotProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes beneath it, the workers and what they have started."""
+    def children(self) -> list[psutil.Process]:
+        """All processes beneath it."""
         return living_children(self.pid)
+
+    def workers(self) -> list[psutil.Process]:
+        """The workers and what they have started: all beneath it but the proxy."""
+        return [child for child in self.children() if not _is_proxy(child)]
 
     async def address(self) -> str:
         """Return where its health pages are."""
@@ -177,3 +181,10 @@ class BotProcess:
         """Fail if the log has a trace or the token."""
         assert "Traceback" not in self.log, self.log
         assert self.discord.token not in self.log
+
+
+def _is_proxy(process: psutil.Process) -> bool:
+    try:
+        return "core.proxy.child" in process.cmdline()
+    except psutil.Error:
+        return False

@@ -96,7 +96,7 @@ async def test_a_signal_ends_it_with_each_running_request_answered_or_told(tmp_p
         for interaction in asked:
             await interaction.acknowledged()
         began = time.monotonic()
-        workers = process.workers()
+        workers = process.children()
         process.process.send_signal(number)
         assert await process.wait() == 0, process.log
         assert time.monotonic() - began < 20
@@ -247,7 +247,7 @@ async def test_the_database_is_sound_after_a_kill(tmp_path: Path) -> None:
         house = furnished(discord)
         asked = [discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6)) for _ in range(4)]
         first = await answer(asked[0])
-        workers = process.workers()
+        workers = process.children()
         process.process.kill()
         await process.wait()
         await eventually(lambda: not any(map(is_alive, workers)), what="the end of its workers")

@@ -13,7 +13,7 @@ from core.audio import decode
 from core.errors import GenreGenieError
 from core.sandbox.cpu import CpuBudget
 from tests.core.fetch.media import tones
-from tests.hostile.bombs import mp3_with_tags
+from tests.hostile.bombs import flac_with_tags
 
 LIMITS = decode.DecodeLimits(max_bytes=50 * 1024**2, max_seconds=1_800, timeout_s=120)
 
@@ -44,11 +44,11 @@ def test_what_is_granted_meanwhile_counts(spinning: psutil.Process) -> None:
 def test_tags_that_ffmpeg_would_compare_for_minutes_are_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    song = tones(tmp_path, "song.mp3", 6, "-b:a", "64k").read_bytes()
-    tagged = tmp_path / "tagged.mp3"
+    song = tones(tmp_path, "song.flac", 6).read_bytes()
+    tagged = tmp_path / "tagged.flac"
     monkeypatch.setattr(decode, "CPU_SECONDS", 0.7)
-    tagged.write_bytes(mp3_with_tags(song, 500))
+    tagged.write_bytes(flac_with_tags(song, 500))
     assert sum(block.size for block in decode.FfmpegDecoder(tagged, LIMITS)) > 5 * 22_050
-    tagged.write_bytes(mp3_with_tags(song, 100_000))
+    tagged.write_bytes(flac_with_tags(song, 100_000))
     with pytest.raises(GenreGenieError, match="timeout"):
         list(decode.FfmpegDecoder(tagged, LIMITS))
