@@ -104,11 +104,12 @@ async def run_child(
         except ValueError:  # what asyncio raises for a line over the limit
             overrun = Overrun.OUTPUT
             end_guarded(process)
+            await _tail(process.stdout)  # a pipe that nobody reads is never seen to end, and asyncio waits for that
         status = await process.wait()
     finally:
         end_guarded(process)
         watch.cancel()
-        await asyncio.gather(process.wait(), stderr, watch, return_exceptions=True)
+        await asyncio.gather(process.wait(), _tail(process.stdout), stderr, watch, return_exceptions=True)
     if watch.done() and not watch.cancelled() and overrun is None:
         overrun = watch.result()
     return ChildExit(status, stderr.result().decode("utf-8", "replace"), overrun)
