@@ -16,6 +16,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
 from tests.support.processes import wait_until
 from tests.web.page import PageProcess
+from web.static import FOLDER
 
 pytestmark = pytest.mark.xdist_group("web")
 
@@ -121,8 +122,12 @@ def test_nothing_is_inline_so_that_nothing_inline_need_be_allowed(
     assert re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|javascript:", html) == []
 
 
-def test_the_spectrogram_has_an_address_of_its_own(client: httpx.Client, song: Path) -> None:
-    job = start(client, {"song": upload(client, song)})
+def test_the_page_is_light() -> None:
+    assert sum((FOLDER / name).stat().st_size for name in ("page.css", "page.js", "icon.svg")) < 100_000
+
+
+def test_the_spectrogram_has_an_address_of_its_own(client: httpx.Client, long_song: Path) -> None:
+    job = start(client, {"song": upload(client, long_song)})
     wait_until(lambda: client.get(f"/en/jobs/{job}").json()["state"] == "done", WAIT_S, "the answer")
     answer = client.get(f"/en/jobs/{job}")
     address = re.search(r'<img src="([^"]+)"', answer.json()["details"])[1]
@@ -130,6 +135,7 @@ def test_the_spectrogram_has_an_address_of_its_own(client: httpx.Client, song: P
     assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/png")
     assert picture.content.startswith(b"\x89PNG")
     assert "base64" not in answer.text
+    assert len(answer.content) + len(picture.content) < 150_000
 
 
 def test_a_request_that_is_not_known_is_said_to_be(client: httpx.Client) -> None:
