@@ -14,10 +14,12 @@ from bot.cogs.admin import Admin
 from bot.cogs.autoscan import Autoscan
 from bot.cogs.guilds import Guilds
 from bot.cogs.identify import Identify
+from bot.cogs.privacy import Privacy
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
 from bot.ui.delivery import NO_MENTIONS
+from bot.ui.privacy import PRIVACY_ITEMS
 from bot.ui.translator import PhraseTranslator
 from bot.ui.views import DYNAMIC_ITEMS
 
@@ -75,8 +77,9 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Identify(self, services))
         await self.add_cog(Autoscan(self, services))
         await self.add_cog(Admin(services, message_content=self._message_content))
+        await self.add_cog(Privacy(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
             self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
 
