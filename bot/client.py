@@ -15,6 +15,7 @@ from bot.cogs.autoscan import Autoscan
 from bot.cogs.guilds import Guilds
 from bot.cogs.identify import Identify
 from bot.cogs.privacy import Privacy
+from bot.cogs.recovery import Recovery
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
@@ -75,7 +76,9 @@ class GenreGenie(commands.AutoShardedBot):
         services = self.services
         await self.tree.set_translator(PhraseTranslator())
         await self.add_cog(Identify(self, services))
-        await self.add_cog(Autoscan(self, services))
+        autoscan = Autoscan(self, services)
+        await self.add_cog(autoscan)
+        await self.add_cog(Recovery(self, services, autoscan))
         await self.add_cog(Admin(services, message_content=self._message_content))
         await self.add_cog(Privacy(services))
         await self.add_cog(Guilds(self, services))

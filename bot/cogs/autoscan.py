@@ -8,7 +8,7 @@ from typing import Final
 import discord
 from discord.ext import commands
 
-from bot.jobs.request import JobRequest, RequestKind
+from bot.jobs.request import JobRequest, ReplyPlace, RequestKind
 from bot.jobs.sources import autoscan_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
@@ -37,6 +37,15 @@ class Autoscan(commands.Cog):
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
         """Answer a message with audio."""
+        await self.scan(message)
+
+    async def scan(self, message: discord.Message, *, attempt: int = 0) -> None:
+        """Answer a message with audio where autoscan is on.
+
+        Args:
+            message: of anyone's.
+            attempt: how often it was begun before a crash.
+        """
         if message.guild is None or message.author.bot or message.webhook_id is not None:
             return
         services = self._services
@@ -62,6 +71,8 @@ class Autoscan(commands.Cog):
             found.songs,
             left_out=found.left_out,
             capabilities=services.notices.capabilities(channel.id, permissions, locale),
+            place=ReplyPlace(channel.id, posted_id=message.id),
+            attempt=attempt,
         )
         can_reply = permissions.read_message_history
         can_react = permissions.add_reactions and permissions.read_message_history
@@ -78,7 +89,8 @@ class Autoscan(commands.Cog):
 
     async def _answer(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
         reaction = asyncio.create_task(_react(message)) if can_react else None
-        delivery = ChannelDelivery(message.channel, nonce=message.id, reply_to=message if can_reply else None)
+        reply_to = message if can_reply else None
+        delivery = ChannelDelivery(message.channel, nonce=message.id, reply_to=reply_to, quiet=True)
         try:
             await self._services.jobs.answer(request, self._services.respond(delivery))
         finally:

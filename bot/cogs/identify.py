@@ -12,7 +12,7 @@ from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.sources import FoundSongs, attachment_song, has_links, has_songs, link_song, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, InteractionDelivery
-from bot.ui.interactions import Interaction, send_private
+from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
 
@@ -114,9 +114,9 @@ class Identify(commands.Cog):
             whole=whole,
             left_out=found.left_out,
             capabilities=services.notices.interaction_capabilities(interaction, locale),
+            place=reply_place(interaction),
         )
-        responder = services.respond(InteractionDelivery(interaction, private=private))
-        services.jobs.start(services.jobs.answer(request, responder))
+        services.jobs.start_answer(request, services.respond(InteractionDelivery(interaction, private=private)))
 
     def _locale(self, interaction: Interaction, *, private: bool) -> str:
         own = interaction.locale.value

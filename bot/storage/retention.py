@@ -10,9 +10,13 @@ from bot.settings import BotSettings
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
 from bot.storage.results import ResultStore
-from bot.storage.tables import corrections, requests
+from bot.storage.tables import corrections, open_requests, requests
 
 DAY_S: Final = 86_400.0
+OPEN_S: Final = DAY_S
+"""How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
+
+MEMBERS_TABLES: Final = (requests, corrections, open_requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Retention:
                 for table in (requests, corrections)
             ]
             songs = await self._results.kept_for(connection, scope.of(requests))
-        return Holdings(*counts, songs)
+        return Holdings(counts[0], counts[1], songs)
 
     async def forget(self, scope: Scope) -> None:
         """Delete all that is stored of someone, and give the room back to the disk.
@@ -114,10 +118,11 @@ class Retention:
         oldest_correction = now - self._settings.correction_days * DAY_S
         async with self._database.writing() as connection:
             left = await self._guilds.left_before(connection, now - self._settings.grace_days * DAY_S)
-            for table in (requests, corrections):
+            for table in MEMBERS_TABLES:
                 await connection.execute(delete(table).where(table.c.guild_id.in_(left)))
             await self._guilds.delete(connection, left)
             await connection.execute(delete(requests).where(requests.c.asked_at < oldest_request))
+            await connection.execute(delete(open_requests).where(open_requests.c.asked_at < now - OPEN_S))
             await self._results.delete_unused_since(connection, oldest_request)
             await connection.execute(delete(corrections).where(corrections.c.corrected_at < oldest_correction))
             await self._results.delete_orphans(connection)
@@ -127,5 +132,5 @@ class Retention:
 
 
 async def _delete_rows(connection: AsyncConnection, scope: Scope) -> None:
-    for table in (requests, corrections):
+    for table in MEMBERS_TABLES:
         await connection.execute(delete(table).where(scope.of(table)))

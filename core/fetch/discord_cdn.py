@@ -21,6 +21,17 @@ _READ_SECONDS: Final = 30.0
 _OVERHEAD_BYTES: Final = 1024 * 1024
 """What TLS and headers may add to a file's size."""
 
+_RETRY_S: Final = 1.0
+"""Seconds after which a download is tried once more whose beginning Discord failed to send."""
+
+
+class _ServerError(Exception):
+    """The server has a problem of its own (5xx)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
 
 async def fetch_attachment(
     url: str,
@@ -44,8 +55,8 @@ async def fetch_attachment(
         on_progress: called after every chunk.
 
     Raises:
-        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone, incomplete, or
-            shorter than announced; `timeout`; `busy`: the disk is full.
+        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone, incomplete,
+            shorter than announced, or (with `status`) twice refused with a 5xx; `timeout`; `busy`: the disk is full.
     """
     _check_host(url, settings)
     if size is not None and size > settings.max_file_bytes:
@@ -54,9 +65,16 @@ async def fetch_attachment(
     async with proxy.lease(max_bytes=settings.max_file_bytes + _OVERHEAD_BYTES) as lease:
         try:
             async with asyncio.timeout(settings.job_timeout_s):
-                received = await _download(url, path, proxy, lease, settings, on_progress)
+                try:
+                    received = await _download(url, path, proxy, lease, settings, on_progress)
+                except (_ServerError, aiohttp.ServerDisconnectedError):
+                    # Nothing of it has been counted or written yet.
+                    await asyncio.sleep(_RETRY_S)
+                    received = await _download(url, path, proxy, lease, settings, on_progress)
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
+        except _ServerError as error:
+            raise GenreGenieError(ErrorCode.UNAVAILABLE, status=error.status) from None
         except aiohttp.ClientError:
             raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE) from None
         except OSError:
@@ -98,7 +116,11 @@ async def _download(
         session.get(URL(url, encoded=True), allow_redirects=False, proxy=proxy.url_with_secret(lease)) as response,
     ):
         if response.status != 200:
-            raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE)
+            if refused := lease_error(lease, settings):
+                raise refused
+            if response.status >= 500:
+                raise _ServerError(response.status)
+            raise GenreGenieError(ErrorCode.UNAVAILABLE)
         announced = response.content_length
         if announced is not None and announced > settings.max_file_bytes:
             raise too_large(settings)
