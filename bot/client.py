@@ -13,6 +13,7 @@ from discord.http import Route
 from bot.cogs.admin import Admin
 from bot.cogs.autoscan import Autoscan
 from bot.cogs.guilds import Guilds
+from bot.cogs.help import Help
 from bot.cogs.identify import Identify
 from bot.cogs.privacy import Privacy
 from bot.cogs.recovery import Recovery
@@ -27,6 +28,8 @@ from bot.ui.views import DYNAMIC_ITEMS
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 10.0
+PRESENCE: Final = "/genre · /help"
+"""What the bot is seen listening to: the commands by their English names, which Discord finds in every language."""
 
 
 def make_intents(*, message_content: bool) -> discord.Intents:
@@ -34,6 +37,7 @@ def make_intents(*, message_content: bool) -> discord.Intents:
     intents = discord.Intents.none()
     intents.guilds = True
     intents.guild_messages = True
+    intents.dm_messages = True
     intents.message_content = message_content
     return intents
 
@@ -62,6 +66,7 @@ class GenreGenie(commands.AutoShardedBot):
             shard_count=settings.shard_count,
             **shards,
             allowed_mentions=NO_MENTIONS,
+            activity=discord.Activity(type=discord.ActivityType.listening, name=PRESENCE),
             # Nothing here looks at members or old messages: memory for nothing.
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
@@ -81,6 +86,7 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Recovery(self, services, autoscan))
         await self.add_cog(Admin(services, message_content=self._message_content))
         await self.add_cog(Privacy(services))
+        await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
         self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:

@@ -1,18 +1,20 @@
-"""Autoscan: audio posted in a channel where an admin has switched it on is answered without being asked about."""
+"""Autoscan: audio posted where an admin has switched it on, or sent to the bot itself, is answered unasked."""
 
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import discord
 from discord.ext import commands
 
-from bot.jobs.request import JobRequest, ReplyPlace, RequestKind
-from bot.jobs.sources import autoscan_songs
+from bot.jobs.request import JobRequest, ReplyCapabilities, ReplyPlace, RequestKind
+from bot.jobs.sources import FoundSongs, autoscan_songs, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
 from bot.ui.permissions import in_channel, missing, missing_notice
+from core.i18n.languages import DEFAULT_LOCALE
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,10 @@ class Autoscan(commands.Cog):
             message: of anyone's.
             attempt: how often it was begun before a crash.
         """
-        if message.guild is None or message.author.bot or message.webhook_id is not None:
+        if message.author.bot or message.webhook_id is not None:
+            return
+        if message.guild is None:
+            await self._answer_directly(message, attempt)
             return
         services = self._services
         channel = message.channel
@@ -62,21 +67,21 @@ class Autoscan(commands.Cog):
             notice = services.notices.once(channel.id, missing_notice(cannot_send, locale))
             await self._notify_author(message, notice)
             return
-        request = JobRequest(
-            RequestKind.AUTOSCAN,
-            message.author.id,
-            message.guild.id,
-            False,
-            locale,
-            found.songs,
-            left_out=found.left_out,
-            capabilities=services.notices.capabilities(channel.id, permissions, locale),
-            place=ReplyPlace(channel.id, posted_id=message.id),
-            attempt=attempt,
-        )
+        capabilities = services.notices.capabilities(channel.id, permissions, locale)
+        request = _request(message, found, locale, attempt, capabilities)
         can_reply = permissions.read_message_history
         can_react = permissions.add_reactions and permissions.read_message_history
-        task = services.jobs.start(self._answer(message, request, can_react=can_react, can_reply=can_reply))
+        self._start(message, self._answer(message, request, can_react=can_react, can_reply=can_reply))
+
+    async def _answer_directly(self, message: discord.Message, attempt: int) -> None:
+        """Answer a song in a direct message: who sends one to a bot asks about it."""
+        found = message_songs(message, DEFAULT_LOCALE, links=True)
+        if found.songs:
+            request = _request(message, found, DEFAULT_LOCALE, attempt, ReplyCapabilities())
+            self._start(message, self._answer(message, request, can_react=True, can_reply=True))
+
+    def _start(self, message: discord.Message, answer: Coroutine[Any, Any, None]) -> None:
+        task = self._services.jobs.start(answer)
         self._answering[message.id] = task
         task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
@@ -90,7 +95,9 @@ class Autoscan(commands.Cog):
     async def _answer(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
         reaction = asyncio.create_task(_react(message)) if can_react else None
         reply_to = message if can_reply else None
-        delivery = ChannelDelivery(message.channel, nonce=message.id, reply_to=reply_to, quiet=True)
+        delivery = ChannelDelivery(
+            message.channel, nonce=message.id, reply_to=reply_to, quiet=message.guild is not None
+        )
         try:
             await self._services.jobs.answer(request, self._services.respond(delivery))
         finally:
@@ -103,6 +110,23 @@ class Autoscan(commands.Cog):
         if notice:
             with contextlib.suppress(*FAILURES):
                 await message.author.send(notice, allowed_mentions=NO_MENTIONS)
+
+
+def _request(
+    message: discord.Message, found: FoundSongs, locale: str, attempt: int, capabilities: ReplyCapabilities
+) -> JobRequest:
+    return JobRequest(
+        RequestKind.AUTOSCAN,
+        message.author.id,
+        message.guild.id if message.guild else None,
+        False,
+        locale,
+        found.songs,
+        left_out=found.left_out,
+        capabilities=capabilities,
+        place=ReplyPlace(message.channel.id, posted_id=message.id),
+        attempt=attempt,
+    )
 
 
 async def _react(message: discord.Message) -> bool:

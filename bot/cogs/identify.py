@@ -32,8 +32,8 @@ class Identify(commands.Cog):
         self._bot = bot
         self._services = services
         self._menu = app_commands.ContextMenu(name=phrase("identify.name"), callback=self.identify)
-        self._menu.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=True)
-        self._menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
+        self._menu.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
+        self._menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=True)
 
     async def cog_load(self) -> None:
         """Add the message command, which a cog does not add by itself."""
@@ -56,8 +56,8 @@ class Identify(commands.Cog):
         whole=phrase("genre.whole.description"),
         private=phrase("genre.private.description"),
     )
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
-    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
     async def genre(
         self,
         interaction: Interaction,

@@ -62,10 +62,12 @@ class Recovery(commands.Cog):
         """Take the reaction back, and answer the message if that was not done or tried before."""
         # First: audio that ends the process may end it only once more.
         await self._services.open_requests.delete(left.id or 0)
-        channel = self._bot.get_channel(left.channel_id)
-        if not isinstance(channel, discord.abc.Messageable) or self._bot.user is None:
-            return
         with contextlib.suppress(*FAILURES):
+            channel: object = self._bot.get_channel(left.channel_id)
+            if channel is None and left.guild_id is None:
+                channel = await self._bot.fetch_channel(left.channel_id)
+            if not isinstance(channel, discord.abc.Messageable) or self._bot.user is None:
+                return
             message = await channel.fetch_message(posted_id)
             with contextlib.suppress(discord.NotFound):
                 await message.remove_reaction(WORKING_EMOJI, self._bot.user)

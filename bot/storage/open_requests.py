@@ -59,6 +59,7 @@ class OpenRequestStore:
         self._database = database
         self.owner = owner
         self._leftovers: list[OpenRequest] = []
+        self._claimed: set[int] = set()
 
     async def load(self) -> None:
         """Read what an earlier process left open, before this one opens anything.
@@ -119,6 +120,10 @@ class OpenRequestStore:
             row = (await connection.execute(select(open_requests).where(open_requests.c.id == request_id))).first()
         return None if row is None else _open_request(row)
 
+    def is_claimed(self, request_id: int) -> bool:
+        """Whether this process has begun a request again."""
+        return request_id in self._claimed
+
     async def claim(self, request_id: int) -> OpenRequest | None:
         """Take a request off the list to begin it again; None when somebody else was faster.
 
@@ -129,7 +134,10 @@ class OpenRequestStore:
         async with self._database.writing() as connection:
             row = (await connection.execute(select(open_requests).where(own))).first()
             deleted = await connection.execute(delete(open_requests).where(own))
-        return _open_request(row) if row is not None and deleted.rowcount else None
+        if row is None or not deleted.rowcount:
+            return None
+        self._claimed.add(request_id)
+        return _open_request(row)
 
 
 def _open_request(row: Row[tuple[object, ...]]) -> OpenRequest:

@@ -121,13 +121,13 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
         locale = interaction.locale.value
         try:
             waiting = await services.open_requests.get(int(self.key))
-            if waiting is None:
-                await send_private(interaction, translate("bot.gone", locale))
-            elif not _may_decide(interaction, waiting.user_id):
+            if waiting is not None and not _may_decide(interaction, waiting.user_id):
                 await send_private(interaction, translate("bot.not-yours", locale))
-            # Of two presses one begins it.
-            elif await services.open_requests.claim(int(self.key)):
+            elif waiting is not None and await services.open_requests.claim(int(self.key)):
                 await _begin_again(interaction, waiting)
+            # Of two presses one begins it.
+            elif not services.open_requests.is_claimed(int(self.key)):
+                await send_private(interaction, translate("bot.gone", locale))
         except StoreError:
             await send_private(interaction, translate("error.internal", locale))
 

@@ -26,12 +26,14 @@ async def kill(process: BotProcess) -> None:
 
 
 async def begun(discord: Discord, house: House, **options: object) -> tuple[Interaction, Message]:
-    """Return a request whose progress is shown; its song comes quickly from the second download on."""
-    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=slow_at_first(), **options)
+    """Return a request whose progress is shown."""
+    options = {"file": slow_at_first(), **options}
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, **options)
     return asked, await asked.reply(lambda message: CANCEL in message.buttons)
 
 
 def slow_at_first() -> File:
+    """Return a song that comes quickly from the second download on."""
     return new_song(8, bytes_per_s=3_000, slow_downloads=1)
 
 
@@ -47,10 +49,10 @@ async def test_what_a_kill_interrupts_says_so_and_is_asked_again_with_a_button(t
         done = await answer(discord.slash("genre", user=house.ben, channel=house.channel, file=new_song(6)))
         public = await begun(discord, house)
         private = await begun(discord, house, private=True)
-        # This one has only come to "thinking…", and this one's token is gone by the next start.
+        # This one has only come to "thinking…", and this one's token is gone by the next start; it waits in the queue.
         thinking = discord.slash("genre", user=house.ana, channel=house.channel, file=slow_at_first())
-        expired = await begun(discord, house)
         await thinking.acknowledged()
+        expired = await begun(discord, house, file=new_song(6))
         await discord.until(lambda: open_requests(tmp_path) == 4, what="four open requests")
         await kill(process)
         expired[0].expire()
