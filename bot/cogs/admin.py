@@ -38,7 +38,9 @@ class Admin(commands.Cog):
         name=phrase("genregenie.name"),
         description=phrase("genregenie.description"),
         default_permissions=discord.Permissions(manage_guild=True),
-        guild_only=True,
+        allowed_contexts=app_commands.AppCommandContext(guild=True),
+        # Left open, it would go wherever a member's own app goes.
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
     channel = app_commands.Group(name=phrase("channel.name"), description=phrase("channel.description"), parent=root)
     privacy = app_commands.Group(name=phrase("privacy.name"), description=phrase("privacy.description"), parent=root)

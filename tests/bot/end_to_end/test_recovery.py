@@ -70,7 +70,7 @@ async def test_what_a_kill_interrupts_says_so_and_is_asked_again_with_a_button(t
             assert genre_of(message) in GENRES
             assert not any(pressed.messages for pressed in presses)
         assert len(discord.messages_of_bot(house.channel)) == 4, "and one that only Ana sees"
-        assert open_requests(tmp_path) == 0
+        await discord.until(lambda: open_requests(tmp_path) == 0, what="nothing is open")
         discord.forgive(50027)
         assert discord.complaints == []
 
@@ -143,7 +143,7 @@ async def test_audio_that_ends_the_process_every_time_is_given_up(tmp_path: Path
         follows = discord.post_message(house.channel, house.ana, files=[new_song(6)])
         await answer_under(discord, follows)
         assert posted.files[0].downloads == 2
-        assert open_requests(tmp_path) == 0
+        await discord.until(lambda: open_requests(tmp_path) == 0, what="nothing is open")
 
 
 async def test_a_stop_leaves_posted_audio_to_the_next_start(tmp_path: Path) -> None:
