@@ -7,8 +7,8 @@ from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 from core.verdict import Outside, Prediction
 
-CONFIDENCE_STEPS: Final = ((0.8, "high"), (0.4, "fair"), (0.0, "low"))
-"""Least confidence of each word. `docs/figures.md` has the share of real songs that is right in each."""
+_WORDS: Final = {"high": "high", "good": "fair", "fair": "fair", "low": "low"}
+"""Word for each of `core.verdict.CERTAINTIES`; `docs/figures.md` has the share of real songs that is right in each."""
 
 _NAMED_FROM: Final = 0.2
 """Share of the votes from which on a genre that has not won is named beside the one that has."""
@@ -50,8 +50,8 @@ def confidence_words(prediction: Prediction, locale: str | None = None) -> str:
     than the one voted for, and where the song is none of the ten.
     """
     won = _won(prediction) and prediction.outside is None and prediction.confidence >= max(prediction.probabilities)
-    step = next(word for least, word in CONFIDENCE_STEPS if prediction.confidence >= least) if won else "low"
-    return translate(f"confidence.{step}", locale, share=percent(prediction.confidence, locale or "en"))
+    word = _WORDS[prediction.certainty] if won else "low"
+    return translate(f"confidence.{word}", locale, share=percent(prediction.confidence, locale or "en"))
 
 
 def votes_text(prediction: Prediction, locale: str | None = None) -> str:

@@ -47,11 +47,12 @@ def test_the_headline_names_what_the_votes_name(votes: dict[str, int], english: 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (cast(0.95, rock=10), "Quite sure (95%)"),
-        (cast(0.7, rock=10), "Not very sure (70%)"),
+        (cast(0.95, rock=10), "Very sure (95%)"),
+        (replace(cast(0.95, rock=10), very_sure_from=0.96), "Not quite sure (95%)"),
+        (cast(0.7, rock=10), "Not quite sure (70%)"),
         (cast(0.3, rock=10), "A guess (30%)"),
         (cast(1.0, rock=5, pop=5), "A guess (50%)"),
-        (cast(1.0, rock=5, pop=4, jazz=1), "Not very sure (50%)"),
+        (cast(1.0, rock=5, pop=4, jazz=1), "Not quite sure (50%)"),
         (cast(1.0, rock=3, pop=2, jazz=2, blues=2, metal=1), "A guess (30%)"),
         (replace(cast(0.95, rock=10), outside=Outside("electronic", 0.81)), "A guess (95%)"),
     ],
