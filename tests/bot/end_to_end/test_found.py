@@ -55,6 +55,5 @@ async def test_an_application_that_accounts_can_add_offers_its_commands_everywhe
             reply = await answer(asked)
             assert "tune.wav" in reply.content
             assert reply.embeds == []
-            presence = other.gateway.identified[0]["presence"]
-            assert [activity["name"] for activity in presence["activities"]] == ["/genre · /help"]
+            assert other.gateway.identified[0]["presence"]["game"]["name"] == "/genre · /help"
         assert other.complaints == []
