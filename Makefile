@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 
-.PHONY: demo test lint requirements
+.PHONY: demo test lint audit requirements
 .NOTPARALLEL:
 
 # Runtime only (no TensorFlow), then a verdict on the song that comes with the project.
@@ -25,6 +25,12 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Pins, their ages and known advisories.
+audit:
+	@$(PYTHON) install.py --dev
+	-$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m benchmarks.supply_chain
 
 # Pins: dev.txt is all of it; the others are cut from the same versions.
 requirements:

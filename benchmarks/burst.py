@@ -67,7 +67,7 @@ async def burst(folder: Path, guilds: int = GUILDS, each: int = EACH) -> list[Fi
         if discord.complaints or any(len(interaction.messages) != 1 for interaction in asked):
             raise RuntimeError("a request was not answered once and only once, and correctly")
     last = percentile(acknowledged, 0.99)
-    lag = bucket_percentile(_since(before, after), 0.99)
+    lag = bucket_percentile(lag_between(before, after), 0.99)
     what = f"{len(asked)} requests at once from {guilds} servers"
     return [
         Figure(
@@ -182,7 +182,7 @@ def bucket_percentile(buckets: Mapping[float, float], share: float) -> float:
     return lower
 
 
-def _since(before: Mapping[str, float], after: Mapping[str, float]) -> dict[float, float]:
+def lag_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[float, float]:
     """Buckets of the lag between two readings of the metrics."""
     return {
         float(name.split('"')[1].replace("+Inf", "inf")): count - before.get(name, 0.0)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
@@ -172,7 +172,6 @@ class OnThePage:
     def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
         self._session = session
         self._address = f"{address}en"
-        self._event: int | None = None
 
     def questions(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Give what they ask, by name."""
@@ -187,15 +186,9 @@ class OnThePage:
         expect(sentence(ErrorCode.NOT_AUDIO) in answer, answer[-300:])
 
     async def _gone(self) -> None:
-        key = await self._sent(new_song(20))
-        session = await self._joined(key)
-        async with self._session.get(
-            f"{self._address}/gradio_api/queue/data", params={"session_hash": session}
-        ) as stream:
+        job = await self._started(await self._sent(new_song(20)))
+        async with self._session.get(f"{self._address}/jobs/{job}/events") as stream:
             await stream.content.readline()
-        # The browser closes its streams; this one tells the page that the tab is gone.
-        async with self._session.get(f"{self._address}/gradio_api/heartbeat/{session}") as heartbeat:
-            await heartbeat.content.readline()
         await asyncio.sleep(4 * PAUSE_S)
 
     async def _sent(self, file: File) -> str:
@@ -205,31 +198,20 @@ class OnThePage:
             return key
 
     async def _asked(self, key: str) -> str:
-        session = await self._joined(key)
-        async with self._session.get(
-            f"{self._address}/gradio_api/queue/data", params={"session_hash": session}
-        ) as stream:
-            lines = [json.loads(line[5:]) async for line in stream.content if line.startswith(b"data:")]
-        return json.dumps(lines, ensure_ascii=False)
+        job = await self._started(key)
+        while True:
+            async with self._session.get(f"{self._address}/jobs/{job}") as answer:
+                expect(answer.status == 200, f"asking was answered with {answer.status}")
+                state = await answer.json()
+            if state["state"] != "working":
+                return json.dumps(state, ensure_ascii=False)
+            await asyncio.sleep(PAUSE_S / 2)
 
-    async def _joined(self, key: str) -> str:
-        session = secrets.token_hex(6)
-        body = {
-            "data": [],
-            "fn_index": await self._classify_event(),
-            "session_hash": session,
-            "event_data": {"song": key},
-        }
-        async with self._session.post(f"{self._address}/gradio_api/queue/join", json=body) as answer:
-            expect(answer.status == 200, f"joining was answered with {answer.status}")
-        return session
-
-    async def _classify_event(self) -> int:
-        if self._event is None:
-            async with self._session.get(f"{self._address}/config") as answer:
-                events: list[dict[str, Any]] = (await answer.json())["dependencies"]
-            self._event = next(e["id"] for e in events if any(target[1] == "classify" for target in e["targets"]))
-        return self._event
+    async def _started(self, key: str) -> str:
+        async with self._session.post(f"{self._address}/jobs", json={"song": key}) as answer:
+            expect(answer.status == 200, f"starting was answered with {answer.status}")
+            job: str = (await answer.json())["job"]
+            return job
 
 
 class OnTheCommandLine:

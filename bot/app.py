@@ -24,8 +24,6 @@ FINISH_S: Final = 9.0
 """How long running requests may go on after a signal; notices to the rest and closing take less than ten more."""
 
 CLOSE_S: Final = 3.0
-FETCH_AHEAD: Final = 2
-"""Songs that are fetched while all workers are busy with others."""
 
 
 async def serve(settings: BotSettings) -> None:
@@ -64,8 +62,9 @@ async def _serve(
     from bot.connection import stay_connected
     from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
-    from bot.monitoring import HealthServer, Metrics, StateCollector
+    from bot.monitoring import HealthServer, Metrics, StateCollector, watch_ytdlp
     from bot.services import BotServices
+    from bot.storage.lock import sole_writer
     from bot.storage.stores import Stores
     from bot.ui.interactions import Acknowledger
     from bot.ui.permissions import PermissionNotices
@@ -73,11 +72,12 @@ async def _serve(
     from core.service.fetcher import open_fetcher
     from core.service.identify import Identifier
 
+    stack.enter_context(sole_writer(settings, shards=settings.shards))
     stores = Stores(settings)
     stack.push_async_callback(stores.close)
     await stores.open()
     fetcher = await open_fetcher(stack, settings)
-    admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
+    admission = Admission.for_workers(settings.limits, pool.size)
     metrics = Metrics()
     metrics.registry.register(StateCollector(admission, pool, fetcher.proxy))
     jobs = JobService(
@@ -118,7 +118,9 @@ async def _serve(
     health = HealthServer(settings, metrics, readiness)
     await health.start()
     stack.push_async_callback(health.close)
-    background = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_retain(stores.retention))]
+    background = [
+        asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention), watch_ytdlp())
+    ]
     stack.callback(lambda: [task.cancel() for task in background])
     warm = asyncio.create_task(pool.ready())
     # A bot that can classify nothing had better not look alive.

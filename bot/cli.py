@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ def bot() -> None:
     """
     from bot.app import serve
 
+    os.umask(0o077)  # members' songs are nobody else's
     asyncio.run(serve(load_settings(BotSettings)))
 
 

@@ -12,6 +12,7 @@ from discord.http import Route
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bot.monitoring import public_addresses
 from bot.settings import BotSettings
 from bot.storage.engine import cause, check_known, current_schema, database_url, sqlite_file
 from bot.ui.permissions import NEEDED
@@ -36,6 +37,9 @@ async def bot_checks() -> AsyncIterator[Check]:
     for check in await _discord_checks(settings):
         yield check
     yield await _database_check(settings)
+    if public := public_addresses(settings.http_host):
+        told = translate("bot.start.http-public", addresses=", ".join(public))
+        yield Check(True, f"GENREGENIE_HTTP_HOST={settings.http_host}", told)
 
 
 async def invite_link(settings: BotSettings) -> str:

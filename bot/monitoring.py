@@ -2,11 +2,14 @@
 
 import asyncio
 import errno
+import ipaddress
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
+import psutil
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,8 +17,9 @@ from prometheus_client.registry import Collector
 
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
+from core.fetch.ytdlp_install import OLD_DAYS, UPDATE, javascript_runtime, ytdlp_version
 from core.i18n.catalog import translate
-from core.proxy.proxy import FetchProxy
+from core.proxy.interface import Proxy
 from core.service.admission import Admission
 from core.service.identify import IdentifyResult
 from core.workers.pool import WorkerPool
@@ -24,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LAG_PERIOD_S: Final = 0.1
 CLOSE_S: Final = 1.0
+DAY_S: Final = 86_400.0
 SECONDS_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3)
 STEPS: Final = ("fetch", "decode", "features", "classify")
@@ -93,10 +98,35 @@ class Metrics:
             self.lag.observe(max(0.0, time.perf_counter() - began - LAG_PERIOD_S))
 
 
+async def watch_ytdlp() -> None:
+    """Warn now and every day, in the log, of what keeps links from working."""
+    while True:
+        for warning in ytdlp_warnings(await asyncio.to_thread(ytdlp_version), javascript_runtime()):
+            log.warning("%s", warning)
+        await asyncio.sleep(DAY_S)
+
+
+def ytdlp_warnings(installed: tuple[str, int] | None, runtime: str | None) -> list[str]:
+    """Say what is missing or old.
+
+    Args:
+        installed: yt-dlp's version and its age in days.
+        runtime: path of its JavaScript runtime.
+    """
+    warnings = []
+    if installed is None:
+        warnings.append("yt-dlp is not installed, so links do not work")
+    elif installed[1] > OLD_DAYS:
+        warnings.append(f"yt-dlp {installed[0]} is {installed[1]} days old, and sites change faster than that")
+    if runtime is None:
+        warnings.append("yt-dlp has no JavaScript runtime (deno), so YouTube does not work")
+    return [f"{warning}: {UPDATE} (docs/hosting.md, Update yt-dlp)" for warning in warnings]
+
+
 class StateCollector(Collector):
     """Reads the state of queue, workers and proxy when it is asked for."""
 
-    def __init__(self, admission: Admission, pool: WorkerPool, proxy: FetchProxy) -> None:
+    def __init__(self, admission: Admission, pool: WorkerPool, proxy: Proxy) -> None:
         self._admission = admission
         self._pool = pool
         self._proxy = proxy
@@ -111,6 +141,9 @@ class StateCollector(Collector):
         )
         for name, text, value in gauges:
             yield GaugeMetricFamily(name, text, value=value)
+        # Links work without the bot's restart as soon as yt-dlp is replaced: the one that is installed now counts.
+        if (installed := ytdlp_version()) is not None:
+            yield GaugeMetricFamily("genregenie_ytdlp_age_days", "Days since yt-dlp's release", value=installed[1])
         yield CounterMetricFamily("genregenie_worker_restarts", "Workers that were replaced", value=self._pool.restarts)
         refusals = CounterMetricFamily(
             "genregenie_egress_refusals", "Connections that were not let out", labels=("reason",)
@@ -118,6 +151,26 @@ class StateCollector(Collector):
         for reason, count in self._proxy.refusals.items():
             refusals.add_metric([reason], count)
         yield refusals
+
+
+def public_addresses(host: str) -> list[str]:
+    """List the addresses of the public internet on which `host`, which may be all of this machine's, is served."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a name
+        return []
+    if not address.is_unspecified:
+        return [host] if address.is_global else []
+    found = []
+    for interface in psutil.net_if_addrs().values():
+        for entry in interface:
+            if entry.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            own = ipaddress.ip_address(entry.address.partition("%")[0])
+            # On `::` Linux serves both families, on `0.0.0.0` the one.
+            if own.is_global and (own.version == 4 or address.version == 6):
+                found.append(str(own))
+    return sorted(found)
 
 
 class HealthServer:
@@ -167,6 +220,8 @@ class HealthServer:
         self._runner = runner
         addresses = ", ".join(f"{address[0]}:{address[1]}" for address in runner.addresses)
         log.info("Health and metrics on %s", addresses)
+        if public := public_addresses(host):
+            log.warning("%s", translate("bot.start.http-public", addresses=", ".join(public)))
 
     async def close(self) -> None:
         """Close the port."""

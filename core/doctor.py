@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -15,16 +16,14 @@ import psutil
 from core.audio.ffmpeg import bundled_ffmpeg_path, ffmpeg_path, ffmpeg_version
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file, music_file, read_card, shipped_models
+from core.private_files import is_open_to_others
 from core.sandbox.policy import protections
-from core.settings import MIB, Settings, load_settings
+from core.settings import ENV_FILE, MIB, Settings, load_settings
 from core.version import VERSION
 from core.workers.pool import WorkerPool
 
 WORKER_MB: Final = 130
 """Resident memory of a warm worker."""
-
-OLD_YTDLP_DAYS: Final = 60
-"""Sites change faster than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,8 @@ async def core_checks() -> AsyncIterator[Check]:
     yield await _workers(settings)
     yield _memory(settings)
     yield _data_directory(settings)
+    for check in _open_to_others(settings):
+        yield check
     for what, on, how in protections():
         yield Check(True, f"protection: {what}: {'on' if on else 'not here'}{f' ({how})' if how else ''}")
     for check in _links():
@@ -143,6 +144,16 @@ def _data_directory(settings: Settings) -> Check:
     return Check(True, f"data directory: {free} MB free", "free some disk" if short else None)
 
 
+def _open_to_others(settings: Settings) -> list[Check]:
+    """Warn of secrets and data that other users of this machine can read; says nothing where there is nothing."""
+    places = {ENV_FILE: "600", settings.data_dir: "700"}
+    return [
+        Check(True, f"other users of this machine can open {path}", f"`chmod {mode} {shlex.quote(str(path))}`")
+        for path, mode in places.items()
+        if is_open_to_others(path)
+    ]
+
+
 def nearest_existing(path: Path) -> Path:
     """Give the path itself, or the nearest folder above it that exists."""
     path = path.absolute()
@@ -150,24 +161,34 @@ def nearest_existing(path: Path) -> Path:
 
 
 def _links() -> list[Check]:
-    from core.fetch.ytdlp_install import javascript_runtime, ytdlp_version
+    from core.fetch.ytdlp_install import javascript_runtime, javascript_runtime_version, ytdlp_version
 
-    found = ytdlp_version()
     runtime = javascript_runtime()
-    return [
-        _ytdlp(found),
-        Check(
-            True,
-            f"JavaScript runtime for YouTube: {runtime or 'none'}",
-            None if runtime else "YouTube needs one: `pip install deno`",
-        ),
-    ]
+    return [_ytdlp(ytdlp_version()), _javascript(runtime, javascript_runtime_version(runtime) if runtime else None)]
 
 
 def _ytdlp(found: tuple[str, int] | None) -> Check:
-    upgrade = '`pip install --upgrade "yt-dlp[default]"`'
+    from core.fetch.ytdlp_install import OLD_DAYS
+
     if found is None:
-        return Check(False, "yt-dlp: none, so no links", upgrade)
+        return Check(False, "yt-dlp: none, so no links", _update())
     version, age_days = found
-    old = age_days > OLD_YTDLP_DAYS
-    return Check(True, f"yt-dlp {version}", f"{age_days} days old, and sites change: {upgrade}" if old else None)
+    return Check(
+        True,
+        f"yt-dlp {version}, {age_days} days old",
+        f"sites change faster than that: {_update()}" if age_days > OLD_DAYS else None,
+    )
+
+
+def _javascript(path: str | None, version: str | None) -> Check:
+    if path is None:
+        return Check(False, "JavaScript runtime: none, so no songs from YouTube", _update())
+    if version is None:
+        return Check(False, f"JavaScript runtime: {path} does not start, so no songs from YouTube", _update())
+    return Check(True, f"JavaScript runtime for YouTube: deno {version}")
+
+
+def _update() -> str:
+    from core.fetch.ytdlp_install import UPDATE
+
+    return f"`{UPDATE}`; docs/hosting.md (Update yt-dlp) says where"

@@ -1,6 +1,7 @@
 """Typed settings from the environment and `.env` in the working directory."""
 
 import codecs
+import ipaddress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -43,12 +44,14 @@ class Settings(BaseSettings):
     """Disk space that always stays free, MiB."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Private `host:port` pairs that may be fetched from, separated by commas."""
+    blocked_networks: Annotated[tuple[str, ...], NoDecode] = ()
+    """Public networks that may not be fetched from, in CIDR notation, separated by commas."""
     ca_file: Path | None = None
     """One more authority to trust when fetching, PEM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "blocked_networks", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         if isinstance(value, str):
@@ -63,6 +66,16 @@ class Settings(BaseSettings):
             if not colon or not name or not port.isdigit() or not 0 < int(port) < 65_536:
                 raise ValueError(f"{host!r} is not host:port")
         return hosts
+
+    @field_validator("blocked_networks")
+    @classmethod
+    def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(f"{network!r} is not a network like 2001:db8:aa00::/56") from None
+        return networks
 
     @field_validator("log_level", mode="before")
     @classmethod

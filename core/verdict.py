@@ -121,6 +121,9 @@ class Prediction:
         embedding: mean of the segments', of length 1; songs that sound alike lie close. Empty where there is none.
         why: which bands and times spoke for the genre, where that was asked for.
         very_sure_from: confidence from which nine in ten real songs are classified correctly by this model.
+        cut_off: whether the file ends before its sound does; what there is was classified.
+        track: which of the file's audio tracks was classified, from 1.
+        tracks: how many audio tracks the file has.
     """
 
     duration: float
@@ -136,6 +139,9 @@ class Prediction:
     embedding: tuple[float, ...] = ()
     why: Explanation | None = None
     very_sure_from: float = CERTAINTIES["high"]
+    cut_off: bool = False
+    track: int = 1
+    tracks: int = 1
 
     @property
     def confidence(self) -> float:
@@ -249,6 +255,10 @@ class Verdict:
             answer["outside"] = outside and {"name": outside.name, "probability": round(outside.probability, 4)}
         if prediction.why is not None:
             answer["why"] = _why(prediction.why)
+        if prediction.cut_off:
+            answer["cut_off"] = True
+        if prediction.tracks > 1:
+            answer |= {"track": prediction.track, "tracks": prediction.tracks}
         if song.uploader is not None:
             answer["uploader"] = song.uploader
         if song.note is not None:
@@ -314,6 +324,9 @@ def _read_prediction(data: Any) -> Prediction:  # noqa: ANN401 - anything that J
         embedding=tuple(map(_number, data.get("embedding", ()))),
         why=_optional(data.get("why"), _read_explanation),
         very_sure_from=_number(data.get("very_sure_from", CERTAINTIES["high"])),
+        cut_off=data.get("cut_off", False) is True,
+        track=int(_number(data.get("track", 1))),
+        tracks=int(_number(data.get("tracks", 1))),
     )
 
 

@@ -1,53 +1,45 @@
-"""The page as a whole: its workers, proxy and uploads, and one Gradio page for each language."""
+"""The page as a whole: its workers, proxy and uploads, and the server in front of them."""
 
 import asyncio
 import contextlib
-import importlib
-import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from logging import getLogger
+from logging import CRITICAL, getLogger
 from typing import Final
 
-import uvicorn
-from fastapi import FastAPI
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp
+from aiohttp import web
 
-from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.i18n.catalog import error_sentence
-from core.i18n.languages import locales
+from core.errors import ConfigurationError
 from core.inference.model_card import model_file, shipped_models
 from core.service.admission import Admission
 from core.service.fetcher import open_fetcher
 from core.service.identify import Identifier
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
-from web.access import AccessMiddleware, visitor_of
+from web.access import MAX_JSON_BYTES, AccessControl
+from web.api import Api
+from web.connections import Connection, Connections
 from web.jobs import PageJobs
-from web.languages import accepted_locale
-from web.settings import WebSettings, check_exposure
+from web.login import Login
+from web.routes import Pages, add_routes
+from web.sessions import Sessions
+from web.settings import WebSettings, check_exposure, is_loopback
+from web.static import Static
 from web.uploads import Uploads
-
-# Gradio reads these when build_app imports it: no analytics, no calls to its hub, and only a short list of past
-# requests.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 log = getLogger(__name__)
 
-MAX_CONNECTIONS: Final = 512
 FETCH_AHEAD: Final = 2
 """Links that may be fetched while every worker is busy with another song."""
 
-SHUTDOWN_S: Final = 5
+SHUTDOWN_S: Final = 5.0
 """How long open connections may take to finish when the page is stopped."""
 
-STATUS_CODES: Final = {ErrorCode.TOO_LARGE: 413, ErrorCode.BUSY: 503, ErrorCode.TIMEOUT: 408}
+LINGER_S: Final = 5.0
+"""How long the rest of a body that is refused is read, so that its sender reads why."""
+
+SESSIONS_FILE: Final = "page-sessions.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,68 +76,53 @@ async def open_service(settings: WebSettings, models: Sequence[str | None]) -> A
         pool = await stack.enter_async_context(WorkerPool(settings))
         admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
         identifier = Identifier(settings, pool=pool, fetcher=fetcher)
-        yield Service(
-            PageJobs(identifier, admission=admission, uploads=uploads, models=models), uploads, pool, admission
-        )
+        jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models)
+        stack.push_async_callback(jobs.close)
+        yield Service(jobs, uploads, pool, admission)
 
 
-def build_app(service: Service, settings: WebSettings) -> ASGIApp:
-    """Mount a page for each language, with access control in front."""
-    import gradio as gr
-
-    from web.page import STATIC, THEME, build_page, head
-
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-
-    @app.get("/")
-    async def redirect_to_language(request: Request) -> Response:
-        return RedirectResponse(f"/{accepted_locale(request.headers.get('accept-language'))}/", 303)
-
-    @app.get("/favicon.ico")
-    async def icon() -> Response:
-        return FileResponse(STATIC / "icon.svg")
-
-    @app.get("/manifest.json")
-    async def manifest() -> Response:
-        return JSONResponse({"name": "GenreGenie", "start_url": "/", "display": "browser"})
-
-    for locale in locales():
-        app.add_route(f"/{locale}/song", _upload_endpoint(service.uploads, locale), methods=["POST"])
-        gr.mount_gradio_app(
-            app,
-            build_page(service.jobs, settings, locale),
-            path=f"/{locale}",
-            server_name=settings.http_host,
-            footer_links=[],
-            run_history=False,
-            app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
-            root_path=f"{settings.web_origin}/{locale}" if settings.web_origin else None,
-            show_error=False,
-            max_file_size=1,  # files go to /song: Gradio's own upload route is closed
-            ssr_mode=False,
-            enable_monitoring=False,
-            pwa=False,
-            mcp_server=False,
-            theme=THEME,
-            head=head(locale),
-        )
-    return AccessMiddleware(app, settings)
+def build_app(service: Service, settings: WebSettings) -> web.Application:
+    """Make the page's application, with access control in front."""
+    app = web.Application(client_max_size=MAX_JSON_BYTES)
+    sessions = None
+    if settings.web_password is not None:
+        sessions = Sessions(settings.web_password.get_secret_value(), settings.data_dir / SESSIONS_FILE)
+    files = Static()
+    login = Login(settings, sessions, files) if sessions is not None else None
+    api = Api(settings, service.jobs, service.uploads) if settings.web_api_token is not None else None
+    AccessControl(settings, sessions).protect(app)
+    add_routes(app, Pages(settings, service.jobs, service.uploads, files), login, api)
+    return app
 
 
-def _upload_endpoint(uploads: Uploads, locale: str) -> Callable[[Request], Awaitable[Response]]:
-    async def receive(request: Request) -> Response:
-        visitor = visitor_of(request.client.host if request.client else "")
-        try:
-            key = await uploads.receive(
-                visitor, request.query_params.get("name"), int(request.headers["content-length"]), request.stream()
-            )
-        except GenreGenieError as error:
-            return JSONResponse({"error": error_sentence(error, locale)}, STATUS_CODES.get(error.code, 400))
-        except ClientDisconnect:
-            return Response(status_code=400)
-        return JSONResponse({"song": key})
-
-    return receive
+@contextlib.asynccontextmanager
+async def listen(app: web.Application, settings: WebSettings, sock: socket.socket) -> AsyncIterator[None]:
+    """Serve an application on a socket until the context ends."""
+    # What cannot be parsed is answered, and no news for the log; what a handler raises is logged by access control.
+    quiet = getLogger("web.http")
+    quiet.setLevel(CRITICAL)
+    behind_proxy = settings.web_origin is not None
+    connections = Connections(trusted=lambda address: behind_proxy and is_loopback(address))
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=quiet,
+        handler_cancellation=True,
+        auto_decompress=False,  # a body is as long as it says
+        keepalive_timeout=2 * connections.idle_s,  # which closes it before
+        lingering_time=LINGER_S,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+    await runner.setup()
+    protocol = runner.server
+    if protocol is None:
+        raise RuntimeError("a runner that is set up has a server")
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(connections, protocol()), sock=sock)
+    try:
+        yield
+    finally:
+        server.close()
+        await runner.cleanup()
 
 
 async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
@@ -160,37 +137,24 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
     """
     check_exposure(settings)
     models = compared_models(settings)
+    stop = asyncio.Event()
+    on_stop_signal(stop.set)
     with _open_socket(settings) as sock:
         async with open_service(settings, models) as service:
-            # Importing Gradio takes about as long as the workers' start.
-            await asyncio.gather(service.pool.ready(), asyncio.to_thread(importlib.import_module, "web.page"))
-            config = uvicorn.Config(
-                build_app(service, settings),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # The client addresses that a reverse proxy passes on are trusted only if one is configured.
-                proxy_headers=settings.web_origin is not None,
-                forwarded_allow_ips="127.0.0.1,::1",
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=SHUTDOWN_S,
-                ws="none",
-            )
-            server = _Server(config)
-            on_stop_signal(server.stop)
-            announce(settings.web_origin or _address(sock))
-            await server.serve([sock])
+            warm = asyncio.create_task(service.pool.ready())
+            # A page that can classify nothing had better not look alive.
+            warm.add_done_callback(lambda _: stop.set() if _failure(warm) else None)
+            async with listen(build_app(service, settings), settings, sock):
+                announce(settings.web_origin or _address(sock))
+                await stop.wait()
+                await service.jobs.close()  # its streams end, and nobody waits for them
+            if failure := _failure(warm):
+                raise failure
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to `serve`: uvicorn would end the process before the workers are stopped."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        self.should_exit = True
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    """Give what a task has failed of, if it has."""
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _open_socket(settings: WebSettings) -> socket.socket:

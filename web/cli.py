@@ -1,16 +1,15 @@
 """`genregenie web`; `genregenie.py` mounts it."""
 
 import asyncio
+import os
 import webbrowser
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from core.logging_setup import set_up_logs
 from core.settings import load_settings
 from web.settings import WebSettings, check_exposure
-
-QUIET_LOGGERS: Final = ("uvicorn", "httpx", "gradio")
 
 
 def web(
@@ -27,13 +26,14 @@ def web(
     given = {"http_host": host, "http_port": port}
     settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
     check_exposure(settings)
-    set_up_logs(settings, settings.web_password, quiet_loggers=QUIET_LOGGERS)
+    set_up_logs(settings, settings.web_password, settings.web_api_token)
 
     def announce(address: str) -> None:
         typer.echo(f"GenreGenie listens on {address}")
         if show:
             webbrowser.open(address)
 
-    from web.app import serve  # checked above first: a missing password is reported without waiting for Gradio
+    from web.app import serve  # checked above first: a missing password needs no libraries to be reported
 
+    os.umask(0o077)  # visitors' songs are nobody else's
     asyncio.run(serve(settings, announce))

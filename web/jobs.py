@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Final
 
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
-from core.inference.chart import spectrogram
 from core.inference.pipeline import ClassifyOptions, Step
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
@@ -25,24 +26,39 @@ request_log = getLogger("genregenie.request")
 REFRESH_S: Final = 0.25
 """Shortest time between two states of one request."""
 
+ABANDONED_S: Final = 15.0
+"""How long a request goes on that no tab asks about: long enough to reload the page, or for a connection to return."""
+
+KEPT_S: Final = 3_600.0
+"""How long an answer can be looked at again."""
+
+MAX_KEPT: Final = 256
+"""Answers that are kept in all, about 100 kB each; the oldest go first."""
+
+MAX_KEPT_PER_VISITOR: Final = 32
+MAX_LINK: Final = 2_000
+"""Characters of a link."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """A visitor's request for one song.
 
     Attributes:
-        session: the tab that sent it; a tab has one request at a time.
         visitor: whose share of the queue it takes.
         upload: key of an upload, or None.
         link: a link instead, or None.
         default_name: what to call an upload without a name.
+        turn: number of the request in its tab.
+        compare: whether to ask the other models too.
     """
 
-    session: str
     visitor: str
     upload: str | None
     link: str | None
     default_name: str
+    turn: int = 0
+    compare: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +84,41 @@ class ViewState:
     error: GenreGenieError | None = None
 
 
-@dataclass(slots=True)
-class _Job:
-    ticket: Ticket | None = None
-    state: ViewState = field(default_factory=ViewState)
+class Job:
+    """One request, until its answer is forgotten.
+
+    Attributes:
+        key: secret that names it.
+        request: what was asked.
+        name: what the song is called, once that is known.
+        state: what there is to show, without its place in the queue.
+        task: the work.
+        answered: done once the state is the last one.
+    """
+
+    def __init__(self, request: PageRequest) -> None:
+        self.key = secrets.token_urlsafe(16)
+        self.request = request
+        self.name = request.link or ""
+        self.state = ViewState()
+        self.ticket: Ticket | None = None
+        self.task: asyncio.Task[None]
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.watchers = 0
+        self.timer: asyncio.TimerHandle | None = None
 
     def on_progress(self, step: Step, share: float | None) -> None:
-        if step is not Step.DONE:  # the request goes on after the first model is done
+        """Take progress; the request goes on after the first model is done."""
+        if step is not Step.DONE:
             self.state = replace(self.state, step=step, share=share)
 
     def current(self) -> ViewState:
+        """Return what there is to show now."""
         return replace(self.state, place=self.ticket.place if self.ticket else 0)
 
 
 class PageJobs:
-    """Runs the requests of all visitors.
+    """Runs the requests of all visitors, and keeps their answers for a while.
 
     Args:
         identifier: classifies songs.
@@ -98,47 +134,129 @@ class PageJobs:
         self._admission = admission
         self._uploads = uploads
         self._models = models
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._jobs: dict[str, Job] = {}
+        self._watched: Counter[str] = Counter()
+        self._closing = False
 
     @property
     def active(self) -> int:
         """Number of requests that are queued or running."""
-        return len(self._tasks)
+        return sum(not job.answered.done() for job in self._jobs.values())
 
-    async def states(self, request: PageRequest) -> AsyncIterator[ViewState]:
-        """Run a request and yield its states. Closing the iterator, or `cancel`, stops the work and its ffmpeg."""
-        self.cancel(request.session)
-        job = _Job()
-        task = asyncio.create_task(self._run(request, job))
-        self._tasks[request.session] = task
-        shown = None
-        try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=REFRESH_S if shown else 0)
+    @property
+    def kept(self) -> int:
+        """Number of requests that are known, answered ones too."""
+        return len(self._jobs)
+
+    def start(self, request: PageRequest) -> Job:
+        """Begin a request. It ends when it is answered, cancelled, or nobody has asked about it for a while."""
+        job = Job(request)
+        self._jobs[job.key] = job
+        job.task = asyncio.create_task(self._run(job))
+        job.task.add_done_callback(lambda _: self._done(job))
+        self._expect_watcher(job)
+        return job
+
+    def find(self, key: str) -> Job | None:
+        """Find a request, which then counts as asked about; None if it is not known, or no longer."""
+        job = self._jobs.get(key)
+        if job is not None and not job.answered.done():
+            self._expect_watcher(job)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a request and its ffmpeg."""
+        job.task.cancel()
+
+    def watching(self, visitor: str) -> int:
+        """Count the streams that a visitor has open."""
+        return self._watched[visitor]
+
+    async def watch(self, job: Job) -> AsyncGenerator[ViewState, None]:
+        """Yield the states of a request, the present one first, until it is done.
+
+        When the page is closed, the last state is not among them: the tab is to send the song again, to who comes next.
+        """
+        with self._watcher(job):
+            shown = None
+            while True:
+                done = job.answered.done()
                 state = job.current()
-                if state != shown and not task.done():
+                if self._closing:
+                    return
+                if state != shown:
                     shown = state
                     yield state
+                if done:
+                    return
+                await asyncio.wait({job.answered}, timeout=REFRESH_S)
+
+    async def close(self) -> None:
+        """Cancel all requests, and forget all answers."""
+        self._closing = True
+        working = [job for job in self._jobs.values() if not job.answered.done()]
+        for job in working:
+            job.task.cancel()
+        if working:
+            await asyncio.wait({job.answered for job in working})
+        for job in list(self._jobs.values()):
+            self._forget(job)
+
+    @contextlib.contextmanager
+    def _watcher(self, job: Job) -> Iterator[None]:
+        job.watchers += 1
+        self._watched[job.request.visitor] += 1
+        try:
+            yield
         finally:
-            if self._tasks.get(request.session) is task:
-                del self._tasks[request.session]
-            task.cancel()
-        if task.cancelled():
-            yield ViewState(error=GenreGenieError(ErrorCode.CANCELLED))
-        else:
-            yield replace(job.state, step=Step.DONE, share=1.0)
+            job.watchers -= 1
+            self._watched[job.request.visitor] -= 1
+            if not self._watched[job.request.visitor]:
+                del self._watched[job.request.visitor]
+            if not job.answered.done():
+                self._expect_watcher(job)
 
-    def cancel(self, session: str) -> None:
-        """Cancel a tab's request, if it has one."""
-        task = self._tasks.pop(session, None)
-        if task is not None:
-            task.cancel()
+    def _expect_watcher(self, job: Job) -> None:
+        self._set_timer(job, ABANDONED_S, self._abandon)
 
-    async def _run(self, request: PageRequest, job: _Job) -> None:
+    def _abandon(self, job: Job) -> None:
+        """Cancel a request that nobody asks about, and forget it: who comes back after all sends the song again."""
+        if not job.watchers:
+            self._jobs.pop(job.key, None)
+            job.task.cancel()
+
+    def _done(self, job: Job) -> None:
+        """Keep the answer for a while, within the bounds."""
+        if job.task.cancelled():
+            error = None if job.state.verdicts else GenreGenieError(ErrorCode.CANCELLED)
+            job.state = replace(job.state, error=error)
+        job.ticket = None
+        job.state = replace(job.state, step=Step.DONE, share=1.0, comparing=0)
+        job.answered.set_result(None)
+        if self._jobs.get(job.key) is not job:
+            return
+        self._set_timer(job, KEPT_S, self._forget)
+        answered = [one for one in self._jobs.values() if one.answered.done()]
+        own = [one for one in answered if one.request.visitor == job.request.visitor]
+        for kept, most in ((own, MAX_KEPT_PER_VISITOR), (answered, MAX_KEPT)):
+            for one in kept[: max(0, len(kept) - most)]:
+                self._forget(one)
+
+    def _forget(self, job: Job) -> None:
+        self._jobs.pop(job.key, None)
+        if job.timer is not None:
+            job.timer.cancel()
+
+    def _set_timer(self, job: Job, seconds: float, act: Callable[[Job], None]) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
+        job.timer = asyncio.get_running_loop().call_later(seconds, act, job)
+
+    async def _run(self, job: Job) -> None:
         began = time.monotonic()
         outcome = "cancelled"
         try:
-            await self._classify(request, job)
+            await self._classify(job)
             outcome = "verdict"
         except GenreGenieError as error:
             job.state = replace(job.state, error=error)
@@ -153,25 +271,27 @@ class PageJobs:
             outcome = ErrorCode.INTERNAL.value
         finally:
             fields = {
-                "kind": "page-link" if request.link is not None else "page-file",
+                "kind": "page-link" if job.request.link is not None else "page-file",
                 "seconds": round(time.monotonic() - began, 3),
                 "outcome": outcome,
             }
             request_log.info("request", extra={"fields": fields})
 
-    async def _classify(self, request: PageRequest, job: _Job) -> None:
+    async def _classify(self, job: Job) -> None:
         """Classify a song with the first model, then compare the others on the same spectrogram.
 
         Raises:
             GenreGenieError: there is no verdict.
         """
+        request = job.request
         with contextlib.ExitStack() as stack:
             source: Source
             if request.link is not None:
                 source = LinkSource(request.link)
             else:
                 upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
-                source = PathSource(upload.path, upload.name or request.default_name)
+                job.name = upload.name or request.default_name
+                source = PathSource(upload.path, job.name)
             (job.ticket,) = self._admission.admit(request.visitor, request.visitor)
             async with job.ticket:
                 options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
@@ -179,14 +299,16 @@ class PageJobs:
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
                 if result.spectrogram is None:
                     raise RuntimeError("keep_spectrogram was set, but there is no spectrogram")
-                picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
-                others = self._models[1:]
+                picture = None
+                if request.compare:
+                    picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
+                others = self._models[1:] if request.compare else []
                 job.state = replace(job.state, verdicts=(result.verdict,), picture=picture, comparing=len(others))
                 kept = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
                 for model in others:
                     await self._compare(kept, result, model, job)
 
-    async def _compare(self, kept: Source, first: IdentifyResult, model: str | None, job: _Job) -> None:
+    async def _compare(self, kept: Source, first: IdentifyResult, model: str | None, job: Job) -> None:
         """Add another model's verdict on the same section; a model that fails is left out."""
         verdicts = job.state.verdicts
         options = ClassifyOptions(model=model, start=first.prediction.section.start)
@@ -200,4 +322,6 @@ class PageJobs:
 
 
 def _picture(mel: QuantizedMel, section: Section) -> bytes:
+    from core.inference.chart import spectrogram  # with Pillow, which nothing else of the page needs
+
     return spectrogram(mel.dequantize(), section)

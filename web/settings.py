@@ -12,6 +12,7 @@ from core.service.admission import AdmissionLimits
 from core.settings import Settings
 
 MIN_PASSWORD: Final = 8
+MIN_TOKEN: Final = 24
 
 
 class WebSettings(Settings):
@@ -24,6 +25,8 @@ class WebSettings(Settings):
     """Required of every visitor. Must be set unless the page listens on loopback."""
     web_origin: str | None = None
     """Public origin where a reverse proxy on this machine serves the page: `https://genre.example.org`."""
+    web_api_token: SecretStr | None = None
+    """Opens the HTTP API to programs that have it; None closes the API."""
     web_max_jobs: int = Field(default=32, ge=1, le=256)
     """Songs queued or being classified, in all."""
     web_max_jobs_per_visitor: int = Field(default=4, ge=1, le=64)
@@ -38,6 +41,13 @@ class WebSettings(Settings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < MIN_PASSWORD:
             raise ValueError(f"must have at least {MIN_PASSWORD} characters")
+        return value
+
+    @field_validator("web_api_token")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_TOKEN:
+            raise ValueError(f"must have at least {MIN_TOKEN} characters")
         return value
 
     @field_validator("web_origin")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.audio.suffixes import media_suffix
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import clean_text, too_large
 from core.fetch.tempfiles import TemporaryFiles
@@ -74,7 +75,7 @@ class Uploads:
         with contextlib.ExitStack() as stack:
             self._by_visitor[visitor] += 1
             stack.callback(self._release, visitor)
-            path = stack.enter_context(self._files.job(size)) / "upload"
+            path = stack.enter_context(self._files.job(size)) / f"upload{media_suffix(name)}"
             try:
                 async with asyncio.timeout(UPLOAD_TIMEOUT_S):
                     await _write(path, size, chunks)

@@ -1,11 +1,10 @@
 """View states → HTML, in the visitor's language. The templates escape what strangers wrote: names, titles, links."""
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,11 +15,13 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
 from core.i18n.languages import locales
-from core.i18n.wording import headline, nearest, outside_sentence, votes_text
+from core.i18n.wording import headline as genres_in_words
+from core.i18n.wording import nearest, notes, outside_sentence, votes_text
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Segment
 from web.jobs import ViewState
 from web.settings import WebSettings
+from web.static import Static
 
 MODEL_KEYS: Final = ("genie", "plain", "augmented")
 """Models that the page has a description of."""
@@ -29,6 +30,8 @@ HERTZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
 """Frequencies labelled on the spectrogram's axis."""
 
 MAX_RECORDING_S: Final = 300
+MAX_SONGS: Final = 20
+"""Files that one drop may hold; they are classified one after the other."""
 
 
 @cache
@@ -54,6 +57,19 @@ def render(template: str, locale: str, **values: object) -> str:
     )
 
 
+def page_html(settings: WebSettings, locale: str, files: Static) -> str:
+    """Render the page before the first song."""
+    return render(
+        "page.html",
+        locale,
+        files=files,
+        origin=settings.web_origin,
+        form=form_html(settings, locale),
+        status=status_html(None, locale),
+        player=player_html(locale),
+    )
+
+
 def form_html(settings: WebSettings, locale: str) -> str:
     """Render the form; the sentences that its script shows are passed to it as JSON."""
     too_large = GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=settings.max_file_mb)
@@ -62,16 +78,28 @@ def form_html(settings: WebSettings, locale: str) -> str:
         "maxRecording": MAX_RECORDING_S,
         "tooLarge": error_sentence(too_large, locale),
         "lost": translate("web.lost", locale),
+        "again": translate("web.again", locale),
         "sending": translate("web.sending", locale),
         "noMicrophone": translate("web.no-microphone", locale),
         "recording": translate("web.recording", locale),
         "stop": translate("web.stop", locale),
         "waiting": translate("web.waiting", locale),
         "cancel": translate("web.cancel", locale),
+        "maxSongs": MAX_SONGS,
+        "inLine": translate("web.in-line", locale),
+        "inHand": translate("web.in-hand", locale),
+        "cancelled": error_sentence(GenreGenieError(ErrorCode.CANCELLED), locale),
         "recordingName": translate("web.recording-name", locale),
     }
     others = [(other, translate("web.language", other)) for other in locales()]
-    return render("form.html", locale, settings=settings, script=json.dumps(script), languages=others)
+    return render(
+        "form.html",
+        locale,
+        settings=settings,
+        script=json.dumps(script),
+        languages=others,
+        locked=settings.web_password is not None,
+    )
 
 
 def player_html(locale: str) -> str:
@@ -79,30 +107,45 @@ def player_html(locale: str) -> str:
     return render("player.html", locale)
 
 
-def status_html(state: ViewState | None, locale: str, turn: int = 0) -> str:
+def status_html(state: ViewState | None, locale: str, turn: int = 0, song: str = "") -> str:
     """Render the progress line, or the error; empty before the first request.
 
     Args:
         state: the request's state, or None before there is one.
         locale: language.
         turn: number of the request in its tab, which tells two equal results apart.
+        song: what the song is called, where that is known.
     """
     name, text, share = _status(state, locale)
-    return render("status.html", locale, state=name, text=text, share=share, turn=turn)
+    return render("status.html", locale, state=name, text=text, share=share, turn=turn, song=song)
+
+
+def state_name(state: ViewState) -> str:
+    """Whether a request is `working`, `failed` or `done`."""
+    if state.error is not None:
+        return "failed"
+    return "done" if state.step is Step.DONE else "working"
 
 
 def _status(state: ViewState | None, locale: str) -> tuple[str, str, float | None]:
     if state is None:
         return "idle", "", None
+    name = state_name(state)
     if state.error is not None:
-        return "failed", error_sentence(state.error, locale), None
-    if state.step is Step.DONE:
-        return "done", "", None
+        return name, error_sentence(state.error, locale), None
+    if name == "done":
+        return name, "", None
     if state.place:
-        return "working", translate("web.queued", locale, place=state.place), None
+        return name, translate("web.queued", locale, place=state.place), None
     if state.verdicts:
-        return "working", translate("web.comparing", locale, n=state.comparing), None
-    return "working", translate(f"web.step.{state.step.value}", locale), state.share
+        return name, translate("web.comparing", locale, n=state.comparing), None
+    return name, translate(f"web.step.{state.step.value}", locale), state.share
+
+
+def headline(state: ViewState, locale: str) -> str:
+    """Give the verdict in a line: genre and confidence."""
+    prediction = state.verdicts[0].prediction
+    return f"{translate(f'genre.{prediction.genre}', locale)} {percent(prediction.confidence, locale)}"
 
 
 def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
@@ -122,26 +165,27 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
         song=state.verdicts[0].song,
         prediction=prediction,
         outside=prediction.outside and outside_sentence(prediction.outside, locale),
+        notes=notes(state.verdicts[0], locale),
         colour=colour(prediction.genre),
-        headline=headline(prediction, locale),
+        headline=genres_in_words(prediction, locale),
         nearest=nearest(prediction, locale),
         votes=votes_text(prediction, locale) if len(prediction.votes) > 1 else None,
         link=link if link and urlsplit(link).scheme in ("http", "https") else None,
     )
 
 
-def details_html(state: ViewState, locale: str, *, playable: bool = True) -> str:
+def details_html(state: ViewState, locale: str, *, playable: bool = True, picture: str = "") -> str:
     """Render time line, spectrogram, probabilities and models; empty while there is no verdict.
 
     Args:
         state: the request's state.
         locale: language.
         playable: whether the visitor's browser has the file, so that segments can be played.
+        picture: address of the spectrogram.
     """
     if not state.verdicts:
         return ""
     prediction = state.verdicts[0].prediction
-    picture = base64.b64encode(state.picture).decode() if state.picture is not None else None
     return render(
         "details.html",
         locale,
@@ -150,7 +194,7 @@ def details_html(state: ViewState, locale: str, *, playable: bool = True) -> str
         blocks=blocks(prediction),
         ticks=ticks(prediction),
         hertz=[(f"{hz / 1000:g}k" if hz >= 1_000 else str(hz), mel_height(hz)) for hz in HERTZ],
-        picture=picture,
+        picture=picture if state.picture is not None else None,
         models=[model_view(other.prediction, locale) for other in state.verdicts],
         table=table([other.prediction for other in state.verdicts]),
         comparing=state.comparing,
@@ -246,7 +290,6 @@ def mel_height(hertz: float) -> float:
     return round(100 * hertz_to_mel(hertz) / hertz_to_mel(FMAX), 2)
 
 
-def login_html(locale: str, *, wrong: bool, wait_s: int = 0) -> str:
+def login_html(settings: WebSettings, locale: str, files: Static, *, wrong: bool, wait_s: int = 0) -> str:
     """Render the login page."""
-    values: dict[str, Any] = {"wrong": wrong, "wait": wait_s}
-    return render("login.html", locale, **values)
+    return render("login.html", locale, files=files, origin=settings.web_origin, wrong=wrong, wait=wait_s)

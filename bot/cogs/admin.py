@@ -13,7 +13,7 @@ from bot.storage.requests import Stats
 from bot.storage.retention import Scope
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
-from bot.ui.interactions import Interaction
+from bot.ui.interactions import Interaction, send_private
 from bot.ui.permissions import FOR_AUTOSCAN, in_channel, missing, missing_notice
 from bot.ui.privacy import question, stored_text
 from bot.ui.translator import phrase
@@ -27,7 +27,7 @@ MAX_LISTED = 40
 
 
 class Admin(commands.Cog):
-    """The admin's commands; Discord shows them to those who may manage the server.
+    """The admin's commands, for those who may manage the server.
 
     Args:
         services: the stores, and the host's settings.
@@ -48,6 +48,14 @@ class Admin(commands.Cog):
     def __init__(self, services: BotServices, *, message_content: bool) -> None:
         self._services = services
         self._message_content = message_content
+
+    async def interaction_check(self, interaction: Interaction) -> bool:
+        """Refuse whoever may not manage the server: which commands Discord shows to whom is its setting, not ours."""
+        if interaction.guild_id is not None and interaction.permissions.manage_guild:
+            return True
+        await send_private(interaction, translate("bot.admin.not-allowed", interaction.locale.value))
+        interaction.extras[ANSWERED] = True
+        return False
 
     async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
         """Say when the database failed; other errors are the tree's."""

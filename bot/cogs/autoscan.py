@@ -1,14 +1,14 @@
-"""Autoscan: audio posted where an admin has switched it on, or sent to the bot itself, is answered unasked."""
+"""Songs that are answered without a command: in a channel where an admin has switched that on, and sent to the bot."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord.ext import commands
 
+from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.request import JobRequest, ReplyCapabilities, ReplyPlace, RequestKind
 from bot.jobs.sources import FoundSongs, autoscan_songs, message_songs
 from bot.services import BotServices
@@ -23,7 +23,7 @@ FAILURES: Final = (discord.HTTPException, *NETWORK_ERRORS)
 
 
 class Autoscan(commands.Cog):
-    """Answers messages with audio where it is switched on.
+    """Answers messages with audio where it is switched on, and those that are sent to the bot itself.
 
     Args:
         bot: whose reaction shows that a message is being worked on.
@@ -33,6 +33,7 @@ class Autoscan(commands.Cog):
     def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
         self._bot = bot
         self._services = services
+        self._files = DiscordFiles(bot.http, services.settings.allowed_hosts)
         self._answering: dict[int, asyncio.Task[None]] = {}
         """Message → the job about it."""
 
@@ -42,7 +43,7 @@ class Autoscan(commands.Cog):
         await self.scan(message)
 
     async def scan(self, message: discord.Message, *, attempt: int = 0) -> None:
-        """Answer a message with audio where autoscan is on.
+        """Answer a message with audio, where autoscan is on or in a direct conversation.
 
         Args:
             message: of anyone's.
@@ -51,7 +52,7 @@ class Autoscan(commands.Cog):
         if message.author.bot or message.webhook_id is not None:
             return
         if message.guild is None:
-            await self._answer_directly(message, attempt)
+            self._answer_directly(message, attempt)
             return
         services = self._services
         channel = message.channel
@@ -71,17 +72,17 @@ class Autoscan(commands.Cog):
         request = _request(message, found, locale, attempt, capabilities)
         can_reply = permissions.read_message_history
         can_react = permissions.add_reactions and permissions.read_message_history
-        self._start(message, self._answer(message, request, can_react=can_react, can_reply=can_reply))
+        self._begin(message, request, can_react=can_react, can_reply=can_reply)
 
-    async def _answer_directly(self, message: discord.Message, attempt: int) -> None:
-        """Answer a song in a direct message: who sends one to a bot asks about it."""
-        found = message_songs(message, DEFAULT_LOCALE, links=True)
+    def _answer_directly(self, message: discord.Message, attempt: int) -> None:
+        """Answer a song that is sent to the bot: to send it is to ask. Nothing says the member's language there."""
+        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=True))
         if found.songs:
             request = _request(message, found, DEFAULT_LOCALE, attempt, ReplyCapabilities())
-            self._start(message, self._answer(message, request, can_react=True, can_reply=True))
+            self._begin(message, request, can_react=True, can_reply=True)
 
-    def _start(self, message: discord.Message, answer: Coroutine[Any, Any, None]) -> None:
-        task = self._services.jobs.start(answer)
+    def _begin(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
+        task = self._services.jobs.start(self._answer(message, request, can_react=can_react, can_reply=can_reply))
         self._answering[message.id] = task
         task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
@@ -116,7 +117,7 @@ def _request(
     message: discord.Message, found: FoundSongs, locale: str, attempt: int, capabilities: ReplyCapabilities
 ) -> JobRequest:
     return JobRequest(
-        RequestKind.AUTOSCAN,
+        RequestKind.AUTOSCAN if message.guild else RequestKind.DIRECT,
         message.author.id,
         message.guild.id if message.guild else None,
         False,

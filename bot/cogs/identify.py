@@ -7,6 +7,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.links import pasted_link
 from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.sources import FoundSongs, attachment_song, has_links, has_songs, link_song, message_songs
@@ -31,6 +32,7 @@ class Identify(commands.Cog):
     def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
         self._bot = bot
         self._services = services
+        self._files = DiscordFiles(bot.http, services.settings.allowed_hosts)
         self._menu = app_commands.ContextMenu(name=phrase("identify.name"), callback=self.identify)
         self._menu.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
         self._menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=True)
@@ -104,6 +106,7 @@ class Identify(commands.Cog):
         whole: bool = False,
     ) -> None:
         services = self._services
+        found = self._files.with_files(found)
         request = JobRequest(
             kind,
             interaction.user.id,

@@ -31,6 +31,9 @@ _BARE: Final = re.compile(
 _ALONE: Final = re.compile(rf"{_NAME}|{_LABEL}/\S+", re.IGNORECASE)
 """What is taken for a link where nothing else was given: a name, or a host of a local network before a path."""
 
+_SPOTIFY: Final = re.compile(r"\bspotify:(track|album|playlist|artist|show|episode):(\w+)", re.IGNORECASE)
+"""What Spotify's own programs copy instead of a link."""
+
 _STOPS: Final = frozenset('<>|"`\\^')
 """What no URL contains (RFC 3986, appendix A), and what Discord's Markdown puts around links."""
 
@@ -65,6 +68,8 @@ def pasted_link(text: str) -> str | None:
         return found[0]
     if other := _OTHER_SCHEME.search(text):
         return text[other.start() : _end(text, other.start(), other.end())[0]]
+    if spotify := _SPOTIFY.search(text):
+        return f"https://open.spotify.com/{spotify[1].lower()}/{spotify[2]}"
     for match in _BARE.finditer(text):
         end, _ = _end(text, match.start(), match.end())
         link = f"https://{text[match.start() : end]}"

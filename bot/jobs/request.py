@@ -12,6 +12,7 @@ class RequestKind(StrEnum):
     SLASH = "slash"
     MENU = "menu"
     AUTOSCAN = "dropped"
+    DIRECT = "direct"
     PART = "part"
     WHOLE = "whole"
 

@@ -19,7 +19,7 @@ from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
-from core.service.sources import SpectrogramSource
+from core.service.sources import LinkSource, SpectrogramSource
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class JobService:
 
     async def _put_off(self, request: JobRequest, responder: Responder) -> bool:
         """Ask to be asked again; what nobody has asked for by a command, the next process answers."""
-        if request.kind is RequestKind.AUTOSCAN and request.place is not None:
+        if request.kind in (RequestKind.AUTOSCAN, RequestKind.DIRECT) and request.place is not None:
             return False
         return await responder.sentence(request, RESTARTING)
 
@@ -161,7 +161,10 @@ class JobService:
     def _admit(self, request: JobRequest) -> tuple[Ticket, ...]:
         guild = self._guilds.settings(request.guild_id)
         limits = self._settings.limits.tightened(guild.places, guild.cooldown_s)
-        return self._admission.admit(request.user_id, request.group, jobs=len(request.songs), limits=limits)
+        links = any(isinstance(song.source, LinkSource) for song in request.songs)
+        return self._admission.admit(
+            request.user_id, request.group, jobs=len(request.songs), links=links, limits=limits
+        )
 
     async def _run(self, job: Job, responder: Responder) -> list[SongResult] | None:
         """Classify all songs and show progress meanwhile; None when the job was cancelled."""
@@ -204,7 +207,11 @@ class JobService:
         try:
             async with job.tickets[index]:
                 on_progress(Step.FETCHING, None)
-                identified = await self._identifier.identify(self._request(request, song), on_progress=on_progress)
+                identified = await self._identifier.identify(
+                    self._request(request, song),
+                    on_progress=on_progress,
+                    before_classifying=job.tickets[index].classifying,
+                )
             self._check_length(request, identified)
             # The store has the spectrogram; it need not stay in memory until Discord has taken the answer.
             outcome = replace(identified, spectrogram=None)

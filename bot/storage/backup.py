@@ -1,14 +1,15 @@
 """Copies of the database, made while the bot runs, and put back while it does not."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from bot.settings import BotSettings
 from bot.storage.engine import BUSY_SECONDS, MIGRATIONS, sqlite_file
+from bot.storage.lock import sole_writer
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
+from core.private_files import make_private_directory, make_private_file
 
 
 def back_up(settings: BotSettings, target: Path) -> str:
@@ -28,7 +29,7 @@ def back_up(settings: BotSettings, target: Path) -> str:
     try:
         partial.unlink(missing_ok=True)
         # Members' data: for the owner's eyes only, like the directory that it comes from.
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        make_private_file(partial)
         _copy(source, partial)
         _check(partial)
         partial.replace(target)
@@ -42,15 +43,17 @@ def put_back(settings: BotSettings, copy: Path) -> str:
     """Put a copy in the database's place; one of an older release is migrated at the next start.
 
     Raises:
-        ConfigurationError: there is no such copy, it is damaged, or it is of a newer release.
+        ConfigurationError: there is no such copy, it is damaged, it is of a newer release, or a bot is running.
     """
     target = _database(settings)
     if not copy.is_file():
         raise ConfigurationError(translate("bot.backup.no-database", path=copy))
     try:
         _check(copy)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _copy(copy, target)
+        make_private_directory(target.parent)
+        with sole_writer(settings):
+            make_private_file(target)
+            _copy(copy, target)
     except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(translate("bot.backup.failed", reason=_reason(error))) from None
     return translate("bot.backup.restored", path=copy)

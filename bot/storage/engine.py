@@ -14,6 +14,7 @@ from bot.settings import BotSettings
 from bot.storage.tables import SCHEMA
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
+from core.private_files import close_to_others, make_private_directory, make_private_file
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -59,7 +60,7 @@ def open_engine(settings: BotSettings) -> AsyncEngine:
         path = sqlite_file(settings)
         if path is None:
             return create_async_engine(database_url(settings), pool_pre_ping=True)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         _prepare_file(path)
     except OSError as error:
         raise ConfigurationError(translate("bot.start.database-write", reason=error.strerror or "OSError")) from None
@@ -77,6 +78,10 @@ def open_engine(settings: BotSettings) -> AsyncEngine:
 
 def _prepare_file(path: Path) -> None:
     """Set what stays with an SQLite file, and meet here what is wrong with it, before the engine has threads."""
+    # Members' data, for the owner only. SQLite gives the files that it makes beside it the same permissions.
+    make_private_file(path)
+    for suffix in ("-wal", "-shm"):
+        close_to_others(path.with_name(path.name + suffix))
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         # Only a file without tables heeds the first; it lets deleted songs give their room back to the disk.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")

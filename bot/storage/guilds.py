@@ -76,19 +76,20 @@ class GuildStore:
         return sorted(channel for channel, guild in self._autoscan.items() if guild == guild_id)
 
     async def switch_autoscan(self, guild_id: int, channel_id: int, *, on: bool) -> None:
-        """Switch autoscan on or off in a channel.
+        """Switch autoscan on or off in a channel of a server; another server's stays as it is.
 
         Raises:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
-            await connection.execute(delete(channels).where(channels.c.channel_id == channel_id))
+            own = (channels.c.channel_id == channel_id) & (channels.c.guild_id == guild_id)
+            await connection.execute(delete(channels).where(own))
             if on:
                 await connection.execute(insert(channels).values(channel_id=channel_id, guild_id=guild_id))
         if on:
             self._autoscan[channel_id] = guild_id
-        else:
-            self._autoscan.pop(channel_id, None)
+        elif self._autoscan.get(channel_id) == guild_id:
+            del self._autoscan[channel_id]
 
     async def mark_left(self, guild_id: int) -> None:
         """Begin the grace time of a server that the bot is no longer in.

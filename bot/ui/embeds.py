@@ -12,7 +12,7 @@ from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import confidence_words, headline, nearest, outside_sentence, votes_text
+from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, votes_text
 from core.service.identify import IdentifyResult
 from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
@@ -78,7 +78,8 @@ def _line(number: int, result: SongResult, locale: str) -> str:
         return f"{number}. **{escaped(result.name)}**: {error_sentence(result.outcome, locale)}"
     prediction = result.outcome.prediction
     line = f"{number}. **{escaped(result.name)}**: {capitalised(headline(prediction, locale))}"
-    return line if prediction.outside else f"{line} · {confidence_words(prediction, locale)}"
+    sure = [] if prediction.outside else [confidence_words(prediction, locale)]
+    return " · ".join((line, *sure, *notes(result.outcome.verdict, locale)))
 
 
 def _list_message(lines: Sequence[str], view: discord.ui.View | None) -> OutgoingMessage:
@@ -121,8 +122,7 @@ def _summary(verdict: Verdict, locale: str) -> str:
     ]
     if song.uploader:
         lines.append(translate("bot.reply.uploader", locale, name=escaped(song.uploader)))
-    if song.note:
-        lines.append(translate(song.note, locale))
+    lines += notes(verdict, locale)
     return "\n".join(lines)
 
 

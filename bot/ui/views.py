@@ -98,7 +98,7 @@ class CancelButton(_KeyButton, template=r"gg:cancel:(?P<key>[0-9a-f]{16})"):
         """End it, for its asker and for moderators."""
         job = services_of(interaction).jobs.find(self.key)
         locale = interaction.locale.value
-        if job is None:
+        if job is None or not _is_here(interaction, job.request.guild_id, job.request.user_id):
             await send_private(interaction, translate("bot.cancel.over", locale))
         elif not _may_decide(interaction, job.request.user_id):
             await send_private(interaction, translate("bot.not-yours", locale))
@@ -121,6 +121,8 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
         locale = interaction.locale.value
         try:
             waiting = await services.open_requests.get(int(self.key))
+            if waiting is not None and not _is_here(interaction, waiting.guild_id, waiting.user_id):
+                waiting = None
             if waiting is not None and not _may_decide(interaction, waiting.user_id):
                 await send_private(interaction, translate("bot.not-yours", locale))
             elif waiting is not None and await services.open_requests.claim(int(self.key)):
@@ -162,7 +164,12 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
         genre = self.item.values[0]
         try:
             request = await services.requests.get(int(self.key))
-            if request is None or request.sha256 is None or genre not in (*GENRES, NONE_OF_THESE):
+            if (
+                request is None
+                or request.sha256 is None
+                or genre not in (*GENRES, NONE_OF_THESE)
+                or not _is_here(interaction, request.guild_id, request.user_id)
+            ):
                 text = translate("bot.gone", locale)
             elif request.private and request.user_id != interaction.user.id:
                 text = translate("bot.not-yours", locale)
@@ -182,7 +189,8 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
 class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
     """The songs of a reply about several, to see one with its buttons."""
 
-    def __init__(self, results: Sequence[SongResult], locale: str) -> None:
+    def __init__(self, results: Sequence[SongResult], locale: str, offered: frozenset[str] = frozenset()) -> None:
+        self._offered = offered
         options = [
             discord.SelectOption(label=clean(f"{number}. {result.name}", MAX_OPTION), value=str(result.request_id))
             for number, result in enumerate(results, 1)
@@ -198,8 +206,9 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
 
     @classmethod
     async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
-        """Rebuild the menu that was used."""
-        return cls((), "en")
+        """Rebuild the menu that was used; what it offered is in its message, which Discord sends."""
+        options = item.options if isinstance(item, Select) else []
+        return cls((), "en", frozenset(option.value for option in options))
 
     async def callback(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""
@@ -209,7 +218,8 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         locale = interaction.locale.value
         picked = self.item.values[0]
         try:
-            request = await _stored_request(interaction, services, int(picked) if picked.isdigit() else 0)
+            # Discord does not promise that a menu's value is one that it offered: it comes from the member's client.
+            request = await _stored_request(interaction, services, int(picked) if picked in self._offered else 0)
             if request is None:
                 return
             cached = await services.results.find(request.sha256 or "", request.model or "", request.part or "")
@@ -388,13 +398,21 @@ async def _stored_request(interaction: Interaction, services: BotServices, reque
     """Read the request that a button carries; tells the one who pressed and gives None when it is not for them."""
     request = await services.requests.get(request_id)
     locale = interaction.locale.value
-    if request is None or request.sha256 is None:
+    here = request is not None and _is_here(interaction, request.guild_id, request.user_id)
+    if request is None or request.sha256 is None or not here:
         await send_private(interaction, translate("bot.gone", locale))
         return None
     if request.private and request.user_id != interaction.user.id:
         await send_private(interaction, translate("bot.not-yours", locale))
         return None
     return request
+
+
+def _is_here(interaction: Interaction, guild_id: int | None, user_id: int) -> bool:
+    """Whether what was asked in a server, or by a member directly, belongs to where an interaction comes from."""
+    if interaction.guild_id is None:
+        return guild_id is None and interaction.user.id == user_id
+    return interaction.guild_id == guild_id
 
 
 def _may_decide(interaction: Interaction, asker_id: int) -> bool:

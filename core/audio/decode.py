@@ -1,7 +1,8 @@
 """An audio file → mono samples, by an ffmpeg that can read nothing but that file.
 
-There is no ffprobe (imageio-ffmpeg has none): duration and streams are parsed from what ffmpeg logs before it decodes.
-The format is detected from the content, never from the name: ffmpeg gets an open descriptor.
+There is no ffprobe (imageio-ffmpeg has none): tracks and duration are parsed from what ffmpeg logs before it decodes.
+ffmpeg gets an open descriptor, and detects the format from the content; see `core.audio.sniff` for where that fails.
+What a header says of the duration is believed nowhere: the duration is what was decoded.
 """
 
 import contextlib
@@ -10,8 +11,9 @@ import re
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import IO, Final
@@ -21,22 +23,28 @@ import numpy as np
 
 from core.audio.cancel import CancelToken
 from core.audio.ffmpeg import ffmpeg_path
+from core.audio.sniff import InputGuess, guesses
 from core.audio.spectrogram import FloatArray
+from core.audio.truncation import is_cut_off
 from core.constants import SAMPLE_RATE
 from core.errors import ErrorCode, GenreGenieError
+from core.sandbox.cpu import CpuBudget
 from core.sandbox.launcher import EXIT_NOT_STARTED
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.processes import group_options, kill_group
 
 FORMATS: Final = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,g722,g723_1,g726,g726le,g729,gsm,iff,m4a,matroska,"
+    "mlp,mov,mp3,mp4,mpc,mpc8,mpeg,mpegts,ogg,truehd,tta,w64,wav,webm,wv"
 )
 """Containers that ffmpeg may open. None of them refers to another file: no playlist, concat script or image series."""
 
 CODECS: Final = (
-    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,ape,eac3,flac,gsm,gsm_ms,mp1,mp1float,mp2,"
-    "mp2float,mp3,mp3float,opus,pcm_alaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,"
-    "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2"
+    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,ape,dca,dsd_lsbf,dsd_lsbf_planar,dsd_msbf,"
+    "dsd_msbf_planar,dst,eac3,flac,g722,g723_1,g726,g726le,g729,gsm,gsm_ms,mlp,mp1,mp1float,mp2,mp2float,mp3,mp3float,"
+    "mpc7,mpc8,opus,pcm_alaw,pcm_bluray,pcm_dvd,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,"
+    "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8,s302m,speex,truehd,tta,vorbis,wavpack,wmalossless,wmapro,"
+    "wmav1,wmav2"
 )
 """Decoders that ffmpeg may use: audio only, so that neither video nor cover art is ever decoded."""
 
@@ -44,18 +52,41 @@ MAX_STREAMS: Final = 64
 ADDRESS_SPACE: Final = 1024**3
 """Bytes. ffmpeg needs about half of it; imageio's build fails at random with less."""
 
+CPU_SECONDS: Final = 3.0
+CPU_SECONDS_PER_MIB: Final = 0.25
+CPU_SECONDS_PER_SECOND: Final = 0.1
+"""ffmpeg's processor time: to begin with, for each MiB of the file, and for each second that it has decoded. It decodes
+hundreds of seconds in one, also on a small machine; only what it reads in vain, like a million tags, takes longer."""
+
 _BLOCK_BYTES: Final = 1 << 16
 _LOG_BYTES: Final = 1 << 16
+_LOG_TAIL_BYTES: Final = 1 << 14
 
+_INPUT = re.compile(r"^Input #0, (\S+), from ", re.MULTILINE)
+_OUTPUT = re.compile(r"^Output #0", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
-_AUDIO_STREAM = re.compile(r"^  Stream #0:\d+.*?: Audio: ", re.MULTILINE)
-_ANY_STREAM = re.compile(r"^  Stream #0:\d+", re.MULTILINE)
-_VIDEO_STREAM = re.compile(r"^  Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
+_STREAM = re.compile(r"^  Stream #0:\d+.*?: (?P<kind>[A-Z][a-z]+)(?:: (?P<codec>\w+)(?P<rest>.*))?$", re.MULTILINE)
+_KBPS = re.compile(r", (\d+) kb/s")
 # A line of ffmpeg's own begins with the component that wrote it; a line from a file's tags never does.
 _ESTIMATED_DURATION = re.compile(r"^\[.*Estimating duration from bitrate", re.MULTILINE)
 _UNCERTAIN_FORMAT = re.compile(r"^\[.*misdetection possible", re.MULTILINE)
 _TRUNCATED = re.compile(r"^\[.*(partial file|File ended prematurely)", re.MULTILINE)
+_CORRUPT_PACKET = re.compile(r"^\[.*Packet corrupt", re.MULTILINE)
 _TOO_MANY_STREAMS = re.compile(r"^\[.*Number of (streams|tracks) exceeds max_streams", re.MULTILINE)
+
+_BARE_FRAMES: Final = frozenset(("aac", "ac3", "eac3", "mp3"))
+
+_COUNTS_ITS_SOUND: Final = frozenset(("ape", "au", "dsf", "flac", "mp3", "mpc", "mpc8", "tta", "wv"))
+"""Containers of one track, whose headers count its samples or frames."""
+
+_REPORTS_LAST_PACKET: Final = frozenset(("flv",))
+"""Containers in which a corrupt packet can only be the last one, for ffmpeg resynchronises silently."""
+
+MISSING_SECONDS: Final = 0.5
+"""What an announced duration may count that is not decoded: an encoder's delay, a last packet."""
+
+MOST_TRACKS: Final = 8
+"""Tracks that are tried, one after the other, where they are silent or cannot be decoded."""
 
 _MAX_SAMPLE: Final = 100.0
 """Far beyond any codec's overshoot, and far below what overflows when it is squared."""
@@ -77,24 +108,64 @@ class DecodeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What ffmpeg reports of a file before decoding it.
+class AudioTrack:
+    """One of a file's audio tracks.
 
     Attributes:
-        duration: seconds; None where the file has none.
-        exact: False where ffmpeg only estimated the duration from the bit rate.
+        codec: ffmpeg's name of it.
+        default: whether the file marks it as the one to play.
+        kbps: bits that it takes, in thousands a second; 0 where that is not known.
     """
 
-    duration: float | None
-    exact: bool
+    codec: str
+    default: bool
+    kbps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What ffmpeg reports of a file before decoding it, and whether the file turned out to end too early.
+
+    Attributes:
+        container: ffmpeg's name of it, or several: `mov,mp4,m4a,3gp,3g2,mj2`.
+        duration: seconds that the file announces; None where it announces none. Good for showing progress.
+        estimated: whether ffmpeg computed the duration from the bit rate.
+        tracks: the audio tracks.
+        streams: how many streams there are of any kind.
+        track: which of the tracks was decoded, from 0.
+        cut_off: whether the file ends before its sound does; known after the last block.
+    """
+
+    container: str = ""
+    duration: float | None = None
+    estimated: bool = False
+    tracks: tuple[AudioTrack, ...] = ()
+    streams: int = 0
+    track: int = 0
+    cut_off: bool = False
+
+
+class _UnrecognizedError(GenreGenieError):
+    """Nothing was decoded, and the file may be of another format."""
+
+
+class _UndecodableError(GenreGenieError):
+    """Nothing was decoded of this track."""
+
+
+class _OtherTrackError(Exception):
+    """Another track is to be decoded."""
 
 
 class FfmpegDecoder:
-    """Decodes one file with one ffmpeg: iterate once for blocks of samples.
+    """Decodes one track of a file with one ffmpeg: iterate for blocks of samples.
+
+    The track is the one that the file marks as its default, else the first; where it cannot be decoded, the next that
+    can. `next_track` goes on to another one, for those who find that one silent.
 
     Args:
-        path: the file; its name does not matter.
-        limits: bytes, seconds and time.
+        path: the file. Its name is a hint only where its bytes are not clear.
+        limits: bytes, seconds and time; the time is that of all tracks together.
         cancel_token: cancels decoding from another thread.
 
     Attributes:
@@ -105,7 +176,10 @@ class FfmpegDecoder:
         self._path = path
         self._limits = limits
         self._cancel_token = cancel_token or CancelToken()
-        self.stream_info = StreamInfo(None, exact=False)
+        self._guess: InputGuess | None = None
+        self._deadline: float | None = None
+        self._tracks_left: list[int] | None = None
+        self.stream_info = StreamInfo()
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Decode.
@@ -118,18 +192,79 @@ class FfmpegDecoder:
                 or the code that `cancel_token` was set to.
         """
         self._cancel_token.check()
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._limits.timeout_s
         with opened(self._path, self._limits.max_bytes) as source:
-            yield from self._run(source)
+            if self._guess is not None:
+                yield from self._decode(source, self._guess)
+                return
+            first: GenreGenieError | None = None
+            for guess in guesses(source, self._path.suffix):
+                try:
+                    yield from self._decode(source, guess)
+                except _UnrecognizedError as error:
+                    first = first or error
+                    self._guess = None
+                else:
+                    return
+            raise GenreGenieError(first.code if first is not None else ErrorCode.NOT_AUDIO)
 
-    def _run(self, source: IO[bytes]) -> Iterator[FloatArray]:
+    def next_track(self) -> bool:
+        """Have the next iteration decode another track, and return whether there is one left."""
+        if not self._tracks_left:
+            return False
+        self.stream_info = replace(self.stream_info, track=self._tracks_left.pop(0), cut_off=False)
+        return True
+
+    def _decode(self, source: FileIO, guess: InputGuess) -> Iterator[FloatArray]:
+        """Decode the first track that can be decoded, of those that are left."""
+        first: GenreGenieError | None = None
+        while True:
+            try:
+                yield from self._run(source, guess)
+            except _OtherTrackError:
+                continue
+            except _UndecodableError as error:
+                first = first or error
+                if self.next_track():
+                    continue
+                # Anything may be taken for frames without a container, behind a tag for instance.
+                if self.stream_info.container in _BARE_FRAMES:
+                    raise _UnrecognizedError(first.code) from None
+                raise GenreGenieError(first.code) from None
+            else:
+                return
+
+    def _run(self, source: FileIO, guess: InputGuess) -> Iterator[FloatArray]:
+        decoded = 0
+        with self._ffmpeg(source, guess) as (process, log), self._cpu_budget(process.pid, source) as budget:
+            log.wait_for_input()
+            self._choose_track(log.text(), guess)
+            self._check_announced_length(os.fstat(source.fileno()).st_size)
+            for block in _blocks(process.stdout):
+                decoded += block.size
+                budget.grant(CPU_SECONDS_PER_SECOND * block.size / SAMPLE_RATE)
+                self._check_length(decoded)
+                yield block
+            process.wait()
+        self._cancel_token.check()
+        text = log.text()
+        self._check_exit(decoded, text, process.returncode)
+        cut_off = self._is_cut_off(decoded / SAMPLE_RATE, text, source, guess)
+        self.stream_info = replace(self.stream_info, cut_off=cut_off)
+
+    @contextlib.contextmanager
+    def _ffmpeg(self, source: FileIO, guess: InputGuess) -> "Iterator[tuple[subprocess.Popen[bytes], _LogReader]]":
+        """Start an ffmpeg that ends with the context, or when the time is over."""
         policy = SandboxPolicy(
             read=(self._path,),
             limits=ResourceLimits(
                 address_space=ADDRESS_SPACE, cpu_seconds=int(self._limits.timeout_s) + 1, file_size=0
             ),
         )
+        source.seek(0)  # where /dev/fd/0 is a duplicate, ffmpeg goes on from here
         process = subprocess.Popen(  # noqa: S603 - a fixed command; the file is an open descriptor
-            sandboxed_command(_ffmpeg_command(self._limits, self._path), policy),
+            sandboxed_command(_ffmpeg_command(self._path, guess, self.stream_info.track), policy),
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -137,21 +272,13 @@ class FfmpegDecoder:
             **group_options(),
         )
         log = _LogReader(process.stderr)
-        timer = threading.Timer(self._limits.timeout_s, self._cancel_token.set, (ErrorCode.TIMEOUT,))
+        left = (self._deadline or 0) - time.monotonic()
+        timer = threading.Timer(max(0.0, left), self._cancel_token.set, (ErrorCode.TIMEOUT,))
         timer.daemon = True
         timer.start()
-        decoded = 0
         try:
             with self._cancel_token.child(process.pid):
-                log.wait_for_input()
-                self.stream_info = log.stream_info()
-                self._check_announced_duration()
-                for block in _blocks(process.stdout):
-                    decoded += block.size
-                    self._check_length(decoded)
-                    yield block
-                process.wait()
-            self._cancel_token.check()
+                yield process, log
         finally:
             timer.cancel()
             kill_group(process.pid)  # also whatever it started, even if it has ended itself
@@ -159,38 +286,72 @@ class FfmpegDecoder:
             log.close()
             if process.stdout is not None:
                 process.stdout.close()
-        self._check_exit(decoded / SAMPLE_RATE, log.text(), process.returncode)
 
-    def _check_announced_duration(self) -> None:
-        duration, exact = self.stream_info.duration, self.stream_info.exact
-        if duration is not None and exact:
-            self._check_length(int(duration * SAMPLE_RATE))
+    def _cpu_budget(self, pid: int, source: IO[bytes]) -> CpuBudget:
+        mebibytes = os.fstat(source.fileno()).st_size / 1024**2
+        seconds = CPU_SECONDS + CPU_SECONDS_PER_MIB * mebibytes
+        return CpuBudget(pid, seconds, lambda: self._cancel_token.set(ErrorCode.TIMEOUT))
+
+    def _choose_track(self, log: str, guess: InputGuess) -> None:
+        """Take what ffmpeg says of the file, the first time.
+
+        Raises:
+            _UnrecognizedError: it is not what ffmpeg takes it for.
+            _OtherTrackError: another track than the one that is being decoded comes first.
+        """
+        if guess.demuxer is None and _UNCERTAIN_FORMAT.search(log):  # a few bytes of noise that look like MP3
+            raise _UnrecognizedError(ErrorCode.NOT_AUDIO)
+        if self._guess is not None or _INPUT.search(log) is None:
+            return
+        self._guess = guess
+        info = read_stream_info(log)
+        order = sorted(range(len(info.tracks)), key=lambda number: not info.tracks[number].default)
+        self.stream_info = replace(info, track=order[0] if order else 0)
+        self._tracks_left = order[1:MOST_TRACKS]
+        if self.stream_info.track != 0:
+            raise _OtherTrackError
+
+    def _check_announced_length(self, size: int) -> None:
+        """Refuse at once what is certainly too long: uncompressed sound, announced and as large as that takes."""
+        info = self.stream_info
+        if info.duration is None or len(info.tracks) != 1 or info.streams != 1:
+            return
+        track = info.tracks[0]
+        if track.codec.startswith("pcm_") and track.kbps:
+            self._check_length(int(min(info.duration, size / ((track.kbps + 1) * 125)) * SAMPLE_RATE))
 
     def _check_length(self, samples: int) -> None:
         if samples > (self._limits.max_seconds + 0.5) * SAMPLE_RATE:
             raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=_minutes(self._limits.max_seconds))
 
-    def _check_exit(self, decoded: float, log: str, returncode: int) -> None:
-        """Raise the error for an ffmpeg that failed, or decoded nothing or less than announced (`decoded`: seconds)."""
+    def _check_exit(self, decoded: int, log: str, returncode: int) -> None:
+        """Raise the error for an ffmpeg that failed, or decoded nothing (`decoded`: samples)."""
         if returncode == EXIT_NOT_STARTED:
             raise GenreGenieError(ErrorCode.INTERNAL)
         if returncode < 0:  # it crashed on the file, or one of its limits killed it
             raise GenreGenieError(ErrorCode.DAMAGED)
-        if _UNCERTAIN_FORMAT.search(log):  # a few bytes of noise that look like MP3
-            raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if _TOO_MANY_STREAMS.search(log):  # ffmpeg 5 stops there; later ones go on, and decode garbage
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
-        if decoded == 0:
-            raise GenreGenieError(_nothing_decoded_code(log))
-        if self._is_truncated(decoded, log):
-            raise GenreGenieError(ErrorCode.DAMAGED)
+        if decoded:
+            return
+        if self.stream_info.tracks:
+            raise _UndecodableError(ErrorCode.NOT_AUDIO if "not on whitelist" in log else ErrorCode.DAMAGED)
+        if self.stream_info.streams:
+            raise GenreGenieError(ErrorCode.NO_AUDIO_TRACK)
+        raise _UnrecognizedError(ErrorCode.DAMAGED if "moov atom not found" in log else ErrorCode.NOT_AUDIO)
 
-    def _is_truncated(self, decoded: float, log: str) -> bool:
-        """Return whether much of the announced audio is missing; a video's duration may be its picture's alone."""
+    def _is_cut_off(self, decoded: float, log: str, source: FileIO, guess: InputGuess) -> bool:
+        """Return whether the file ends before its sound does (`decoded`: seconds).
+
+        The container tells, ffmpeg does, or a header that counts this sound alone and more of it than there is. A
+        duration of the whole file says nothing: it may be that of pictures or lyrics, or begin at any time.
+        """
         info = self.stream_info
-        if info.duration is None or not info.exact or decoded >= 0.9 * info.duration - 1:
-            return False
-        return not _VIDEO_STREAM.search(log) or bool(_TRUNCATED.search(log))
+        if is_cut_off(source, info.container, guess.start) or _TRUNCATED.search(log):
+            return True
+        if info.container in _COUNTS_ITS_SOUND and info.duration is not None and not info.estimated:
+            return decoded < info.duration - MISSING_SECONDS
+        return bool(_CORRUPT_PACKET.search(log)) and info.container in _REPORTS_LAST_PACKET
 
 
 def _minutes(seconds: float) -> str:
@@ -218,20 +379,22 @@ def opened(path: Path, max_bytes: int) -> Iterator[FileIO]:
         yield source
 
 
-def _ffmpeg_command(limits: DecodeLimits, path: Path) -> list[str]:
+def _ffmpeg_command(path: Path, guess: InputGuess, track: int) -> list[str]:
     url = f"file:{path.resolve()}" if os.name == "nt" else "file:/dev/fd/0"
+    if guess.start:
+        url = f"subfile,,start,{guess.start},end,0,,:{url}"
+    demuxer = {"format": guess.demuxer} if guess.demuxer is not None else {}
     source = ffmpeg.input(
         url,
         format_whitelist=FORMATS,
         codec_whitelist=CODECS,
-        protocol_whitelist="file",
+        protocol_whitelist="file,subfile" if guess.start else "file",
         max_streams=MAX_STREAMS,
         threads=1,
+        **demuxer,
     )
-    # One second more than allowed, to distinguish a song of exactly the allowed length from a longer one.
-    output = ffmpeg.output(
-        source["a:0"], "pipe:1", format="f32le", ac=1, ar=SAMPLE_RATE, t=limits.max_seconds + 1, threads=1
-    )
+    # Not bounded by `t`, which goes by timestamps, and those may begin or jump anywhere: who reads counts samples.
+    output = ffmpeg.output(source[f"a:{track}"], "pipe:1", format="f32le", ac=1, ar=SAMPLE_RATE, threads=1)
     output = output.global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-filter_threads", "1")
     command: list[str] = output.compile(cmd=ffmpeg_path())
     return command
@@ -247,11 +410,12 @@ def _blocks(pipe: IO[bytes] | None) -> Iterator[FloatArray]:
 
 
 class _LogReader:
-    """Reads ffmpeg's log to its end in a thread of its own, and keeps the beginning."""
+    """Reads ffmpeg's log to its end in a thread of its own, and keeps the beginning and the end."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         self._pipe = pipe
         self._text = bytearray()
+        self._tail = bytearray()
         self._input_logged = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -266,6 +430,8 @@ class _LogReader:
                         self._input_logged.set()
                 else:
                     self._input_logged.set()
+                    self._tail += data
+                    del self._tail[:-_LOG_TAIL_BYTES]
         self._input_logged.set()
 
     def wait_for_input(self) -> None:
@@ -273,15 +439,9 @@ class _LogReader:
         self._input_logged.wait()
 
     def text(self) -> str:
-        return self._text.decode("utf-8", "replace")
-
-    def stream_info(self) -> StreamInfo:
-        log = self.text()
-        match = _DURATION.search(log)
-        if match is None:
-            return StreamInfo(None, exact=False)
-        seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-        return StreamInfo(seconds, exact=_ESTIMATED_DURATION.search(log) is None)
+        """Return the log; of a long one, whole lines from its beginning and its end."""
+        end = self._tail[self._tail.find(b"\n") :] if self._tail else b""
+        return (self._text + end).decode("utf-8", "replace")
 
     def close(self) -> None:
         self._thread.join(timeout=5)
@@ -289,10 +449,22 @@ class _LogReader:
             self._pipe.close()
 
 
-def _nothing_decoded_code(log: str) -> ErrorCode:
-    """Return the code for a file of which ffmpeg decoded no sample."""
-    if "moov atom not found" in log:
-        return ErrorCode.DAMAGED
-    if _AUDIO_STREAM.search(log):
-        return ErrorCode.NOT_AUDIO if "not on whitelist" in log else ErrorCode.DAMAGED
-    return ErrorCode.NO_AUDIO_TRACK if _ANY_STREAM.search(log) else ErrorCode.NOT_AUDIO
+def read_stream_info(log: str) -> StreamInfo:
+    """Read what ffmpeg logs of its input."""
+    output = _OUTPUT.search(log)
+    described = log[: output.start()] if output is not None else log
+    container, duration = _INPUT.search(described), _DURATION.search(described)
+    streams = list(_STREAM.finditer(described))
+    return StreamInfo(
+        container=container[1] if container is not None else "",
+        duration=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration is not None else None,
+        estimated=_ESTIMATED_DURATION.search(described) is not None,
+        tracks=tuple(_audio_track(stream) for stream in streams if stream["kind"] == "Audio"),
+        streams=len(streams),
+    )
+
+
+def _audio_track(stream: re.Match[str]) -> AudioTrack:
+    rest = stream["rest"] or ""
+    kbps = _KBPS.search(rest)
+    return AudioTrack(stream["codec"] or "", "(default)" in rest, int(kbps[1]) if kbps is not None else 0)

@@ -13,7 +13,7 @@ from rich.text import Text
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import confidence_words, headline, nearest, outside_sentence, votes_text
+from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, votes_text
 from core.inference.pipeline import Step
 from core.verdict import Explanation, Prediction, Segment, Verdict
 
@@ -118,8 +118,8 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     console.print(heading)
     if song.uploader:
         console.print(Text(f"  by {printable(song.uploader)}", style="dim"))
-    if song.note:
-        console.print(Text(f"  {translate(song.note)}", style="dim"))
+    for note in notes(verdict):
+        console.print(Text(f"  {note}", style="dim"))
     line = Text("  ")
     style = "yellow" if prediction.outside else STYLES[prediction.genre]
     line.append(headline(prediction), style=f"bold {style}")

@@ -7,10 +7,11 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from core.audio.suffixes import media_suffix
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
+from core.proxy.interface import Proxy
 from core.proxy.lease import ProxyLease
-from core.proxy.proxy import FetchProxy
 from core.proxy.url_policy import RefusedError, parse_url
 from core.settings import Settings
 
@@ -37,7 +38,7 @@ async def fetch_attachment(
     url: str,
     directory: Path,
     *,
-    proxy: FetchProxy,
+    proxy: Proxy,
     settings: Settings,
     filename: str | None = None,
     size: int | None = None,
@@ -55,13 +56,13 @@ async def fetch_attachment(
         on_progress: called after every chunk.
 
     Raises:
-        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone, incomplete,
-            shorter than announced, or (with `status`) twice refused with a 5xx; `timeout`; `busy`: the disk is full.
+        GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone, incomplete, or
+            shorter than announced; `server-error`: refused twice with a 5xx; `timeout`; `busy`: the disk is full.
     """
     _check_host(url, settings)
     if size is not None and size > settings.max_file_bytes:
         raise too_large(settings)
-    path = directory / "attachment"
+    path = directory / f"attachment{media_suffix(filename)}"  # a hint for formats without a header
     async with proxy.lease(max_bytes=settings.max_file_bytes + _OVERHEAD_BYTES) as lease:
         try:
             async with asyncio.timeout(settings.job_timeout_s):
@@ -74,8 +75,9 @@ async def fetch_attachment(
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
         except _ServerError as error:
-            raise GenreGenieError(ErrorCode.UNAVAILABLE, status=error.status) from None
+            raise GenreGenieError(ErrorCode.SERVER_ERROR, status=error.status) from None
         except aiohttp.ClientError:
+            await lease.sync()
             raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE) from None
         except OSError:
             raise GenreGenieError(ErrorCode.BUSY) from None  # the disk is full
@@ -100,7 +102,7 @@ def _check_host(url: str, settings: Settings) -> None:
 
 
 async def _download(
-    url: str, path: Path, proxy: FetchProxy, lease: ProxyLease, settings: Settings, on_progress: ByteProgress | None
+    url: str, path: Path, proxy: Proxy, lease: ProxyLease, settings: Settings, on_progress: ByteProgress | None
 ) -> int:
     """Stream the body to disk as it comes, without decompressing it, and return its size in bytes."""
     session = aiohttp.ClientSession(
@@ -116,6 +118,7 @@ async def _download(
         session.get(URL(url, encoded=True), allow_redirects=False, proxy=proxy.url_with_secret(lease)) as response,
     ):
         if response.status != 200:
+            await lease.sync()
             if refused := lease_error(lease, settings):
                 raise refused
             if response.status >= 500:

@@ -15,6 +15,7 @@ from typing import Final, Self
 from filelock import FileLock
 
 from core.errors import ErrorCode, GenreGenieError
+from core.private_files import make_private_directory
 
 LINK_COPIES: Final = 3
 """A link's song may be on disk as segments, as the file that they are joined to, and as what a retry left."""
@@ -61,14 +62,14 @@ class TemporaryFiles:
         Raises:
             OSError: the root cannot be written.
         """
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self._root)
         # Held while directories come and go: a new directory is not locked for a moment.
-        with FileLock(self._root / _LOCK):
+        with FileLock(self._root / _LOCK, mode=0o600):
             for entry in self._root.iterdir():
                 if entry.is_dir() and not entry.is_symlink() and not _is_held(entry / _LOCK):
                     shutil.rmtree(entry, ignore_errors=True)
             own = Path(tempfile.mkdtemp(dir=self._root))
-            lock = FileLock(own / _LOCK, thread_local=False)  # another thread may close
+            lock = FileLock(own / _LOCK, mode=0o600, thread_local=False)  # another thread may close
             lock.acquire(blocking=False)
         self._own, self._lock = own, lock
 

@@ -1,11 +1,22 @@
 """The installed yt-dlp: its version, its JavaScript runtime and the files that they need."""
 
 import importlib.metadata
+import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Final
+
+OLD_DAYS: Final = 60
+"""Sites change faster than this."""
+
+UPDATE: Final = 'pip install --upgrade "yt-dlp[default,deno]"'
+"""Updates yt-dlp and its JavaScript runtime, and nothing else; docs/hosting.md says where to run it."""
+
+_START_SECONDS: Final = 30.0
 
 
 def ytdlp_version() -> tuple[str, int] | None:
@@ -22,6 +33,18 @@ def javascript_runtime() -> str | None:
     """Return the path of deno, which YouTube needs: beside this Python or on the PATH; None if there is none."""
     beside = shutil.which("deno", path=sysconfig.get_path("scripts"))
     return beside or shutil.which("deno")
+
+
+def javascript_runtime_version(path: str) -> str | None:
+    """Run the JavaScript runtime and return its version; None if it does not start."""
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            [path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_START_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.match(r"deno (\d[\w.]*)", done.stdout.decode("utf-8", "replace"))
+    return found[1] if found else None
 
 
 def readable_paths(runtime: str | None) -> list[Path]:

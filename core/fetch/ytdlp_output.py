@@ -1,72 +1,49 @@
-"""What yt-dlp writes: the song and the progress on standard output, errors on standard error.
+"""What `yt_dlp_child.py` writes, one JSON object a line: the song, the progress of the download, and why it failed."""
 
-yt-dlp has over a thousand extractors and no error codes: what went wrong is only in its English messages, most of
-which are common to all (`extractor/common.py`: `raise_login_required`, `raise_geo_restricted`, `report_drm`).
-"""
-
+import errno
 import logging
-import re
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import ErrorCode, GenreGenieError
+from core.fetch.radio import StreamPace
 from core.fetch.result import ByteProgress, too_large
 from core.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-PRINT_OPTIONS: Final = (
-    *("--quiet", "--no-warnings", "--no-simulate", "--progress", "--newline", "--progress-delta", "0.25"),
-    *(
-        "--print",
-        'pre_process:{"song": %(.{title,uploader,duration,is_live,live_status,playlist_index,playlist_count})j}',
-    ),
-    *("--progress-template", 'download:{"progress": %(progress.{downloaded_bytes,total_bytes,total_bytes_estimate})j}'),
-)
-"""Options that make yt-dlp write one JSON object a line, as `OutputReader` parses it."""
+_LIVE_STATUSES: Final = ("is_live", "is_upcoming", "post_live")
 
-_ERROR_PREFIX: Final = "ERROR:"
+_OS_CODES: Final = {
+    errno.ENOSPC: ErrorCode.BUSY,
+    errno.EDQUOT: ErrorCode.BUSY,
+    errno.EFBIG: ErrorCode.TOO_LARGE,
+}
 
-_ERROR_PATTERNS: Final = tuple(
-    (code, re.compile(pattern))
-    for code, pattern in (
-        (ErrorCode.BUSY, r"no space left|disk quota exceeded"),
-        (ErrorCode.TOO_LARGE, r"file too large"),
-        # The service distrusts the bot's address; an account would not help whoever requested the song.
-        (ErrorCode.UNAVAILABLE, r"not a bot|too many requests|http error 429|rate.?limit"),
-        (ErrorCode.DRM_PROTECTED, r"\bdrm\b|copy.?protect"),
-        (
-            ErrorCode.REGION_BLOCKED,
-            r"geo.?(restrict|block)|(in|from) (your|this|the current) (country|region|location)|licensing restrictions"
-            r"|in your geo|outside (of )?(the|your)|not available (in|from) \w+ due to|http error 451",
-        ),
-        (
-            ErrorCode.AGE_RESTRICTED,
-            r"(confirm|verify) your age|age.?(restrict|gate|limit|verif|check)|inappropriate for some users"
-            r"|nsfw|adult content|mature (content|audience)",
-        ),
-        (
-            ErrorCode.LIVE_STREAM,
-            r"live event|premieres? (in|will)|live.?stream|is live|(is|are|was) (currently )?offline"
-            r"|not (currently )?live"
-            r"|no longer live|live (has|stream has) ended|not (yet )?started|(will|has) (begin|not begun)|upcoming"
-            r"|not airing|broadcast",
-        ),
-        (
-            ErrorCode.NOT_PUBLIC,
-            r"\bprivate\b|members?.only|available to .*members|join this channel|premium|\bpaid\b|\bpay(ment|wall)?\b"
-            r"|purchas|subscri(be|ption|bed|bers)|\brent(al|ed)?\b|\btickets?\b|patron|http error 402",
-        ),
-        (
-            ErrorCode.LOGIN_REQUIRED,
-            r"log.?in|logged|sign.?in|registered users|account|cookies|password|authenticat|authoriz|http error 401",
-        ),
-        (ErrorCode.NO_AUDIO_TRACK, r"requested format is not available"),
-        (ErrorCode.UNSUPPORTED_LINK, r"unsupported url|not a valid url|no video formats|no suitable extractor"),
-        (ErrorCode.TIMEOUT, r"timed out"),
-    )
-)
+_REASON_CODES: Final = {
+    "endless": ErrorCode.LIVE_STREAM,
+    "not-live": ErrorCode.LIVE_STREAM,
+    "drm": ErrorCode.DRM_PROTECTED,
+    "region": ErrorCode.REGION_BLOCKED,
+}
+
+_STATUS_CODES: Final = {
+    401: ErrorCode.LOGIN_REQUIRED,
+    402: ErrorCode.NOT_PUBLIC,
+    451: ErrorCode.REGION_BLOCKED,
+}
+"""HTTP statuses that say more than that the song cannot be had."""
+
+_AVAILABILITY_CODES: Final = {
+    "private": ErrorCode.NOT_PUBLIC,
+    "premium_only": ErrorCode.NOT_PUBLIC,
+    "subscriber_only": ErrorCode.NOT_PUBLIC,
+    "needs_auth": ErrorCode.LOGIN_REQUIRED,
+}
+"""What yt-dlp calls a song's availability."""
+
+_ADULT_AGE: Final = 18
 
 
 class SongInfo(BaseModel):
@@ -79,6 +56,8 @@ class SongInfo(BaseModel):
     duration: float | None = Field(default=None, ge=0.0, le=1e9)
     is_live: bool | None = None
     live_status: str | None = None
+    availability: str | None = None
+    age_limit: float | None = None
     playlist_index: int | None = None
     playlist_count: int | None = None
 
@@ -90,7 +69,7 @@ class SongInfo(BaseModel):
     @property
     def is_live_stream(self) -> bool:
         """Whether the song is a live stream: running, announced, or not yet published as a recording."""
-        return bool(self.is_live) or self.live_status in ("is_live", "is_upcoming", "post_live")
+        return bool(self.is_live) or self.live_status in _LIVE_STATUSES
 
 
 class _Progress(BaseModel):
@@ -103,6 +82,34 @@ class _Progress(BaseModel):
     total_bytes_estimate: float | None = Field(default=None, ge=0.0, le=1e15)
 
 
+class Failure(BaseModel):
+    """Why yt-dlp failed.
+
+    Attributes:
+        errors: names of the exception's class and of those that caused it.
+        reasons: what its class, or the method that raised it, stands for (`yt_dlp_child.py` has the words).
+        status: of the HTTP response that caused it.
+        errno: of the system's error that caused it.
+        extractor: yt-dlp's name of the site.
+        expected: whether it is no defect of yt-dlp's.
+        formats: how many the site offered.
+        pictures_only: whether all of them are video without sound.
+        song: what was known by then.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    errors: list[str] = []
+    reasons: list[str] = []
+    status: int | None = None
+    errno: int | None = None
+    extractor: str | None = None
+    expected: bool = False
+    formats: int = 0
+    pictures_only: bool = False
+    song: SongInfo = SongInfo()
+
+
 class _Line(BaseModel):
     """One line of standard output."""
 
@@ -110,30 +117,35 @@ class _Line(BaseModel):
 
     song: SongInfo | None = None
     progress: _Progress | None = None
+    failure: Failure | None = None
 
 
 class OutputReader:
-    """Parses yt-dlp's standard output, line by line.
+    """Parses the child's standard output, line by line.
 
     Args:
         settings: limits.
+        pace: of what arrives.
         on_progress: called for each line of progress.
 
     Attributes:
         song: what yt-dlp reported of the song so far.
+        failure: why it failed; None as long as it has not said.
     """
 
-    def __init__(self, settings: Settings, on_progress: ByteProgress | None) -> None:
+    def __init__(self, settings: Settings, pace: StreamPace, on_progress: ByteProgress | None) -> None:
         self.song = SongInfo()
+        self.failure: Failure | None = None
         self._settings = settings
+        self._pace = pace
         self._on_progress = on_progress
 
     def read_line(self, line: bytes) -> None:
         """Parse one line.
 
         Raises:
-            GenreGenieError: `live-stream`, `too-long` or `too-large`, as soon as yt-dlp reports it; `internal`: the
-                line does not have the requested form.
+            GenreGenieError: `live-stream`, `too-long` or `too-large`, as soon as it shows; `internal`: the line does
+                not have the agreed form.
         """
         try:
             parsed = _Line.model_validate_json(line)
@@ -144,6 +156,8 @@ class OutputReader:
             self._read_song(parsed.song)
         if parsed.progress is not None:
             self._read_progress(parsed.progress)
+        if parsed.failure is not None:
+            self.failure = parsed.failure
 
     def _read_song(self, song: SongInfo) -> None:
         self.song = song
@@ -153,17 +167,55 @@ class OutputReader:
             raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=f"{self._settings.max_duration_s / 60:.0f}")
 
     def _read_progress(self, progress: _Progress) -> None:
-        if progress.total_bytes is not None and progress.total_bytes > self._settings.max_file_bytes:
+        received, total = int(progress.downloaded_bytes), progress.total_bytes
+        if total is not None and total > self._settings.max_file_bytes:
             raise too_large(self._settings)
+        estimate = total or progress.total_bytes_estimate
+        if estimate is None and self._pace.is_endless(received):
+            raise GenreGenieError(ErrorCode.LIVE_STREAM)
         if self._on_progress is not None:
-            total = progress.total_bytes or progress.total_bytes_estimate
-            self._on_progress(int(progress.downloaded_bytes), None if total is None else int(total))
+            self._on_progress(received, None if estimate is None else int(estimate))
 
 
-def error_code(stderr: str) -> ErrorCode | None:
-    """Return the code for yt-dlp's error messages; None if there are none."""
-    lines = [line for line in stderr.splitlines() if line.startswith(_ERROR_PREFIX)]
-    if not lines:
-        return None
-    text = " ".join(lines).lower().replace("\u2019", "'")
-    return next((code for code, pattern in _ERROR_PATTERNS if pattern.search(text)), ErrorCode.UNAVAILABLE)
+def failure_code(failure: Failure) -> ErrorCode:
+    """Return the code for a failure: from what happened, the most certain first."""
+    song = failure.song
+    if failure.errno in _OS_CODES:
+        return _OS_CODES[failure.errno]
+    for reason, code in _REASON_CODES.items():
+        if reason in failure.reasons:
+            return code
+    if song.is_live_stream:
+        return ErrorCode.LIVE_STREAM
+    # Sites ask for an account to see somebody's age.
+    closed = "login" in failure.reasons or song.availability == "needs_auth"
+    if closed and (song.age_limit or 0) >= _ADULT_AGE:
+        return ErrorCode.AGE_RESTRICTED
+    if song.availability in _AVAILABILITY_CODES:
+        return _AVAILABILITY_CODES[song.availability]
+    if "login" in failure.reasons:
+        return ErrorCode.LOGIN_REQUIRED
+    if failure.status is not None:
+        return _STATUS_CODES.get(failure.status, ErrorCode.UNAVAILABLE)
+    if "timeout" in failure.reasons:
+        return ErrorCode.TIMEOUT
+    if "unsupported" in failure.reasons:
+        return ErrorCode.UNSUPPORTED_LINK
+    if "NoSoundError" in failure.errors:
+        return _no_sound_code(failure)
+    return ErrorCode.UNAVAILABLE
+
+
+def _no_sound_code(failure: Failure) -> ErrorCode:
+    """Return the code for a page that was read, and has nothing that can be downloaded."""
+    if failure.pictures_only:
+        return ErrorCode.NO_AUDIO_TRACK
+    # YouTube's pages always have something: without a cause in the metadata, it was withheld, or could not be computed.
+    if is_youtube(failure):
+        return ErrorCode.UNAVAILABLE
+    return ErrorCode.UNSUPPORTED_LINK
+
+
+def is_youtube(failure: Failure) -> bool:
+    """Whether it was YouTube, whose formats take a JavaScript runtime."""
+    return (failure.extractor or "").lower().startswith("youtube")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.i18n.catalog import translate
-from core.i18n.formatting import percent
-from core.verdict import Outside, Prediction
+from core.i18n.formatting import clock, percent
+from core.verdict import Outside, Prediction, Verdict
 
 _WORDS: Final = {"high": "high", "good": "fair", "fair": "fair", "low": "low"}
 """Word for each of `core.verdict.CERTAINTIES`; `docs/figures.md` has the share of real songs that is right in each."""
@@ -90,3 +90,14 @@ def _kind(outside: Outside, locale: str | None) -> str:
         return translate(f"kind.{outside.name}", locale)
     except KeyError:  # a kind that only somebody's own model knows
         return outside.name
+
+
+def notes(verdict: Verdict, locale: str | None = None) -> list[str]:
+    """Say what is to be known of the source and of the file, a sentence each: a playlist, a cut, several tracks."""
+    prediction, song = verdict.prediction, verdict.song
+    sentences = [translate(song.note, locale)] if song.note else []
+    if prediction.cut_off:
+        sentences.append(translate("note.cut-off", locale, duration=clock(prediction.duration)))
+    if prediction.tracks > 1:
+        sentences.append(translate("note.tracks", locale, n=prediction.tracks, track=prediction.track))
+    return sentences

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from core.audio.cancel import CancelToken
-from core.audio.decode import DecodeLimits, FfmpegDecoder
+from core.audio.decode import DecodeLimits, FfmpegDecoder, StreamInfo
 from core.audio.section import main_section
 from core.audio.spectrogram import (
     FloatArray,
@@ -163,26 +163,53 @@ def classify_file(
     began = time.perf_counter()
     cancel_token = cancel_token or CancelToken()
     decoder = FfmpegDecoder(path, limits, cancel_token)
-    stream = MelStream()
-    feature_s = 0.0
-    for block in _with_progress(decoder, on_progress):
-        block_began = time.perf_counter()
-        stream.feed(block)
-        feature_s += time.perf_counter() - block_began
-    decoded = time.perf_counter()
-    decode_s = decoded - began - feature_s
-    recording = stream.finish()
-    feature_s += time.perf_counter() - decoded
-    cancel_token.check()
+    recording, info, feature_s = _record(decoder, cancel_token, on_progress)
+    decode_s = time.perf_counter() - began - feature_s
     on_progress(Step.LISTENING, None)
+    if info.cut_off and not recording.segment_starts(most=1):
+        raise GenreGenieError(ErrorCode.DAMAGED)
     result = classify_spectrogram(recording, options, models=models)
+    prediction = replace(result.prediction, cut_off=info.cut_off, track=info.track + 1, tracks=max(1, len(info.tracks)))
     elapsed = replace(
         result.elapsed,
         decode=decode_s,
         features=result.elapsed.features + feature_s,
         total=time.perf_counter() - began,
     )
-    return replace(result, elapsed=elapsed)
+    return replace(result, prediction=prediction, elapsed=elapsed)
+
+
+def _record(
+    decoder: FfmpegDecoder, cancel_token: CancelToken, on_progress: ProgressCallback
+) -> tuple[LogMel, StreamInfo, float]:
+    """Decode the first track that can be classified: one that is neither silent nor too short.
+
+    Returns:
+        The spectrogram, that of the first track where none can be classified; what is known of the file and the
+        track; seconds that the spectrograms took.
+    """
+    feature_s = 0.0
+    first: tuple[LogMel, StreamInfo] | None = None
+    while True:
+        stream = MelStream()
+        try:
+            for block in _with_progress(decoder, on_progress):
+                block_began = time.perf_counter()
+                stream.feed(block)
+                feature_s += time.perf_counter() - block_began
+        except GenreGenieError as error:
+            if first is None or error.code not in (ErrorCode.NOT_AUDIO, ErrorCode.DAMAGED, ErrorCode.TOO_LONG):
+                raise
+        else:
+            finishing = time.perf_counter()
+            recording = stream.finish()
+            feature_s += time.perf_counter() - finishing
+            cancel_token.check()
+            if recording.segment_starts(most=1) and not recording.is_silent():
+                return recording, decoder.stream_info, feature_s
+            first = first or (recording, decoder.stream_info)
+        if not decoder.next_track():
+            return *first, feature_s
 
 
 def _with_progress(decoder: FfmpegDecoder, on_progress: ProgressCallback) -> Iterator[FloatArray]:

@@ -7,6 +7,8 @@ from typing import Final
 
 import h11
 
+from core.proxy.lease import ProxyLease
+
 HttpEvent = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 """What h11 has read; the streams below never give `NEED_DATA`, since they get the data."""
 
@@ -14,6 +16,14 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 CHUNK_BYTES: Final = 64 * 1024
+
+EVENTS_PER_TURN: Final = 64
+"""What is read of one connection before the others have their turn."""
+
+MAX_INTERIM_RESPONSES: Final = 8
+FREE_CHUNKS: Final = 4_096
+MIN_CHUNK_BYTES: Final = 16
+"""A body may have so many chunks; beyond that, they must be of this size on average."""
 
 _PROXY_AUTHENTICATION_REQUIRED: Final = 407
 
@@ -37,6 +47,38 @@ _HOP_BY_HOP: Final = frozenset(
 
 class ClientGoneError(Exception):
     """The client has closed its connection; nobody is left to answer."""
+
+
+class WastefulError(Exception):
+    """A peer sends far more frames than what is in them needs."""
+
+
+class Pace:
+    """Counts what a peer sends, gives other connections their turn, and ends what only keeps us busy."""
+
+    def __init__(self) -> None:
+        self._events = 0
+        self._chunks = 0
+        self._bytes = 0
+        self._interim = 0
+
+    async def count(self, event: HttpEvent) -> None:
+        """Count one event.
+
+        Raises:
+            WastefulError: too many interim responses, or chunks of next to nothing.
+        """
+        self._events += 1
+        if self._events % EVENTS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        if isinstance(event, h11.InformationalResponse):
+            self._interim += 1
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+        wasteful = self._chunks > FREE_CHUNKS and self._bytes < MIN_CHUNK_BYTES * self._chunks
+        if wasteful or self._interim > MAX_INTERIM_RESPONSES:
+            raise WastefulError
 
 
 class ClientStream:
@@ -134,7 +176,8 @@ class ServerStream:
         reader: from the server.
         writer: to the server.
         idle_seconds: how long one read may wait for data.
-        on_received: called with the number of bytes of each read; what it raises ends the read.
+        lease: of the job, which waits and receives.
+        on_received: called with the number of bytes of each read.
         on_sent: called with the number of bytes of each write.
     """
 
@@ -144,12 +187,14 @@ class ServerStream:
         writer: asyncio.StreamWriter,
         *,
         idle_seconds: float,
+        lease: ProxyLease,
         on_received: Callable[[int], None],
         on_sent: Callable[[int], None],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._idle_seconds = idle_seconds
+        self._lease = lease
         self._on_received = on_received
         self._on_sent = on_sent
 
@@ -158,24 +203,14 @@ class ServerStream:
 
         Raises:
             OSError: the connection is broken.
+            RefusedError: the job has used up its bytes or its patience.
             TimeoutError: nothing came for `idle_seconds`.
         """
-        async with asyncio.timeout(self._idle_seconds):
+        async with self._lease.waiting(), asyncio.timeout(self._idle_seconds):
             data = await self._reader.read(CHUNK_BYTES)
         self._on_received(len(data))
+        self._lease.count_bytes(len(data))
         return data
-
-    async def next_event(self, connection: h11.Connection) -> HttpEvent:
-        """Read the next event of the response on `connection`.
-
-        Raises:
-            h11.RemoteProtocolError: the server does not speak HTTP.
-            OSError: the connection is broken.
-            TimeoutError: nothing came for `idle_seconds`.
-        """
-        while (event := connection.next_event()) is h11.NEED_DATA:
-            connection.receive_data(await self.read())
-        return event
 
     async def write(self, data: bytes) -> None:
         """Send raw bytes.

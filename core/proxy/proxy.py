@@ -13,14 +13,11 @@ import hmac
 import ipaddress
 import logging
 import socket
-import ssl
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import h11
 
@@ -29,11 +26,15 @@ from core.proxy.http_streams import (
     MAX_HEAD_BYTES,
     ClientGoneError,
     ClientStream,
+    Pace,
     ServerStream,
+    WastefulError,
     basic_password,
     end_to_end_headers,
 )
-from core.proxy.lease import ProxyLease
+from core.proxy.interface import MAX_CONNECTIONS, Proxy
+from core.proxy.lease import PATIENCE_SECONDS, ProxyLease
+from core.proxy.networks import NAT64_NAME, IPNetwork, is_in, nat64_prefixes, on_link_networks
 from core.proxy.url_policy import (
     IPAddress,
     Refusal,
@@ -50,13 +51,13 @@ logger = logging.getLogger(__name__)
 Resolver = Callable[[str], Awaitable[Collection[str]]]
 """A host name → its addresses; `OSError` where there are none."""
 
-_USER: Final = "genregenie"
 _REQUEST_BODY_BYTES: Final = 1024 * 1024
 _HEAD_SECONDS: Final = 20.0
 _RESOLVE_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
 _RESOLVE_THREADS: Final = 16
 _MAX_ADDRESSES: Final = 4
+_NAT64_SECONDS: Final = 600.0
 _METHODS: Final = (b"GET", b"HEAD", b"POST", b"CONNECT")
 
 _STATUS: Final = {
@@ -72,64 +73,54 @@ _STATUS: Final = {
 }
 
 
-class FetchProxy:
-    """The proxy; use as an async context manager, or `start()` and `close()` it.
+class FetchProxy(Proxy):
+    """The proxy itself.
 
     Args:
         allowed_hosts: `host:port` pairs that may be reached although they are private.
+        blocked_networks: may not be reached although they are public, in CIDR notation.
         ca_file: one more trusted authority (PEM) for those who fetch through the proxy.
         max_seconds_per_connection: a connection is cut after this time, whatever it carries.
         idle_seconds: a connection is cut after this time without data from the server.
+        patience_seconds: how long a job may wait for servers that send next to nothing.
         max_connections: open at one time, all jobs together.
         resolver: host name → addresses; None uses the system's.
-
-    Attributes:
-        refusals: how often something was refused, by reason.
-        connections: how many were made to outside servers.
-        bytes_in: received from outside servers.
-        bytes_out: sent to outside servers.
+        listener: a socket that listens already; None opens one.
     """
 
     def __init__(
         self,
         *,
         allowed_hosts: Collection[str] = (),
+        blocked_networks: Collection[str] = (),
         ca_file: Path | None = None,
         max_seconds_per_connection: float = 600.0,
         idle_seconds: float = 30.0,
+        patience_seconds: float = PATIENCE_SECONDS,
         max_connections: int = 128,
         resolver: Resolver | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
-        self.allowed_hosts = frozenset(allowed_hosts)
-        self.ca_file = ca_file
-        self.refusals: Counter[str] = Counter()
-        self.connections = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
+        super().__init__(allowed_hosts, ca_file)
+        self._blocked: tuple[IPNetwork, ...] = tuple(ipaddress.ip_network(text) for text in blocked_networks)
+        self._nat64: set[IPNetwork] = set()
+        self._nat64_known_until = 0.0
         self._max_seconds = max_seconds_per_connection
         self._idle_seconds = idle_seconds
+        self._patience_seconds = patience_seconds
         self._max_connections = max_connections
         # Threads of its own: a name server that never answers must not block other work in threads.
         self._threads = ThreadPoolExecutor(_RESOLVE_THREADS, "resolve")
         self._resolve = resolver or self._resolve_by_system
+        self._listener = listener
         self._leases: set[ProxyLease] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> Self:
-        """Start."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        await self.close()
-
     async def start(self) -> None:
         """Listen on a free port of loopback."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=CHUNK_BYTES)
+        listener = self._listener or listen_on_loopback()
+        self._server = await asyncio.start_server(self._accept, sock=listener, limit=CHUNK_BYTES)
 
     async def close(self) -> None:
         """Stop listening and cut every connection."""
@@ -148,46 +139,24 @@ class FetchProxy:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    @property
-    def url(self) -> str:
-        """`http://127.0.0.1:PORT`; useless without a lease's secret."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @cached_property
-    def ssl_context(self) -> ssl.SSLContext:
-        """Trust in the system's authorities and `ca_file`, for those who speak TLS through the proxy."""
-        context = ssl.create_default_context()
-        if self.ca_file is not None:
-            context.load_verify_locations(self.ca_file)
-        return context
-
-    def url_with_secret(self, lease: ProxyLease) -> str:
-        """Return the proxy's URL with the job's secret: not for command lines, environments or logs."""
-        return f"http://{_USER}:{lease.secret}@127.0.0.1:{self.port}"
-
-    def check(self, url: str) -> None:
-        """Check a URL before anything is started for it; its host is not resolved.
-
-        Raises:
-            RefusedError: the proxy would not connect to it.
-        """
-        parse_url(url, self.allowed_hosts)
-
     @contextlib.asynccontextmanager
-    async def lease(self, *, max_bytes: int, max_connections: int = 4_096) -> AsyncIterator[ProxyLease]:
-        """Let one job use the proxy; when it is over, its connections are cut and its secret is worthless.
-
-        Args:
-            max_bytes: how many bytes all its connections may receive together.
-            max_connections: how many it may make in all; a long song in HLS needs one for each segment.
-        """
-        lease = ProxyLease(max_bytes, max_connections)
-        self._leases.add(lease)
+    async def lease(self, *, max_bytes: int, max_connections: int = MAX_CONNECTIONS) -> AsyncIterator[ProxyLease]:
+        """Let one job use the proxy, as `Proxy.lease` says."""
+        lease = ProxyLease(max_bytes, max_connections, patience_seconds=self._patience_seconds)
+        self.open_lease(lease)
         try:
             yield lease
         finally:
-            self._leases.discard(lease)
-            await _cancel(lease.tasks)
+            await self.close_lease(lease)
+
+    def open_lease(self, lease: ProxyLease) -> None:
+        """Accept a job's secret."""
+        self._leases.add(lease)
+
+    async def close_lease(self, lease: ProxyLease) -> None:
+        """Cut a job's connections and accept its secret no longer."""
+        self._leases.discard(lease)
+        await _cancel(lease.tasks)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client in a task that `close` and the end of its job can cancel."""
@@ -219,8 +188,8 @@ class FetchProxy:
             await self._refuse(client, error.reason, lease)
         except TimeoutError:
             await self._refuse(client, Refusal.TIME, lease)
-        except (OSError, h11.ProtocolError):
-            # The server closed the connection, or one of the two does not speak HTTP.
+        except (OSError, WastefulError, h11.ProtocolError):
+            # The server closed the connection, or one of the two does not speak HTTP, or wastes our time.
             await self._refuse(client, Refusal.UNREACHABLE, lease)
         finally:
             client.abort()
@@ -243,12 +212,14 @@ class FetchProxy:
             target = parse_url(text, self.allowed_hosts)
         else:
             raise RefusedError(Refusal.REQUEST)
-        reader, writer = await self._connect(target)
+        async with lease.waiting():
+            reader, writer = await self._connect(target)
         server = ServerStream(
             reader,
             writer,
             idle_seconds=self._idle_seconds,
-            on_received=partial(self._count_received, lease),
+            lease=lease,
+            on_received=self._count_received,
             on_sent=self._count_sent,
         )
         try:
@@ -259,9 +230,8 @@ class FetchProxy:
         finally:
             server.abort()
 
-    def _count_received(self, lease: ProxyLease, count: int) -> None:
+    def _count_received(self, count: int) -> None:
         self.bytes_in += count
-        lease.count_bytes(count)
 
     def _count_sent(self, count: int) -> None:
         self.bytes_out += count
@@ -288,18 +258,43 @@ class FetchProxy:
             found = [target.address]
         else:
             try:
-                async with asyncio.timeout(_RESOLVE_SECONDS):
-                    texts = await self._resolve(target.host)
-                found = [ipaddress.ip_address(text) for text in texts]
+                found = [ipaddress.ip_address(text) for text in await self._resolve_in_time(target.host)]
             except (OSError, TimeoutError, ValueError):
                 raise RefusedError(Refusal.NAME) from None
         if not found:
             raise RefusedError(Refusal.NAME)
         if not target.allowed:
             found = [address for address in found if is_public(address) and not is_local(address)]
+            found = await self._far(found)
         if not found:
             raise RefusedError(Refusal.ADDRESS)
         return found[:_MAX_ADDRESSES]
+
+    async def _far(self, addresses: list[IPAddress]) -> list[IPAddress]:
+        """Keep the addresses that are not in a network of ours: on the link, behind a NAT64, or blocked by name."""
+        if not addresses:
+            return []
+        try:
+            near = on_link_networks()
+        except OSError as error:
+            logger.error("Cannot list this machine's networks, so no address is known to be outside: %s", error)
+            return []
+        if any(address.version == 6 for address in addresses):
+            near |= await self._nat64_networks()
+        return [address for address in addresses if not is_in(address, near) and not is_in(address, self._blocked)]
+
+    async def _nat64_networks(self) -> set[IPNetwork]:
+        """Ask every ten minutes for the prefixes behind which this network has a NAT64 (RFC 7050)."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._nat64_known_until:
+            with contextlib.suppress(OSError, TimeoutError):
+                self._nat64 = nat64_prefixes(await self._resolve_in_time(NAT64_NAME))
+                self._nat64_known_until = now + _NAT64_SECONDS
+        return self._nat64
+
+    async def _resolve_in_time(self, host: str) -> Collection[str]:
+        async with asyncio.timeout(_RESOLVE_SECONDS):
+            return await self._resolve(host)
 
     async def _resolve_by_system(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()
@@ -335,21 +330,39 @@ class FetchProxy:
         start = h11.Request(method=request.method, target=target.path, headers=headers)
         await server.write(connection.send(start) or b"")
         sent = 0
+        pace = Pace()
         while isinstance(event := await client.next_event(), h11.Data):
+            await pace.count(event)
             sent += len(event.data)
             if sent > _REQUEST_BODY_BYTES:
                 raise RefusedError(Refusal.BYTES)
             await server.write(connection.send(event) or b"")
         await server.write(connection.send(h11.EndOfMessage()) or b"")
-        while not isinstance(reply := await server.next_event(connection), h11.EndOfMessage):
-            if isinstance(reply, h11.Response):
-                headers = [*end_to_end_headers(reply.headers), (b"Connection", b"close")]
-                await client.send(h11.Response(status_code=reply.status_code, headers=headers))
-            elif isinstance(reply, h11.Data):
-                await client.send(reply)
-            elif not isinstance(reply, h11.InformationalResponse):
+        await self._send_response(client, server, connection)
+
+    async def _send_response(self, client: ClientStream, server: ServerStream, connection: h11.Connection) -> None:
+        """Forward a response, as much of its body at a time as has come: one write for many small chunks."""
+        pace = Pace()
+        body = bytearray()
+        while True:
+            event = connection.next_event()
+            if body and not (isinstance(event, h11.Data) and len(body) < CHUNK_BYTES):
+                await client.send(h11.Data(data=bytes(body)))
+                body.clear()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await server.read())
+                continue
+            await pace.count(event)
+            if isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.Response):
+                headers = [*end_to_end_headers(event.headers), (b"Connection", b"close")]
+                await client.send(h11.Response(status_code=event.status_code, headers=headers))
+            elif isinstance(event, h11.EndOfMessage):
+                await client.send(event)
+                return
+            elif not isinstance(event, h11.InformationalResponse):
                 raise RefusedError(Refusal.UNREACHABLE)
-        await client.send(reply)
 
     async def _refuse(self, client: ClientStream, reason: Refusal, lease: ProxyLease | None) -> None:
         """Count a refusal, and answer with its status if no response has begun."""
@@ -370,6 +383,11 @@ async def _read_request(client: ClientStream) -> h11.Request:
     if not isinstance(event, h11.Request):
         raise RefusedError(Refusal.REQUEST)
     return event
+
+
+def listen_on_loopback() -> socket.socket:
+    """Open a socket that listens on a free port of loopback."""
+    return socket.create_server(("127.0.0.1", 0), backlog=100)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:

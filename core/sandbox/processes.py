@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio  # a worker's start need not wait for it
 
 _job_objects: Final[list[Any]] = []
 """Keeps the Windows job object as long as this process lives."""
@@ -26,6 +29,19 @@ def kill_group(pid: int) -> None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def end_guarded(process: "asyncio.subprocess.Process") -> None:
+    """End a child whose policy is `guarded`, and all that it has started; do nothing if that is done.
+
+    The guard does it; where there are none, the process group is killed.
+    """
+    if not sys.platform.startswith("linux"):
+        kill_group(process.pid)
+    elif process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # it may have been stopped
 
 
 def kill_tree(pid: int) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from core.sandbox.processes import group_options, kill_group
+from core.sandbox.processes import end_guarded, group_options
 
 _WATCH_SECONDS: Final = 0.2
 _LINE_BYTES: Final = 256 * 1024
@@ -68,7 +68,7 @@ async def run_child(
     """Run a program to its end; it and everything that it started have ended when this returns or raises.
 
     Args:
-        argv: as from `core.sandbox.policy.sandboxed_command`.
+        argv: as from `core.sandbox.policy.sandboxed_command`, with a policy that is guarded.
         directory: its working directory.
         environment: its whole environment.
         stdin: its standard input.
@@ -103,10 +103,10 @@ async def run_child(
                 on_line(line)
         except ValueError:  # what asyncio raises for a line over the limit
             overrun = Overrun.OUTPUT
-            kill_group(process.pid)
+            end_guarded(process)
         status = await process.wait()
     finally:
-        kill_group(process.pid)
+        end_guarded(process)
         watch.cancel()
         await asyncio.gather(process.wait(), stderr, watch, return_exceptions=True)
     if watch.done() and not watch.cancelled() and overrun is None:
@@ -131,7 +131,7 @@ async def _watch(process: asyncio.subprocess.Process, bounds: Bounds) -> Overrun
     while overrun is None and process.returncode is None:
         await asyncio.sleep(_WATCH_SECONDS)
         overrun = await asyncio.to_thread(_measure, process.pid, bounds)
-    kill_group(process.pid)
+    end_guarded(process)
     return overrun
 
 

@@ -7,13 +7,14 @@ are round robin between groups: one that asks for 200 songs keeps no other waiti
 import asyncio
 import math
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
 from core.errors import ErrorCode, GenreGenieError
+from core.service.slots import FairSlots
 
 FIRST_ESTIMATE_S: Final = 3.0
 """Seconds that a job is taken to last until some have been measured."""
@@ -24,6 +25,12 @@ ESTIMATE_WEIGHT: Final = 0.1
 MAX_RETRY_S: Final = 900
 COOLDOWNS_KEPT: Final = 10_000
 """Requesters whose last request is remembered before those whose cooldown is over are swept out."""
+
+FETCH_AHEAD: Final = 2
+"""Files that are fetched while all workers are busy with others."""
+
+LINK_SLOTS: Final = 4
+"""Links that are fetched at a time; each takes a yt-dlp, about 80 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +60,32 @@ class AdmissionLimits:
 
 
 class Ticket:
-    """One job's place: `async with ticket:` waits for its turn and gives the slot back at the end."""
+    """One job's place: `async with ticket:` waits for its turn and gives all that it holds back at the end."""
 
-    __slots__ = ("_admission", "_granted", "_left", "_started", "_turn", "group", "requester")
+    __slots__ = ("_admission", "_left", "_started", "_turns", "group", "requester")
 
-    def __init__(self, admission: "Admission", requester: Hashable, group: Hashable) -> None:
+    def __init__(self, admission: "Admission", requester: Hashable, group: Hashable, *, link: bool) -> None:
         self.requester = requester
         self.group = group
         self._admission = admission
-        self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._granted = False
+        self._turns = [admission.starting(link).enter(requester, group)]
         self._started: float | None = None
         self._left = False
 
     @property
     def place(self) -> int:
-        """Jobs that start before this one, and itself; 0 when its turn has come."""
-        return 0 if self._granted or self._left else self._admission.place(self)
+        """Place in the order of turns, from 1; 0 once its turn has come."""
+        return self._turns[0].place
 
-    def grant(self) -> None:
-        """Let the job run; admission calls this."""
-        self._granted = True
-        if not self._turn.done():  # its task may have been cancelled and not know it yet
-            self._turn.set_result(None)
+    @property
+    def had_turn(self) -> bool:
+        """Whether its first turn has come."""
+        return self._turns[0].granted
 
     async def __aenter__(self) -> "Ticket":
         """Wait for the turn."""
         try:
-            await self._turn
+            await self._turns[0].wait()
         except asyncio.CancelledError:
             self.leave()
             raise
@@ -95,12 +100,20 @@ class Ticket:
             self._admission.learn(self._admission.clock() - self._started)
         self.leave()
 
+    async def classifying(self) -> None:
+        """Wait for a worker's turn, and only then give back the slot that fetching took: files do not pile up."""
+        if self._admission.workers is not None and not self._left:
+            self._turns.append(self._admission.workers.enter(self.requester, self.group))
+            await self._turns[-1].wait()
+            self._turns[0].release()
+
     def leave(self) -> None:
-        """Give the place up, waiting or running; once is enough."""
+        """Give everything up, waiting or running; once is enough."""
         if not self._left:
             self._left = True
-            self._admission.release(self, had_turn=self._granted)
-            self._turn.cancel()
+            self._admission.release(self)
+            for turn in self._turns:
+                turn.release()
 
 
 class Admission:
@@ -110,38 +123,68 @@ class Admission:
         limits: of the host; a group's own come with each request and can only be stricter.
         slots: jobs that may run at the same time.
         clock: seconds, monotonic.
+
+    Attributes:
+        workers: what fetched songs wait for; None where `slots` are all that there is.
     """
 
     def __init__(self, limits: AdmissionLimits, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self.clock = clock
+        self.workers: FairSlots | None = None
         self._slots = slots
-        self._free = slots
-        self._waiting: OrderedDict[Hashable, deque[Ticket]] = OrderedDict()
+        self._links = self._files = FairSlots(slots)
+        self._tickets: set[Ticket] = set()
         self._by_group: Counter[Hashable] = Counter()
         self._by_requester: Counter[Hashable] = Counter()
         self._ready_at: dict[tuple[Hashable, Hashable], float] = {}
         self._mean_s = FIRST_ESTIMATE_S
 
+    @classmethod
+    def for_workers(cls, limits: AdmissionLimits, workers: int) -> "Admission":
+        """Make one whose jobs fetch apart from the workers, and links apart from files.
+
+        A stranger's server can make a link last, so files never wait for one. Nobody holds all slots for fetching, nor
+        all of more than two workers; turns go round between groups at each step.
+        """
+        admission = cls(limits, slots=workers)
+        admission._links = FairSlots(LINK_SLOTS, per_group=LINK_SLOTS - 1, per_requester=LINK_SLOTS // 2)
+        admission._files = FairSlots(workers + FETCH_AHEAD, per_group=workers + 1, per_requester=workers)
+        admission.workers = FairSlots(workers, per_requester=workers - 1 if workers > 2 else None)
+        return admission
+
     @property
     def jobs(self) -> int:
         """Jobs waiting and running."""
-        return self._by_group.total()
+        return len(self._tickets)
 
     @property
     def waiting(self) -> int:
         """Jobs whose turn has not come."""
-        return sum(len(queue) for queue in self._waiting.values())
+        return sum(not ticket.had_turn for ticket in self._tickets)
 
     @property
     def running(self) -> int:
         """Jobs whose turn has come."""
-        return self._slots - self._free
+        return self.jobs - self.waiting
 
     def admit(
-        self, requester: Hashable, group: Hashable, *, jobs: int = 1, limits: AdmissionLimits | None = None
+        self,
+        requester: Hashable,
+        group: Hashable,
+        *,
+        jobs: int = 1,
+        links: bool = False,
+        limits: AdmissionLimits | None = None,
     ) -> tuple[Ticket, ...]:
         """Take one request of one or more jobs in.
+
+        Args:
+            requester: who asks.
+            group: where.
+            jobs: how many.
+            links: whether they fetch from strangers' servers.
+            limits: the group's own.
 
         Returns:
             A ticket for each job that there is room for, at least one and at most `jobs`; the request counts
@@ -165,54 +208,27 @@ class Admission:
         if limits.cooldown_s > 0:
             self._sweep_cooldowns(now)
             self._ready_at[requester, group] = now + limits.cooldown_s
-        tickets = tuple(Ticket(self, requester, group) for _ in range(min(room, jobs)))
-        for ticket in tickets:
-            self._by_group[group] += 1
-            self._by_requester[requester] += 1
-            self._waiting.setdefault(group, deque()).append(ticket)
-        self._give_turns()
+        tickets = tuple(Ticket(self, requester, group, link=links) for _ in range(min(room, jobs)))
+        self._tickets.update(tickets)
+        self._by_group[group] += len(tickets)
+        self._by_requester[requester] += len(tickets)
         return tickets
 
-    def place(self, ticket: Ticket) -> int:
-        """Place of a waiting ticket in the order of turns, from 1."""
-        index = self._waiting[ticket.group].index(ticket)
-        ahead = 0
-        passed = False
-        for group, queue in self._waiting.items():
-            if group == ticket.group:
-                ahead += index
-                passed = True
-            else:
-                ahead += min(len(queue), index if passed else index + 1)
-        return ahead + 1
+    def starting(self, link: bool) -> FairSlots:
+        """Give the slots that a job waits for first; tickets call this."""
+        return self._links if link else self._files
 
-    def release(self, ticket: Ticket, *, had_turn: bool) -> None:
+    def release(self, ticket: Ticket) -> None:
         """Take a ticket's job out of every count; tickets call this."""
+        self._tickets.discard(ticket)
         for counter, key in ((self._by_group, ticket.group), (self._by_requester, ticket.requester)):
             counter[key] -= 1
             if not counter[key]:
                 del counter[key]
-        if had_turn:
-            self._free += 1
-            self._give_turns()
-        else:
-            queue = self._waiting[ticket.group]
-            queue.remove(ticket)
-            if not queue:
-                del self._waiting[ticket.group]
 
     def learn(self, seconds: float) -> None:
         """Take a job's duration into the running mean that the waiting times come from."""
         self._mean_s += ESTIMATE_WEIGHT * (seconds - self._mean_s)
-
-    def _give_turns(self) -> None:
-        while self._free and self._waiting:
-            group, queue = self._waiting.popitem(last=False)
-            ticket = queue.popleft()
-            if queue:
-                self._waiting[group] = queue
-            self._free -= 1
-            ticket.grant()
 
     def _retry_s(self) -> int:
         """Seconds until the jobs admitted so far should be done."""

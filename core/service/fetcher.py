@@ -9,7 +9,8 @@ from core.fetch.result import FetchedFile
 from core.fetch.tempfiles import LINK_COPIES, TemporaryFiles
 from core.fetch.ytdlp import fetch_link
 from core.inference.pipeline import ProgressCallback, Step
-from core.proxy.proxy import FetchProxy
+from core.proxy.interface import Proxy
+from core.proxy.process import ProxyProcess
 from core.settings import MIB, Settings
 
 
@@ -22,7 +23,7 @@ class Fetcher:
         files: where fetched files lie while they are classified.
     """
 
-    def __init__(self, settings: Settings, *, proxy: FetchProxy, files: TemporaryFiles) -> None:
+    def __init__(self, settings: Settings, *, proxy: Proxy, files: TemporaryFiles) -> None:
         self._settings = settings
         self.proxy = proxy
         self.files = files
@@ -74,5 +75,9 @@ async def open_fetcher(stack: contextlib.AsyncExitStack, settings: Settings) -> 
         stack.enter_context(files)
     except OSError as error:
         raise ConfigurationError(f"GENREGENIE_DATA_DIR cannot be written to: {error.strerror}") from None
-    proxy = await stack.enter_async_context(FetchProxy(allowed_hosts=settings.allowed_hosts, ca_file=settings.ca_file))
+    proxy = await stack.enter_async_context(
+        ProxyProcess(
+            allowed_hosts=settings.allowed_hosts, blocked_networks=settings.blocked_networks, ca_file=settings.ca_file
+        )
+    )
     return Fetcher(settings, proxy=proxy, files=files)

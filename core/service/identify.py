@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -104,8 +105,19 @@ class Identifier:
         self._cache = cache
         self._digests: dict[str | None, str] = {}
 
-    async def identify(self, request: Request, *, on_progress: ProgressCallback = ignore_progress) -> IdentifyResult:
+    async def identify(
+        self,
+        request: Request,
+        *,
+        on_progress: ProgressCallback = ignore_progress,
+        before_classifying: Callable[[], Awaitable[None]] | None = None,
+    ) -> IdentifyResult:
         """Answer a request; cancelling the caller cancels the work.
+
+        Args:
+            request: what to classify, and how.
+            on_progress: called at each step.
+            before_classifying: awaited once the song is fetched, unless its result is known: the wait for a worker.
 
         Raises:
             GenreGenieError: there is no verdict.
@@ -113,22 +125,30 @@ class Identifier:
         """
         began = time.perf_counter()
         async with request.source.open(self._fetcher, on_progress) as song:
-            result = await self._cached_or_classified(song, request.options, on_progress)
+            result = await self._cached_or_classified(song, request.options, on_progress, before_classifying)
         elapsed = replace(result.verdict.elapsed, fetch=song.fetch_s, total=time.perf_counter() - began)
         on_progress(Step.DONE, 1.0)
         return replace(result, verdict=replace(result.verdict, elapsed=elapsed))
 
     async def _cached_or_classified(
-        self, song: OpenSong, options: ClassifyOptions, on_progress: ProgressCallback
+        self,
+        song: OpenSong,
+        options: ClassifyOptions,
+        on_progress: ProgressCallback,
+        before_classifying: Callable[[], Awaitable[None]] | None,
     ) -> IdentifyResult:
         sha256 = await song.sha256(self._settings.max_file_bytes)
         if self._cache is None:
+            if before_classifying is not None:
+                await before_classifying()
             return _identified(song, sha256, await song.classify(self._pool, options, on_progress))
         key = CacheKey(sha256, await self._models_sha256(options.model), FRONT_END_VERSION, options.part)
         known = await self._cache.get(key)
         if known is not None and _has_all(known, options):
             verdict = Verdict(known.prediction, song.info, Elapsed())
             return IdentifyResult(verdict, sha256, known.picture, known.spectrogram, cached=True)
+        if before_classifying is not None:
+            await before_classifying()
         result = await song.classify(self._pool, options, on_progress)
         await self._cache.put(key, CachedResult(result.prediction, result.picture, result.spectrogram))
         return _identified(song, sha256, result)

@@ -22,7 +22,7 @@ from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
-from core.sandbox.processes import group_options, kill_group
+from core.sandbox.processes import end_guarded, group_options
 from core.settings import Settings
 from core.workers import protocol
 
@@ -33,7 +33,9 @@ STOP_GRACE_S: Final = 0.5
 
 START_TIMEOUT_S: Final = 60.0
 MAX_START_FAILURES: Final = 3
-WORKER_POLICY: Final = SandboxPolicy(read=(Path(os.sep),), limits=ResourceLimits(open_files=None))
+WORKER_POLICY: Final = SandboxPolicy(
+    read=(Path(os.sep),), limits=ResourceLimits(open_files=None), own_groups=True, guarded=True, max_tasks=128
+)
 """A worker reads files wherever they are; it writes none, and has no network."""
 
 MAX_QUEUE: Final = 1024
@@ -442,8 +444,7 @@ async def _receive(process: Process) -> protocol.Event:
 
 async def _end(process: Process) -> None:
     """Kill a worker with its children and wait for it."""
-    if process.returncode is None:
-        kill_group(process.pid)
+    end_guarded(process)
     if process.stdin is not None:
         process.stdin.close()
     with contextlib.suppress(ProcessLookupError):

@@ -1,17 +1,21 @@
 """Health and metrics on a real port."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
+import psutil
 import pytest
 
-from bot.monitoring import HealthServer, Metrics
+from bot import monitoring
+from bot.monitoring import HealthServer, Metrics, public_addresses, ytdlp_warnings
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
+from core.fetch.ytdlp_install import UPDATE
 
 PARTS = {"gateway": True, "workers": True, "database": True}
 
@@ -84,3 +88,60 @@ async def test_only_a_port_that_was_chosen_has_to_be_free(tmp_path: Path, chosen
         else:
             await server.start()
             await server.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "interfaces", "public"),
+    [
+        ("127.0.0.1", ["8.8.8.8"], []),
+        ("localhost", ["8.8.8.8"], []),
+        ("192.168.1.2", ["192.168.1.2"], []),
+        ("8.8.8.8", [], ["8.8.8.8"]),
+        ("0.0.0.0", ["127.0.0.1", "172.17.0.2", "2600::1"], []),
+        ("0.0.0.0", ["127.0.0.1", "8.8.8.8", "2600::1"], ["8.8.8.8"]),
+        ("::", ["8.8.8.8", "fe80::1%eth0", "2600::1"], ["2600::1", "8.8.8.8"]),
+    ],
+)
+def test_an_address_of_the_internet_is_known(
+    monkeypatch: pytest.MonkeyPatch, host: str, interfaces: list[str], public: list[str]
+) -> None:
+    class Entry(NamedTuple):
+        family: int
+        address: str
+
+    entries = [Entry(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip) for ip in interfaces]
+    entries.append(Entry(getattr(socket, "AF_PACKET", -1), "00:00:00:00:00:00"))
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": entries})
+    assert public_addresses(host) == public
+
+
+@pytest.mark.parametrize("public", [[], ["8.8.8.8"]])
+async def test_metrics_that_the_internet_can_read_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, public: list[str]
+) -> None:
+    monkeypatch.setattr("bot.monitoring.public_addresses", lambda _: public)
+    async with serving(tmp_path, PARTS):
+        assert ("8.8.8.8" in caplog.text) == bool(public)
+
+
+def test_the_owner_is_warned_of_what_keeps_links_from_working() -> None:
+    assert ytdlp_warnings(("2026.01.01", 60), "/usr/bin/deno") == []
+    [old] = ytdlp_warnings(("2026.01.01", 61), "/usr/bin/deno")
+    assert "61 days" in old
+    [none] = ytdlp_warnings(None, "/usr/bin/deno")
+    assert "not installed" in none
+    [runtime] = ytdlp_warnings(("2026.01.01", 1), None)
+    assert "YouTube" in runtime
+    assert all(UPDATE in warning for warning in (old, none, runtime))
+
+
+async def test_the_warning_is_in_the_log_at_start_and_again_every_day(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(monitoring, "ytdlp_version", lambda: ("2026.01.01", 90))
+    monkeypatch.setattr(monitoring, "DAY_S", 0.0)
+    watching = asyncio.create_task(monitoring.watch_ytdlp())
+    async with asyncio.timeout(60):
+        while caplog.text.count("90 days old") < 2:  # noqa: ASYNC110 -- the log has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()

@@ -1,7 +1,6 @@
 """Files to decode: each format by name, and each kind of bad input with the error that it has."""
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ import numpy as np
 
 from core.errors import ErrorCode
 from tests.support.audio import encode, make_song, write_wav
+from tests.support.seeds import corpus_random
 
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "vbr.mp3": ("-c:a", "libmp3lame", "-q:a", "4"),
@@ -94,7 +94,7 @@ def cut(path: Path, share: float = 0.5) -> Path:
 
 def random_files(folder: Path, count: int, seed: int) -> list[Path]:
     """Files of random bytes under every known suffix in turn."""
-    rng = random.Random(seed)
+    rng = corpus_random(seed)
     paths = []
     for index in range(count):
         path = folder / f"random-{index}{SUFFIXES[index % len(SUFFIXES)]}"
@@ -119,11 +119,14 @@ def _encoded(*arguments: str) -> Callable[[Path], Path]:
     return lambda path: encode(path, *arguments)
 
 
-def _cut_song(path: Path) -> Path:
-    wav = write_wav(path.with_name("whole.wav"), make_song(12))
-    whole = encode(path.with_name(f"whole-{path.name}"), "-i", wav)
-    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    return path
+def _cut_song(share: float) -> Callable[[Path], Path]:
+    def make(path: Path) -> Path:
+        wav = write_wav(path.with_name("whole.wav"), make_song(12))
+        whole = encode(path.with_name(f"whole-{path.name}"), "-i", wav)
+        path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
+        return path
+
+    return make
 
 
 def _directory(path: Path) -> Path:
@@ -180,15 +183,22 @@ BAD: Final[dict[str, tuple[Callable[[Path], Path], ErrorCode]]] = {
         _encoded("-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", "10800", "-c:a", "flac"),
         ErrorCode.TOO_LONG,
     ),
-    "cut.mp3": (_cut_song, ErrorCode.DAMAGED),
-    "cut.m4a": (_cut_song, ErrorCode.DAMAGED),
-    "cut.flac": (_cut_song, ErrorCode.DAMAGED),
-    "cut.mka": (_cut_song, ErrorCode.DAMAGED),
+    "cut.m4a": (_cut_song(0.5), ErrorCode.DAMAGED),  # its index was at the end
+    "stump.mp3": (_cut_song(0.15), ErrorCode.DAMAGED),
+    "stump.flac": (_cut_song(0.15), ErrorCode.DAMAGED),
+    "stump.mka": (_cut_song(0.15), ErrorCode.DAMAGED),
     "directory.mp3": (_directory, ErrorCode.NOT_AUDIO),
     "pipe.mp3": (_fifo, ErrorCode.NOT_AUDIO),
     "device.mp3": (_link("/dev/zero"), ErrorCode.NOT_AUDIO),
 }
 """Name → how it is made and the error that it has."""
+
+UNDECODABLE: Final = [
+    name
+    for name, (_, code) in BAD.items()
+    if code not in (ErrorCode.TOO_SHORT, ErrorCode.SILENT) and not name.startswith("stump")
+]
+"""Those of which nothing is decoded; from the others something comes, but not enough of it."""
 
 
 def make_bad(folder: Path, name: str) -> tuple[Path, ErrorCode]:

@@ -137,8 +137,14 @@ def test_uploader_and_note_are_given_where_there_are_any() -> None:
     assert not {"uploader", "note"} & VERDICT.to_json().keys()
 
 
+def test_a_cut_and_several_tracks_are_given_where_there_are_any() -> None:
+    assert not {"cut_off", "track", "tracks"} & VERDICT.to_json().keys()
+    written = replace(VERDICT, prediction=replace(VERDICT.prediction, cut_off=True, track=2, tracks=3)).to_json()
+    assert (written["cut_off"], written["track"], written["tracks"]) == (True, 2, 3)
+
+
 def test_a_prediction_survives_json() -> None:
-    prediction = VERDICT.prediction
+    prediction = replace(VERDICT.prediction, cut_off=True, track=2, tracks=3)
     assert Prediction.from_dict(json.loads(json.dumps(prediction.to_dict()))) == prediction
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from aiohttp import hdrs, web
 
@@ -137,6 +137,15 @@ class Cdn:
         path = f"/{folder}/{channel_id}/{identity}/{file.name}"
         upload = self.uploads[identity] = Upload(identity, file, path, self.base)
         return upload
+
+    def renew(self, link: str) -> str | None:
+        """Sign a link anew; None where it leads to no upload."""
+        path = unquote(urlsplit(link).path)
+        upload = next((upload for upload in self.uploads.values() if upload.path == path), None)
+        if upload is None:
+            return None
+        upload.expires_at = time.time() + ADDRESS_LIFETIME_S
+        return upload.url
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get(r"/{folder:attachments|ephemeral-attachments}/{channel}/{upload:\d+}/{name}", self._serve)]

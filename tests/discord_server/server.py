@@ -160,12 +160,14 @@ class Discord:
         *,
         user: User,
         channel: Channel,
+        offered: bool = True,
         **options: Any,
     ) -> Interaction:
         """Use a slash command, subcommands after blanks: `slash("genregenie channel on", …, channel=…)`.
 
         Options are strings, numbers, booleans, `File`, `Channel` and `User`. An option that is called like a
-        parameter of this method gets an underscore at its end.
+        parameter of this method gets an underscore at its end. Without `offered`, as if a server's settings had given
+        the command to the member.
 
         Raises:
             AssertionError: Discord would not offer this to the member.
@@ -173,7 +175,8 @@ class Discord:
         name, *subcommands = command.split()
         guild = channel.guild
         registered = self.commands.find(name, commands.CHAT_INPUT, guild.id if guild else None)
-        self._check_offered(registered, user, channel)
+        if offered:
+            self._check_offered(registered, user, channel)
         values = {key.rstrip("_"): value for key, value in options.items()}
         data = CommandData(self.world, channel).build(registered, subcommands, values)
         return self._interact(COMMAND, user, channel, data)
@@ -222,6 +225,12 @@ class Discord:
         assert menu.get("min_values", 1) <= len(choices) <= menu.get("max_values", 1), "too few or too many"
         picked = [values[choice] for choice in choices]
         data = {"component_type": SELECT, "custom_id": menu["custom_id"], "id": menu["id"], "values": picked}
+        return self._interact(COMPONENT, user, message.channel, data, source=message)
+
+    def forge(self, message: Message, value: str, *, user: User) -> Interaction:
+        """Choose what the message's only menu does not offer, as a modified client can."""
+        [menu] = [c for c in message.controls if c["type"] == SELECT]
+        data = {"component_type": SELECT, "custom_id": menu["custom_id"], "id": menu["id"], "values": [value]}
         return self._interact(COMPONENT, user, message.channel, data, source=message)
 
     def post_message(

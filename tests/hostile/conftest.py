@@ -84,6 +84,12 @@ def largest_child() -> int:
     return max(sizes)
 
 
+def processor_seconds_of_ffmpegs() -> float:
+    """Processor time of all that our workers have started and waited for."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return sum(time.children_user + time.children_system for time in times)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _a_model_is_there() -> None:
     try:

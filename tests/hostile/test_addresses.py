@@ -1,6 +1,5 @@
 """Every forbidden address by every way that a link can take; the forbidden server counts no connection."""
 
-import random
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from tests.core.fetch.addresses import ADDRESSES, DISGUISES
 from tests.core.fetch.servers import Server
 from tests.hostile.conftest import WatchedIdentifier
 from tests.support.network import no_names
+from tests.support.seeds import corpus_random
 
 M3U8 = "application/vnd.apple.mpegurl"
 
@@ -24,7 +24,7 @@ def forms(port: int) -> list[str]:
 
 def some(urls: list[str], seed: str) -> list[str]:
     """A seeded twentieth: each costs a yt-dlp."""
-    return random.Random(seed).sample(urls, len(urls) // 20)
+    return corpus_random(seed).sample(urls, len(urls) // 20)
 
 
 def plant(server: Server, way: str, url: str) -> str:

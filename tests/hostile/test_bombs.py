@@ -9,7 +9,7 @@ import pytest
 from tests.core.fetch.media import tones
 from tests.core.fetch.servers import Server
 from tests.hostile import bombs as make
-from tests.hostile.conftest import MIB, Outcome, WatchedIdentifier
+from tests.hostile.conftest import MIB, Outcome, WatchedIdentifier, processor_seconds_of_ffmpegs
 
 USUAL = 400 * MIB
 """A worker takes 130 MB, ffmpeg 60 MB; a bomb that goes off takes gigabytes."""
@@ -58,6 +58,18 @@ async def test_a_cover_of_many_megabytes_does_not_hide_the_song(watched: Watched
     song = tones(bombs, "song.mp3", 6, "-b:a", "64k").read_bytes()
     (bombs / "covered.mp3").write_bytes(make.mp3_with_cover(song, random.Random(0).randbytes(40 * MIB)))
     assert bounded(await watched.identify(bombs / "covered.mp3")).verdict is not None
+
+
+@pytest.mark.slow
+async def test_a_million_tags_end_in_processor_seconds_for_the_size(watched: WatchedIdentifier, bombs: Path) -> None:
+    song = tones(bombs, "song.mp3", 6, "-b:a", "64k").read_bytes()
+    (bombs / "tagged.mp3").write_bytes(make.mp3_with_tags(song, 1_200_000))  # ffmpeg compares for hours, if it may
+    before = processor_seconds_of_ffmpegs()
+    outcome = await watched.identify(bombs / "tagged.mp3")
+    assert outcome.code == "timeout"
+    assert outcome.memory < USUAL
+    mebibytes = (bombs / "tagged.mp3").stat().st_size / MIB
+    assert 3 < processor_seconds_of_ffmpegs() - before < 3 + 0.25 * mebibytes + 2
 
 
 async def test_two_gigabytes_of_nothing_are_too_large(watched: WatchedIdentifier, bombs: Path) -> None:

@@ -1,7 +1,6 @@
 """Mutated real files through everything: no crash, no hang, nothing left, and good files still answered right."""
 
 import asyncio
-import random
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from tests.core.fetch.media import ffmpeg
 from tests.hostile.bombs import mutate
 from tests.hostile.conftest import WatchedIdentifier
 from tests.support.audio import make_song, write_wav
+from tests.support.seeds import corpus_random, corpus_seed
 
 FORMATS = {
     "song.mp3": ("-b:a", "64k"),
@@ -51,9 +51,9 @@ async def check(watched: WatchedIdentifier, originals: dict[str, bytes], directo
             assert again.prediction == before.prediction
             return
         path = directory / f"{number}-{name}"
-        path.write_bytes(mutate(originals[name], random.Random(number)))
+        path.write_bytes(mutate(originals[name], corpus_random(number)))
         outcome = await watched.identify(path)
-        assert outcome.code in ANSWERS, f"mutation {number} of {name}"
+        assert outcome.code in ANSWERS, f"mutation {number} of {name}, seed {corpus_seed()}"
         assert (outcome.code is None) == (outcome.verdict is not None)
         path.unlink()
 

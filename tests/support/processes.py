@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -33,6 +34,12 @@ def disregard_others() -> None:
 def own_children() -> list[psutil.Process]:
     """What this process has started since `disregard_others` and that still runs."""
     return [child for child in psutil.Process().children() if child not in _others and is_alive(child)]
+
+
+def own_workers() -> list[psutil.Process]:
+    """What the guards among `own_children` watch over; `own_children` themselves where there are no guards."""
+    own = own_children()
+    return [child for guard in own for child in guard.children()] if sys.platform.startswith("linux") else own
 
 
 def living_children(pid: int | None = None) -> list[psutil.Process]:

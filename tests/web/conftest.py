@@ -1,8 +1,8 @@
 """One page for all tests in a pytest worker."""
 
 import os
+import subprocess
 import threading
-import wave
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from core.audio.ffmpeg import ffmpeg_path
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file
+from tests.support.audio import write_wav
 from tests.web.page import PageProcess
 
 
@@ -58,13 +60,12 @@ def page(model: str | None, song_link: str, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ninety minutes of noise: classifying them takes long enough for something to happen meanwhile."""
-    rate, seconds = 4_000, 5_400
-    path = tmp_path_factory.mktemp("hour") / "hour.wav"
-    noise = np.random.default_rng(0).integers(0, 256, rate, np.uint8).tobytes()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(1)
-        file.setframerate(rate)
-        for _ in range(seconds):
-            file.writeframes(noise)
+    folder = tmp_path_factory.mktemp("hour")
+    second = np.random.default_rng(0).uniform(-0.3, 0.3, 22_050)
+    minute = write_wav(folder / "minute.wav", np.tile(second, 60))
+    # MP3's frames stand alone: what is joined is one long song, and a quarter of a WAV's bytes to send.
+    encode = [ffmpeg_path(), "-v", "error", "-i", str(minute), "-b:a", "8k", "-write_xing", "0", "-id3v2_version", "0"]
+    subprocess.run([*encode, str(folder / "minute.mp3")], check=True)
+    path = folder / "hour.mp3"
+    path.write_bytes((folder / "minute.mp3").read_bytes() * 90)
     return path

@@ -1,5 +1,6 @@
 """`genregenie web` as a real process."""
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from tests.support.data import ROOT
 from tests.support.processes import ffmpegs, wait_until
 
 START_S = 240.0
-"""Ceiling for a start, seconds: Gradio takes some, and more where all cores are busy."""
+"""Ceiling for a start, seconds: it takes long where all cores are busy."""
 
 STOP_S = 30.0
 ADDRESS = re.compile(r"listens on (http://\S+/)")
@@ -36,15 +37,17 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
 class PageProcess:
     """One page, as `with PageProcess(...) as page`; it is ended by SIGTERM, and its log must then hold no traceback."""
 
-    def __init__(self, data: Path, **settings: str) -> None:
+    def __init__(self, data: Path, port: int = 0, **settings: str) -> None:
         self.data = data
+        self._port = port
+        self._killed = False
         self.log = ""
         self._settings = settings
 
     def __enter__(self) -> Self:
         """Start it and wait until it listens."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "genregenie", "web", "--port", "0"],
+            [sys.executable, "-m", "genregenie", "web", "--port", str(self._port)],
             cwd=self.data,
             env=environment(self.data, **self._settings),
             stdin=subprocess.DEVNULL,
@@ -67,6 +70,9 @@ class PageProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
+        if self._killed:
+            self._reader.join()
+            return
         children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -78,6 +84,16 @@ class PageProcess:
         assert not left
         assert "Traceback" not in self.log, self.log
         assert self.temporary_files() == []
+
+    def kill(self) -> None:
+        """End it as no signal handler can notice, and its workers with it, as systemd and Docker do."""
+        self._killed = True
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait(STOP_S)
+        for child in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def _read(self) -> None:
         assert self.process.stdout

@@ -1,51 +1,64 @@
 """Access control on a real socket, in front of an app that answers every request."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
-import uvicorn
-from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from aiohttp import web
 
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
-from web.access import CONTENT_SECURITY_POLICY, LOGINS_PER_MINUTE, AccessMiddleware, RateLimiter, visitor_of
+from web.access import CONTENT_SECURITY_POLICY, AccessControl, RateLimiter
+from web.addresses import visitor_of
+from web.app import listen
+from web.login import LOGINS_PER_MINUTE, Login
+from web.routes import Pages, add_routes
+from web.sessions import Sessions
 from web.settings import WebSettings
+from web.static import Static
 
 PASSWORD = "open sesame"
 PAGE = "the page"
-"""The body of every response of the app behind the middleware."""
+"""The body of every response of the app behind access control."""
 
 
-async def app_behind(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        await PlainTextResponse(PAGE)(scope, receive, send)
+class AppBehind:
+    """Has a handler for every path of the page."""
+
+    def __getattr__(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def respond(request: web.Request) -> web.Response:
+            return web.Response(text=PAGE)
+
+        return respond
 
 
-Serve = Callable[..., "asyncio.Future[str]"]
+Serve = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
-    """Serve the middleware with these settings, and give its address."""
-    servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    """Serve the page's paths with these settings, and give the address."""
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def start(**settings: object) -> str:
-        middleware = AccessMiddleware(app_behind, WebSettings(**settings))
-        server = uvicorn.Server(
-            uvicorn.Config(middleware, lifespan="off", log_config=None, access_log=False, ws="none")
-        )
-        sock = socket.create_server(("127.0.0.1", 0))
-        servers.append((server, asyncio.create_task(server.serve([sock]))))
-        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+        async def start(**given: object) -> str:
+            settings = WebSettings(**given)
+            sessions = login = None
+            if settings.web_password is not None:
+                sessions = Sessions(settings.web_password.get_secret_value(), tmp_path / "sessions")
+                login = Login(settings, sessions, Static())
+            app = web.Application()
+            AccessControl(settings, sessions).protect(app)
+            add_routes(app, cast(Pages, AppBehind()), login)
+            sock = socket.create_server(("127.0.0.1", 0))
+            await stack.enter_async_context(listen(app, settings, sock))
+            return f"http://127.0.0.1:{sock.getsockname()[1]}"
 
-    yield start
-    for server, task in servers:
-        server.should_exit = True
-        await task
+        yield start
 
 
 @pytest.fixture
@@ -56,8 +69,8 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/en/", "/es/", "/en/assets/index-1.js", "/en/static/a/b.png", "/en/theme.css", "/en/config", "/favicon.ico"]
-    + ["/en/gradio_api/queue/data?session_hash=a", "/en/gradio_api/heartbeat/abc1"],
+    ["/", "/en", "/en/", "/es/", "/static/page.js?v=1", "/static/page.css", "/favicon.ico", "/en/jobs/aB3-_"]
+    + ["/en/jobs/aB3-_/events?silent=1", "/es/jobs/aB3-_/spectrogram.png"],
 )
 async def test_paths_that_the_page_needs_are_served(serve: Serve, client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(await serve() + path) as response:
@@ -66,9 +79,35 @@ async def test_paths_that_the_page_needs_are_served(serve: Serve, client: aiohtt
 
 @pytest.mark.parametrize(
     "path",
-    ["/docs", "/openapi.json", "/en/monitoring", "/en/gradio_api/info", "/en/gradio_api/file=/etc/passwd"]
-    + ["/en/gradio_api/proxy=http://127.0.0.1/", "/en/gradio_api/openapi.json", "/en/gradio_api/runs", "/fr/", "/login"]
-    + ["/en/gradio_api/stream/a/1/1/playlist.m3u8", "/en/assets/../config", "/en/gradio_api/token", "/en/dev/reload"],
+    [
+        "/docs",
+        "/openapi.json",
+        "/en/config",
+        "/en/gradio_api/info",
+        "/xx/",
+        "/login",
+        "/en/login",
+        "/en/jobs",
+        "/en/song",
+    ]
+    + [
+        "/static/../app.py",
+        "/static/..%2fapp.py",
+        "/static/a/b.js",
+        "/static/",
+        "//en/",
+        "/en//",
+        "/en/../en/x",
+        "/EN/",
+    ]
+    + [
+        "/en/jobs/",
+        "/en/jobs/../..",
+        "/en/jobs/a.b",
+        "/en/jobs/" + "a" * 65,
+        "/en/jobs/a/cancel",
+        "/%2e%2e/etc/passwd",
+    ],
 )
 async def test_other_paths_are_not_found(serve: Serve, client: aiohttp.ClientSession, path: str) -> None:
     from yarl import URL
@@ -77,19 +116,12 @@ async def test_other_paths_are_not_found(serve: Serve, client: aiohttp.ClientSes
         assert response.status == 404
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/en/gradio_api/upload",
-        "/en/gradio_api/component_server",
-        "/en/gradio_api/vibe-code",
-        "/en/gradio_api/call/classify",
-    ]
-    + ["/en/gradio_api/run/classify", "/en/gradio_api/process_recording", "/en/gradio_api/api/classify", "/en/"],
-)
-async def test_gradio_s_other_endpoints_are_closed(serve: Serve, client: aiohttp.ClientSession, path: str) -> None:
-    async with client.post(await serve() + path, data=b"{}") as response:
-        assert response.status == 404
+@pytest.mark.parametrize("path", ["/", "/en/", "/en/jobs/a", "/en/jobs/a/events", "/static/page.js", "/en/upload"])
+async def test_other_paths_take_nothing(serve: Serve, client: aiohttp.ClientSession, path: str) -> None:
+    address = await serve()
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        async with client.request(method, address + path, data=b"{}") as response:
+            assert response.status == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "a b", "[::1"])
@@ -117,14 +149,14 @@ async def test_behind_a_proxy_only_its_host_is_accepted(serve: Serve, client: ai
 async def test_a_cross_site_post_is_refused(
     serve: Serve, client: aiohttp.ClientSession, headers: dict[str, str]
 ) -> None:
-    async with client.post(await serve() + "/en/gradio_api/queue/join", data=b"{}", headers=headers) as response:
+    async with client.post(await serve() + "/en/jobs", data=b"{}", headers=headers) as response:
         assert response.status == 403
 
 
 async def test_a_same_origin_post_is_accepted(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve()
     own = {"Origin": address, "Sec-Fetch-Site": "same-origin"}
-    async with client.post(address + "/en/gradio_api/queue/join", data=b"{}", headers=own) as response:
+    async with client.post(address + "/en/jobs", data=b"{}", headers=own) as response:
         assert response.status == 200
 
 
@@ -148,7 +180,7 @@ async def test_a_body_of_unknown_length_is_refused(serve: Serve, client: aiohttp
 
 
 async def test_only_an_upload_may_be_large(serve: Serve, client: aiohttp.ClientSession) -> None:
-    async with client.post(await serve() + "/en/gradio_api/queue/join", data=bytes(70_000)) as response:
+    async with client.post(await serve() + "/en/jobs", data=bytes(70_000)) as response:
         assert response.status == 413
 
 
@@ -163,7 +195,7 @@ async def test_too_many_requests_are_told_when_to_retry(serve: Serve, client: ai
         assert 0 < wait_s <= 60
         sentence = error_sentence(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), "es")
         assert (await response.json())["error"] == sentence
-    async with client.get(address + "/es/assets/a.js") as response:
+    async with client.get(address + "/static/page.js") as response:
         assert response.status == 200
 
 
@@ -177,9 +209,7 @@ async def test_responses_carry_the_security_headers(serve: Serve, client: aiohtt
 # ---- The password
 
 
-@pytest.mark.parametrize(
-    "path", ["/en/config", "/en/assets/a.js", "/en/gradio_api/queue/data", "/en/gradio_api/heartbeat/a"]
-)
+@pytest.mark.parametrize("path", ["/en/jobs/a", "/static/page.js", "/en/jobs/a/events", "/en/jobs/a/spectrogram.png"])
 async def test_nothing_is_served_without_the_password(serve: Serve, client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(await serve(web_password=PASSWORD) + path) as response:
         assert response.status == 401
@@ -188,7 +218,7 @@ async def test_nothing_is_served_without_the_password(serve: Serve, client: aioh
 
 async def test_nothing_can_be_posted_without_the_password(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve(web_password=PASSWORD)
-    for path in ("/en/song", "/en/gradio_api/queue/join"):
+    for path in ("/en/song", "/en/jobs"):
         async with client.post(address + path, data=b"x") as response:
             assert response.status == 401
 
@@ -211,6 +241,17 @@ async def test_the_page_redirects_to_the_login_and_the_password_opens_it(
         assert PASSWORD not in cookie
 
 
+async def test_a_session_can_be_ended(serve: Serve, client: aiohttp.ClientSession) -> None:
+    address = await serve(web_password=PASSWORD)
+    async with client.post(address + "/es/login", data={"password": PASSWORD}) as response:
+        assert await response.text() == PAGE
+        session = response.history[0].cookies["genregenie"].value
+    async with client.post(address + "/es/logout") as response:
+        assert response.url.path == "/es/login"
+    async with client.get(address + "/en/jobs/a", headers={"Cookie": f"genregenie={session}"}) as response:
+        assert response.status == 401
+
+
 async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve(web_password=PASSWORD)
     for attempt in range(LOGINS_PER_MINUTE):
@@ -222,7 +263,7 @@ async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.Cli
 
 async def test_a_made_up_cookie_does_not_help(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve(web_password=PASSWORD)
-    async with client.get(address + "/en/config", headers={"Cookie": "genregenie=guess; genregenie="}) as response:
+    async with client.get(address + "/en/jobs/a", headers={"Cookie": "genregenie=guess; genregenie="}) as response:
         assert response.status == 401
 
 

@@ -3,6 +3,7 @@
 import base64
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-WAIT_MS = 60_000
+WAIT_MS = 150_000
 LIMITS = DecodeLimits(10**8, 7_200, 60)
 
 
@@ -281,6 +282,7 @@ def test_after_cancelling_the_next_song_is_classified(
     tab = visit()
     tab.set_input_files("#gg-file", hour)
     wait_until(page.ffmpegs, 30, "the start of ffmpeg")
+    tab.wait_for_selector('#gg-state[data-state="working"]')
     tab.get_by_role("button", name=translate("web.cancel")).click()
     expect(tab.locator("#gg-status .gg-error")).to_have_text(
         error_sentence(GenreGenieError(ErrorCode.CANCELLED)), timeout=WAIT_MS
@@ -392,4 +394,124 @@ def test_the_page_asks_for_the_password(browser: Browser, model: str | None, tmp
         tab.wait_for_selector("#gg-file", state="attached", timeout=WAIT_MS)
         tab.set_input_files("#gg-file", song)
         assert genre_shown(tab)
+        context.close()
+
+
+# ---- State that agrees with itself
+
+
+def sound_of(tab: Page) -> float:
+    """Wait until the player holds a song, and give its length."""
+    tab.wait_for_function("document.getElementById('gg-audio').readyState > 0")
+    return tab.locator("#gg-audio").evaluate("audio => audio.duration")
+
+
+def test_two_dropped_files_are_both_classified_and_can_be_chosen(
+    visit: Callable[..., Page], song: Path, long_song: Path
+) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", [song, long_song])
+    rows = tab.locator("#gg-songs button")
+    expect(rows.nth(1)).to_contain_text("%", timeout=WAIT_MS)
+    assert [row.split("\n")[0] for row in rows.all_inner_texts()] == [song.name, long_song.name]
+    assert long_song.name in tab.locator(".gg-song").inner_text()
+    second = sound_of(tab)
+    rows.nth(0).click()
+    expect(tab.locator(".gg-song")).to_contain_text(song.name, timeout=WAIT_MS)
+    tab.wait_for_function("second => document.getElementById('gg-audio').duration < second", arg=second)
+    assert tab.locator("[data-play]").count() == 4
+
+
+def test_a_failed_song_keeps_the_verdict_and_the_sound_of_the_one_before(
+    visit: Callable[..., Page], song: Path, hour: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "words.mp3"
+    bad.write_bytes(b"this is not music " * 1_000)
+    tab = visit()
+    tab.set_input_files("#gg-file", song)
+    shown, length = genre_shown(tab), sound_of(tab)
+    tab.set_input_files("#gg-file", bad)
+    expect(tab.locator(".gg-failed-song")).to_have_text(bad.name, timeout=WAIT_MS)
+    tab.set_input_files("#gg-file", hour)
+    tab.locator("[data-cancel]").click()
+    expect(tab.locator("#gg-status .gg-error")).to_have_text(
+        error_sentence(GenreGenieError(ErrorCode.CANCELLED)), timeout=WAIT_MS
+    )
+    expect(tab.locator(".gg-song")).to_have_text(song.name)
+    assert shown in tab.locator("#gg-genre").inner_text()
+    assert sound_of(tab) == length
+
+
+def test_a_reload_and_the_other_language_keep_the_result(visit: Callable[..., Page], song: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", song)
+    genre_shown(tab)
+    tab.reload()
+    expect(tab.locator(".gg-song")).to_have_text(song.name, timeout=WAIT_MS)
+    tab.get_by_role("link", name="Español").click()
+    expect(tab.locator(".gg-drop-title")).to_have_text(translate("web.drop", "es"), timeout=WAIT_MS)
+    expect(tab.locator(".gg-song")).to_have_text(song.name, timeout=WAIT_MS)
+    tab.go_back()
+    expect(tab.locator(".gg-drop-title")).to_have_text(translate("web.drop", "en"), timeout=WAIT_MS)
+    expect(tab.locator(".gg-song")).to_have_text(song.name, timeout=WAIT_MS)
+
+
+def test_an_ended_session_leads_to_the_login(browser: Browser, model: str | None, tmp_path: Path, song: Path) -> None:
+    with PageProcess(tmp_path, WEB_PASSWORD="open sesame") as locked:
+        context = browser.new_context(locale="en-US")
+        context.set_default_timeout(WAIT_MS)
+        first, second = context.new_page(), context.new_page()
+        first.goto(locked.address)
+        first.get_by_label(translate("web.password")).fill("open sesame")
+        first.keyboard.press("Enter")
+        first.wait_for_selector("#gg-file", state="attached")
+        second.goto(locked.address)
+        second.wait_for_selector("#gg-file", state="attached")
+        first.get_by_role("button", name=translate("web.leave")).click()
+        first.wait_for_selector("#password")
+        second.set_input_files("#gg-file", song)
+        second.wait_for_selector("#password")
+        context.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def test_twenty_tabs_of_one_browser_are_answered(
+    browser: Browser, model: str | None, tmp_path: Path, song: Path
+) -> None:
+    limits = {"WEB_MAX_JOBS_PER_VISITOR": "32", "WEB_REQUESTS_PER_MINUTE": "1000"}
+    with PageProcess(tmp_path, **limits) as crowded:
+        context = browser.new_context(locale="en-US")
+        context.set_default_timeout(4 * WAIT_MS)
+        tabs = [context.new_page() for _ in range(20)]
+        for tab in tabs:
+            tab.goto(crowded.address, wait_until="commit")
+        for tab in tabs:
+            tab.set_input_files("#gg-file", song)
+        for tab in tabs:
+            assert genre_shown(tab)
+        context.close()
+
+
+def test_a_server_restarted_in_the_middle_of_ten_uploads_ends_with_ten_answers(
+    browser: Browser, model: str | None, tmp_path: Path, long_song: Path
+) -> None:
+    port, limits = free_port(), {"WEB_MAX_JOBS_PER_VISITOR": "32", "WEB_REQUESTS_PER_MINUTE": "1000"}
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(4 * WAIT_MS)
+    with PageProcess(tmp_path, port, **limits) as first:
+        tabs = [context.new_page() for _ in range(10)]
+        for tab in tabs:
+            tab.goto(first.address)
+            tab.wait_for_selector("#gg-file", state="attached")
+        for tab in tabs:
+            tab.set_input_files("#gg-file", long_song)
+        wait_until(lambda: "verdict" in first.log or first.temporary_files(), 60, "the first upload")
+        first.kill()
+    with PageProcess(tmp_path, port, **limits):
+        for tab in tabs:
+            assert genre_shown(tab)
         context.close()

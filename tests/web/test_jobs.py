@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import web.jobs
 from core.errors import ErrorCode
 from core.fetch.tempfiles import TemporaryFiles
 from core.inference.model_card import model_file
@@ -18,7 +19,7 @@ from core.service.admission import Admission, AdmissionLimits
 from core.service.identify import Identifier
 from core.workers.pool import WorkerPool
 from tests.support.processes import eventually, ffmpegs
-from web.jobs import PageJobs, PageRequest, ViewState
+from web.jobs import Job, PageJobs, PageRequest, ViewState
 from web.settings import WebSettings
 from web.uploads import Uploads
 
@@ -42,14 +43,14 @@ class Backend:
         admission = Admission(limits or self.settings.limits, slots=slots)
         return PageJobs(identifier, admission=admission, uploads=self.uploads, models=models or self.models)
 
-    async def send(self, song: Path, session: str = "tab", visitor: str = "ana") -> PageRequest:
+    async def send(self, song: Path, visitor: str = "ana") -> PageRequest:
         content = await asyncio.to_thread(song.read_bytes)
 
         async def chunks() -> AsyncIterator[bytes]:
             yield content
 
         key = await self.uploads.receive(visitor, song.name, len(content), chunks())
-        return PageRequest(session, visitor, key, None, "unnamed")
+        return PageRequest(visitor, key, None, "unnamed")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -73,14 +74,18 @@ async def backend(model: str | None, tmp_path_factory: pytest.TempPathFactory) -
         assert files.reserved == 0
 
 
-async def last(states: AsyncIterator[ViewState]) -> ViewState:
-    seen = [state async for state in states]
+async def last(jobs: PageJobs, job: Job) -> ViewState:
+    seen = [state async for state in jobs.watch(job)]
     return seen[-1]
+
+
+async def answer(jobs: PageJobs, request: PageRequest) -> ViewState:
+    return await last(jobs, jobs.start(request))
 
 
 async def test_all_models_classify_the_section_that_the_first_one_found(backend: Backend, long_song: Path) -> None:
     request = await backend.send(long_song)
-    end = await last(backend.jobs().states(request))
+    end = await answer(backend.jobs(), request)
     assert (end.step, end.error, end.comparing) == (Step.DONE, None, 0)
     models = [verdict.prediction.model.name for verdict in end.verdicts]
     assert models == ["genie", "augmented"]  # a broken one is left out
@@ -97,7 +102,8 @@ async def test_all_models_classify_the_section_that_the_first_one_found(backend:
 
 async def test_the_upload_is_deleted_once_there_is_a_verdict(backend: Backend, song: Path) -> None:
     request = await backend.send(song)
-    async for state in backend.jobs(models=backend.models[:1]).states(request):
+    jobs = backend.jobs(models=backend.models[:1])
+    async for state in jobs.watch(jobs.start(request)):
         if state.verdicts:
             assert backend.files.reserved == 0
     assert state.verdicts
@@ -106,7 +112,7 @@ async def test_the_upload_is_deleted_once_there_is_a_verdict(backend: Backend, s
 async def test_a_bad_file_gives_an_error_and_no_verdict(backend: Backend, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"no sound" * 100)
-    end = await last(backend.jobs().states(await backend.send(bad)))
+    end = await answer(backend.jobs(), await backend.send(bad))
     assert end.error is not None
     assert end.error.code is ErrorCode.NOT_AUDIO
     assert end.verdicts == ()
@@ -114,51 +120,49 @@ async def test_a_bad_file_gives_an_error_and_no_verdict(backend: Backend, tmp_pa
 
 
 async def test_a_file_that_was_never_sent_is_not_found(backend: Backend) -> None:
-    for request in (PageRequest("tab", "ana", "guessed", None, ""), PageRequest("tab", "ana", None, None, "")):
-        end = await last(backend.jobs().states(request))
+    for request in (PageRequest("ana", "guessed", None, ""), PageRequest("ana", None, None, "")):
+        end = await answer(backend.jobs(), request)
         assert end.error is not None
         assert end.error.code is ErrorCode.NOT_FOUND
 
 
 async def test_a_full_queue_is_busy_and_says_when_to_retry(backend: Backend, song: Path, hour: Path) -> None:
     jobs = backend.jobs(AdmissionLimits(total=1, per_group=1, per_requester=1))
-    first = jobs.states(await backend.send(hour, "one"))
-    await anext(first)
-    end = await last(jobs.states(await backend.send(song, "two", "ben")))
+    first = jobs.start(await backend.send(hour))
+    await anext(jobs.watch(first))
+    end = await answer(jobs, await backend.send(song, "ben"))
     assert end.error is not None
     assert end.error.code is ErrorCode.BUSY
     assert int(end.error.params["retry_after"]) >= 1
-    await first.aclose()
+    jobs.cancel(first)
     await eventually(lambda: backend.files.reserved == 0)
 
 
 async def test_a_queued_request_shows_its_place_and_moves_up(backend: Backend, song: Path, hour: Path) -> None:
     jobs = backend.jobs()
-    first = jobs.states(await backend.send(hour, "one"))
-    await anext(first)
+    first = jobs.start(await backend.send(hour, "one"))
     await eventually(lambda: backend.pool.busy_count == 1)
     places = []
-    waiting = [jobs.states(await backend.send(song, session, session)) for session in ("two", "three")]
-    for states in waiting:
-        async for state in states:
+    waiting = [jobs.start(await backend.send(song, visitor)) for visitor in ("two", "three")]
+    for job in waiting:
+        async for state in jobs.watch(job):
             if state.place:
                 places.append(state.place)
                 break
     assert places == [1, 2]
-    jobs.cancel("one")
-    for states in waiting:
-        assert (await last(states)).verdicts
-    assert (await last(first)).error is not None
+    jobs.cancel(first)
+    for job in waiting:
+        assert (await last(jobs, job)).verdicts
+    assert (await last(jobs, first)).error is not None
 
 
-async def test_cancelling_a_tab_stops_its_own_ffmpeg_only(backend: Backend, song: Path, hour: Path) -> None:
+async def test_cancelling_a_request_stops_its_own_ffmpeg_only(backend: Backend, song: Path, hour: Path) -> None:
     jobs = backend.jobs(slots=2)
-    long = jobs.states(await backend.send(hour, "long"))
-    await anext(long)
+    long = jobs.start(await backend.send(hour))
     await eventually(ffmpegs, 30)
-    short = asyncio.create_task(last(jobs.states(await backend.send(song, "short"))))
-    jobs.cancel("long")
-    end = await last(long)
+    short = asyncio.create_task(answer(jobs, await backend.send(song)))
+    jobs.cancel(long)
+    end = await last(jobs, long)
     assert end.error is not None
     assert end.error.code is ErrorCode.CANCELLED
     assert (await short).verdicts
@@ -166,22 +170,44 @@ async def test_cancelling_a_tab_stops_its_own_ffmpeg_only(backend: Backend, song
     assert jobs.active == 0
 
 
-async def test_closing_the_iterator_stops_the_work(
-    backend: Backend, hour: Path, caplog: pytest.LogCaptureFixture
+async def test_a_request_that_nobody_asks_about_any_more_is_cancelled(
+    backend: Backend, hour: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(web.jobs, "ABANDONED_S", 1.0)
     caplog.set_level("INFO", "genregenie.request")
     jobs = backend.jobs()
-    states = jobs.states(await backend.send(hour))
+    job = jobs.start(await backend.send(hour))
+    states = jobs.watch(job)
     await anext(states)
     await eventually(ffmpegs, 30)
+    await asyncio.sleep(1.5)
+    assert not job.answered.done()  # it is watched
     await states.aclose()
     await eventually(lambda: not ffmpegs() and backend.files.reserved == 0)
     assert jobs.active == 0
     assert [record.fields["outcome"] for record in caplog.records] == ["cancelled"]
 
 
+async def test_what_is_cancelled_while_models_are_compared_keeps_its_verdict(backend: Backend, song: Path) -> None:
+    jobs = backend.jobs()
+    job = jobs.start(await backend.send(song))
+    async for state in jobs.watch(job):
+        if state.verdicts:
+            jobs.cancel(job)
+    assert (state.step, state.error, state.comparing) == (Step.DONE, None, 0)
+    assert state.verdicts
+
+
+async def test_a_closing_page_does_not_call_its_requests_cancelled(backend: Backend, hour: Path) -> None:
+    jobs = backend.jobs()
+    states = jobs.watch(jobs.start(await backend.send(hour)))
+    await anext(states)
+    await jobs.close()
+    assert all(state.error is None for state in [state async for state in states])
+
+
 async def test_a_link_without_a_fetcher_is_unsupported(backend: Backend) -> None:
-    request = replace(PageRequest("tab", "ana", None, None, ""), link="https://example.org/song.mp3")
-    end = await last(backend.jobs().states(request))
+    request = replace(PageRequest("ana", None, None, ""), link="https://example.org/song.mp3")
+    end = await answer(backend.jobs(), request)
     assert end.error is not None
     assert end.error.code is ErrorCode.UNSUPPORTED_LINK

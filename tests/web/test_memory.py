@@ -1,27 +1,46 @@
-"""Bounds on what Gradio keeps of every tab while the page runs."""
+"""Bounds on what is kept of every tab while the page runs."""
 
 from typing import cast
 
 import pytest
 
-from web.jobs import PageJobs
-from web.settings import WebSettings
-
-page_module = pytest.importorskip("web.page")
-
-
-def test_only_idle_tabs_are_forgotten() -> None:
-    page = page_module.build_page(cast(PageJobs, None), WebSettings(_env_file=None), "en")
-    waiting = page._queue.pending_event_ids_session
-    waiting["at work"] = {"event"}
-    waiting.update((f"closed {i}", set()) for i in range(5_000))
-    waiting["just opened"] = set()
-    page_module.forget_closed_tabs(page)
-    assert waiting["at work"] == {"event"}
-    assert "just opened" in waiting
-    assert len(waiting) == 1 + page_module.KEPT_TABS
+import web.jobs
+from core.service.admission import Admission, AdmissionLimits
+from core.service.identify import Identifier
+from tests.support.processes import eventually
+from web.jobs import PageJobs, PageRequest
+from web.uploads import Uploads
 
 
-def test_last_outputs_are_kept_for_as_many_tabs_as_there_may_be_jobs() -> None:
-    page = page_module.build_page(cast(PageJobs, None), WebSettings(_env_file=None, web_max_jobs=7), "en")
-    assert page.state_session_capacity == 7
+def jobs_without_workers() -> PageJobs:
+    """Requests for links that nobody can fetch: each is answered with an error."""
+    return PageJobs(
+        cast(Identifier, None),
+        admission=Admission(AdmissionLimits(1_000, 1_000, 1_000), slots=8),
+        uploads=cast(Uploads, None),
+        models=[None],
+    )
+
+
+async def test_only_the_latest_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web.jobs, "MAX_KEPT", 40)
+    jobs = jobs_without_workers()
+    started = [jobs.start(PageRequest(f"visitor {i % 3}", None, "not a link", "")) for i in range(60)]
+    await eventually(lambda: jobs.active == 0)
+    assert jobs.kept == 40
+    assert [jobs.find(job.key) for job in started[-40:]] == started[-40:]
+    for _ in range(60):
+        started.append(jobs.start(PageRequest("one visitor", None, "not a link", "")))
+    await eventually(lambda: jobs.active == 0)
+    own = [job for job in started if job.request.visitor == "one visitor" and jobs.find(job.key)]
+    assert len(own) == web.jobs.MAX_KEPT_PER_VISITOR
+    await jobs.close()
+    assert jobs.kept == 0
+
+
+async def test_answers_are_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web.jobs, "KEPT_S", 0.05)
+    jobs = jobs_without_workers()
+    jobs.start(PageRequest("a visitor", None, "not a link", ""))
+    assert jobs.kept == 1
+    await eventually(lambda: jobs.kept == 0)

@@ -1,5 +1,6 @@
 """The page as it is served: `genregenie web` as a real process, spoken to over HTTP."""
 
+import contextlib
 import json
 import re
 import secrets
@@ -26,24 +27,19 @@ def client(page: PageProcess) -> httpx.Client:
     return httpx.Client(base_url=page.address, timeout=WAIT_S)
 
 
-def event_number(client: httpx.Client, name: str, locale: str = "en") -> int:
-    """Number that Gradio gives to an event."""
-    config = client.get(f"/{locale}/config").json()
-    return next(one["id"] for one in config["dependencies"] if any(target[1] == name for target in one["targets"]))
+def start(client: httpx.Client, data: Any, locale: str = "en") -> str:
+    """Send a request as the page's script does, and give its key."""
+    answer = client.post(f"/{locale}/jobs", json=data)
+    assert answer.status_code == 200
+    return answer.json()["job"]
 
 
 def submit(client: httpx.Client, data: Any, locale: str = "en") -> str:
-    """Send a request as the page's script does, and give the whole response as text."""
-    session = secrets.token_hex(6)
-    body = {
-        "data": [],
-        "fn_index": event_number(client, "classify", locale),
-        "session_hash": session,
-        "event_data": data,
-    }
-    assert client.post(f"/{locale}/gradio_api/queue/join", json=body).status_code == 200
-    with client.stream("GET", f"/{locale}/gradio_api/queue/data", params={"session_hash": session}) as stream:
-        return "".join(json.dumps(json.loads(line[5:]), ensure_ascii=False) for line in stream.iter_lines() if line)
+    """Send a request as the page's script does, and give the whole stream of what is to be shown as text."""
+    with client.stream("GET", f"/{locale}/jobs/{start(client, data, locale)}/events") as stream:
+        assert stream.headers["Content-Type"] == "text/event-stream"
+        updates = [json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line]
+    return "".join(str(value) for update in updates for value in update.values())
 
 
 def upload(client: httpx.Client, song: Path, locale: str = "en") -> str:
@@ -100,7 +96,7 @@ def test_a_request_is_logged_in_one_line_without_the_song_s_name(
 
 
 def test_responses_contain_no_path_of_this_machine(client: httpx.Client, page: PageProcess, song: Path) -> None:
-    shown = submit(client, {"song": upload(client, song)}) + client.get("/en/").text + client.get("/en/config").text
+    shown = submit(client, {"song": upload(client, song)}) + client.get("/en/").text
     assert str(page.data) not in shown
     assert str(Path(__file__).parents[2]) not in shown
     assert str(Path.home()) + "/" not in shown
@@ -111,16 +107,48 @@ def test_the_page_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     html = client.get("/en/").text
     loaded = re.findall(r"<(?:script|img|iframe|source|audio|video)\b[^>]*\ssrc=[\"']([^\"']+)", html)
     loaded += re.findall(r"<link\b[^>]*\shref=[\"']([^\"']+)", html)
-    loaded += re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", html + client.get("/en/theme.css").text)
+    loaded += re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", html + client.get("/static/page.css").text)
     assert loaded
     assert [one for one in loaded if urlsplit(one).netloc] == []
 
 
-def test_gradio_s_analytics_sharing_docs_and_flagging_are_off(client: httpx.Client) -> None:
-    config = client.get("/en/config").json()
-    assert config["analytics_enabled"] is False
-    assert config["footer_links"] == []
-    assert all(one["api_visibility"] != "public" for one in config["dependencies"])
+def test_nothing_is_inline_so_that_nothing_inline_need_be_allowed(
+    client: httpx.Client, page: PageProcess, song: Path
+) -> None:
+    answer = client.get("/en/")
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    html = answer.text + submit(client, {"song": upload(client, song)})
+    assert re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|javascript:", html) == []
+
+
+def test_the_spectrogram_has_an_address_of_its_own(client: httpx.Client, song: Path) -> None:
+    job = start(client, {"song": upload(client, song)})
+    wait_until(lambda: client.get(f"/en/jobs/{job}").json()["state"] == "done", WAIT_S, "the answer")
+    answer = client.get(f"/en/jobs/{job}")
+    address = re.search(r'<img src="([^"]+)"', answer.json()["details"])[1]
+    picture = client.get(address)
+    assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/png")
+    assert picture.content.startswith(b"\x89PNG")
+    assert "base64" not in answer.text
+
+
+def test_a_request_that_is_not_known_is_said_to_be(client: httpx.Client) -> None:
+    assert client.get("/en/jobs/never").json() == {"state": "unknown"}
+    assert client.get("/en/jobs/never/events").status_code == 204
+    assert client.get("/en/jobs/never/spectrogram.png").status_code == 404
+    assert client.post("/en/jobs/never/cancel", json={}).status_code == 204
+
+
+def test_a_visitor_has_three_streams_and_polls_for_the_rest(client: httpx.Client, hour: Path) -> None:
+    jobs = [start(client, {"song": upload(client, hour)}) for _ in range(4)]
+    with contextlib.ExitStack() as stack:
+        for job in jobs[:3]:
+            stream = stack.enter_context(client.stream("GET", f"/en/jobs/{job}/events"))
+            assert stream.status_code == 200
+        assert client.get(f"/en/jobs/{jobs[3]}/events").status_code == 204
+        assert client.get(f"/en/jobs/{jobs[3]}").json()["state"] == "working"
+        for job in jobs:
+            assert client.post(f"/en/jobs/{job}/cancel", json={}).status_code == 204
 
 
 def test_the_page_s_process_asks_nobody_outside(page: PageProcess, client: httpx.Client, song: Path) -> None:
@@ -146,8 +174,6 @@ def test_a_visitor_who_hangs_up_while_sending_leaves_nothing(page: PageProcess, 
 def test_ending_the_page_ends_the_work_that_is_under_way(model: str | None, tmp_path: Path, hour: Path) -> None:
     with PageProcess(tmp_path, MAX_DURATION_S="7200") as page:
         client = httpx.Client(base_url=page.address, timeout=WAIT_S)
-        body = {"data": [], "fn_index": event_number(client, "classify"), "session_hash": "tab"}
-        body["event_data"] = {"song": upload(client, hour)}
-        assert client.post("/en/gradio_api/queue/join", json=body).status_code == 200
+        start(client, {"song": upload(client, hour)})
         wait_until(page.ffmpegs, 60, "the start of ffmpeg")
     # PageProcess looks for what is left.

@@ -7,14 +7,27 @@ import pytest
 
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n.catalog import error_sentence
+from core.i18n.catalog import error_sentence, translate
 from core.i18n.languages import locales
+from core.i18n.wording import notes
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Section, Segment, SongInfo, Verdict
 from tests.support.verdicts import make_prediction
 from web.jobs import ViewState
 from web.settings import WebSettings
-from web.view import blocks, details_html, form_html, mel_height, status_html, table, ticks, verdict_html
+from web.static import Static
+from web.view import (
+    blocks,
+    details_html,
+    form_html,
+    login_html,
+    mel_height,
+    page_html,
+    status_html,
+    table,
+    ticks,
+    verdict_html,
+)
 
 
 def predicted(starts: list[float], genres: list[str], name: str = "plain") -> Prediction:
@@ -135,3 +148,22 @@ def test_counts_and_shares_are_written_as_the_language_does() -> None:
     assert "(faltan 2)" in status_html(replace(one, comparing=2), "es")
     assert "1 minuto." in form_html(WebSettings(max_duration_s=60), "es")
     assert "1,5 minutos." in form_html(WebSettings(max_duration_s=90), "es")
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_a_pasted_link_previews_as_ours(locale: str) -> None:
+    files = Static()
+    settings = WebSettings(web_origin="https://genre.example.org", web_password="open sesame")
+    for html in (page_html(settings, locale, files), login_html(settings, locale, files, wrong=False)):
+        shown = dict(re.findall(r'<meta property="og:(\w+)" content="([^"]+)">', html))
+        assert shown["title"] == "GenreGenie"
+        assert shown["description"] == translate("web.tagline", locale)
+        assert shown["image"] == "https://genre.example.org" + files.address("preview.png")
+        assert shown["url"] == f"https://genre.example.org/{locale}/"
+    assert "og:image" not in page_html(WebSettings(), locale, files)
+
+
+def test_a_cut_and_several_tracks_are_said() -> None:
+    state = ViewState(Step.DONE, verdicts=(verdict_of(replace(TEN, cut_off=True, track=2, tracks=3)),))
+    for sentence in notes(state.verdicts[0], "es"):
+        assert sentence in verdict_html(state, "es")

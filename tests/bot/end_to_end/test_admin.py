@@ -35,6 +35,16 @@ async def test_only_those_who_manage_the_server_are_offered_the_commands(
         discord.slash("genregenie stats", user=house.ana, channel=discord.direct_messages(house.ana))
 
 
+@pytest.mark.parametrize("command", ["stats", "channel on", "privacy show"])
+async def test_who_does_not_manage_the_server_is_refused_whatever_discord_shows(
+    discord: Discord, bot: BotProcess, house: House, command: str
+) -> None:
+    asked = discord.slash(f"genregenie {command}", user=house.ana, channel=house.channel, offered=False)
+    refused = await answer(asked)
+    assert (refused.content, refused.only_for) == (translate("bot.admin.not-allowed", "en"), house.ana)
+    assert await use(discord, house, "channel list") == translate("bot.admin.no-channels", "en")
+
+
 async def test_the_channels_that_are_on_are_listed(discord: Discord, bot: BotProcess, house: House) -> None:
     assert await use(discord, house, "channel list") == translate("bot.admin.no-channels", "en")
     other = house.guild.channels[1]

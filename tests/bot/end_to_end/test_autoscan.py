@@ -149,3 +149,14 @@ async def test_audio_posted_in_a_thread_of_a_channel_that_is_on_is_answered_ther
     posted = discord.post_message(thread, scanned.ana, files=[new_song(6)])
     assert genre_of(await answer_under(discord, posted)) in GENRES
     assert discord.messages_of_bot(scanned.channel) == []
+
+
+async def test_a_song_that_is_sent_to_the_bot_is_answered_without_a_command(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    channel = discord.direct_messages(house.ana)
+    discord.post_message(channel, house.ana, "hello there")
+    posted = discord.post_message(channel, house.ana, files=[new_song(6)])
+    assert genre_of(await answer_under(discord, posted)) in GENRES
+    await discord.until(lambda: posted.reactions_ever == [EAR] and not posted.reactions[EAR], what="the reaction goes")
+    assert len(discord.messages_of_bot(channel)) == 1  # none to the greeting

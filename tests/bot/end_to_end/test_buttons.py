@@ -4,19 +4,18 @@ import re
 
 import pytest
 
-from bot.app import FETCH_AHEAD
 from core.constants import GENRES
 from core.i18n.catalog import translate
 from tests.bot.end_to_end.answers import answer, genre_of, is_final, picture_of, press, votes_in
-from tests.bot.end_to_end.conftest import House
+from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord, Interaction, Message
 from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
 PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong", "cancel"))
-SLOTS = 1 + FETCH_AHEAD
-"""Requests that a bot with one worker has under way at the same time."""
+SLOTS = 1
+"""Requests of one member that a bot with one worker has under way at the same time."""
 
 PART_HEARD = re.compile(translate("bot.reply.heard", "en", start=r"(\S+)", end=r"(\S+)", duration=r"\S+"))
 
@@ -113,6 +112,24 @@ async def test_buttons_are_only_for_the_one_who_asked_and_moderators(
     assert (refused.content, refused.only_for) == (translate("bot.not-yours", "en"), house.ben)
     allowed = await press(discord, reply, WHOLE, house.owner)
     assert genre_of(allowed) in GENRES
+
+
+async def test_a_forged_choice_shows_nothing_of_elsewhere(discord: Discord, bot: BotProcess, house: House) -> None:
+    """A menu's value comes from the member's client, and its message from Discord."""
+    other = furnished(discord)
+    posted = discord.post_message(other.channel, other.ana, files=[new_song(6), new_song(6)])
+    elsewhere = await answer(discord.message_command("Identify genre", posted, user=other.ana))
+    own_channel = await identified_song(discord, house, 6)
+    posted = discord.post_message(house.guild.channels[1], house.ana, files=[new_song(6), new_song(6)])
+    menu = await answer(discord.message_command("Identify genre", posted, user=house.ana))
+    keys = [option["value"] for option in elsewhere.controls[0]["options"]]
+    keys += [custom_id.rpartition(":")[2] for custom_id in (c["custom_id"] for c in own_channel.controls)][:1]
+    for value in (*keys, "0", "-1", "9" * 30, "x"):
+        refused = await discord.forge(menu, value, user=house.ana).reply()
+        assert (refused.content, refused.embeds) == (translate("bot.gone", "en"), []), value
+    thanked = await discord.click(own_channel, WRONG, user=house.ana).reply()
+    await discord.forge(thanked, "polka", user=house.ana).acknowledged()
+    await discord.until(lambda: thanked.content == translate("bot.gone", "en"), what="the refusal")
 
 
 async def test_every_button_works_after_a_restart(discord: Discord, bot: BotProcess, house: House) -> None:

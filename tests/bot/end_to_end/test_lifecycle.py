@@ -53,6 +53,11 @@ async def test_a_database_that_cannot_be_used_is_one_clear_line(discord: Discord
     assert await exit_code_and_last_line(BotProcess(discord, tmp_path)) == (2, line)
 
 
+async def test_a_second_bot_on_the_same_folder_is_one_clear_line(bot: BotProcess, discord: Discord) -> None:
+    line = translate("bot.start.in-use", "en", path=bot.data)
+    assert await exit_code_and_last_line(BotProcess(discord, bot.data)) == (2, line)
+
+
 async def test_a_setting_that_does_not_fit_is_one_clear_line(discord: Discord, tmp_path: Path) -> None:
     code, line = await exit_code_and_last_line(BotProcess(discord, tmp_path, GENREGENIE_WORKERS="many"))
     assert code == 2

@@ -123,3 +123,19 @@ async def test_a_link_to_a_file_is_heard(discord: Discord, bot: BotProcess, hous
     message = discord.post_message(house.channel, house.ben, f"have you heard {link} ?")
     reply = await answer(discord.message_command("Identify genre", message, user=house.ana))
     assert genre_of(reply) in GENRES
+
+
+async def test_a_link_to_a_file_of_discords_that_has_expired_is_renewed(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    posted = discord.post_message(house.channel, house.ana, files=[new_song(6, name="renewed.wav")])
+    [upload] = posted.files
+    upload.expire()
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, link=upload.url))
+    assert genre_of(reply) in GENRES
+    assert "renewed.wav" in reply.text
+    assert len(discord.exchanges("refresh_urls")) == 1
+    gone = f"http://{discord.host}/attachments/1/2/deleted.wav"
+    discord.fail("refresh_urls", 404)
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, link=gone))
+    assert translate("error.expired-link", "en") in reply.text

@@ -127,6 +127,7 @@ def test_what_is_no_link_is_not_found(text: str) -> None:
         ("youtu.be/abcdefghij_", "https://youtu.be/abcdefghij_"),
         ("||youtu.be/abc||", "https://youtu.be/abc"),
         ("www.youtube.com/watch?v=abc", "https://www.youtube.com/watch?v=abc"),
+        ("spotify:track:4uLU6hMCjMI75M1A2tKUQC", "https://open.spotify.com/track/4uLU6hMCjMI75M1A2tKUQC"),
         ("<www.example.org>", "https://www.example.org"),
         ("see www.example.org.", "https://www.example.org"),
         ("example.org/song.mp3", "https://example.org/song.mp3"),

@@ -36,7 +36,13 @@ class MadeUpIdentifier(Identifier):
     def __init__(self, answer: Callable[[Request], Awaitable[IdentifyResult]]) -> None:
         self._answer = answer
 
-    async def identify(self, request: Request, *, on_progress: ProgressCallback = ignore_progress) -> IdentifyResult:
+    async def identify(
+        self,
+        request: Request,
+        *,
+        on_progress: ProgressCallback = ignore_progress,
+        before_classifying: Callable[[], Awaitable[None]] | None = None,
+    ) -> IdentifyResult:
         return await self._answer(request)
 
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from bot.storage.database import StoreError
 from bot.storage.guilds import GuildSettings
 from bot.storage.stores import Stores
 from tests.bot.storage.rows import ELSEWHERE, HOME, row, settings
@@ -23,6 +26,15 @@ async def test_servers_settings_and_channels_are_there_after_a_restart(stores: S
     assert guilds.autoscan_is_on(999, 100), "a thread of a channel that is on"
     assert not guilds.autoscan_is_on(101, None)
     await reopened.close()
+
+
+async def test_another_servers_channel_cannot_be_switched(stores: Stores) -> None:
+    await stores.guilds.switch_autoscan(HOME, 100, on=True)
+    await stores.guilds.switch_autoscan(ELSEWHERE, 100, on=False)
+    with pytest.raises(StoreError):
+        await stores.guilds.switch_autoscan(ELSEWHERE, 100, on=True)
+    assert stores.guilds.autoscan_channels(HOME) == [100]
+    assert stores.guilds.autoscan_channels(ELSEWHERE) == []
 
 
 async def test_the_language_of_public_answers_is_the_admins_then_the_servers_own(stores: Stores) -> None:

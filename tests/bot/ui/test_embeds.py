@@ -11,7 +11,7 @@ from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
-from core.i18n.wording import confidence_words, headline
+from core.i18n.wording import confidence_words, headline, notes
 from core.verdict import Outside
 from tests.bot.ui.identified import identified, verdict
 
@@ -42,6 +42,19 @@ def test_a_message_names_genres_confidence_part_and_every_vote_in_order(locale: 
     [picture] = message.pictures
     assert embed.image.url == f"attachment://{picture.name}"
     assert picture.alt.count(percent(0.73, locale)) == 10
+
+
+@pytest.mark.parametrize("locale", ["en", "es"])
+def test_a_cut_and_several_tracks_are_said_however_short_the_message(locale: str) -> None:
+    plain = verdict()
+    cut = identified(replace(plain, prediction=replace(plain.prediction, cut_off=True, track=2, tracks=3)))
+    said = notes(cut.verdict, locale)
+    assert len(said) == 2
+    for results in ([SongResult("a", cut, 1)], [SongResult("a", cut, 1), SongResult("b", identified(), 2)]):
+        message = results_message(results, locale)
+        for sentence in said:
+            assert sentence in (message.content or message.embeds[0].description or "")
+            assert sentence in (message.as_text().content or "")
 
 
 def test_ten_songs_are_a_line_each_and_no_pictures() -> None:

@@ -15,12 +15,14 @@ from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
 from core.errors import ErrorCode, GenreGenieError
-from tests.core.files import BAD, FORMATS, VIDEOS, cut, encoded, make_bad, picture, random_files
+from tests.core.files import FORMATS, UNDECODABLE, VIDEOS, cut, encoded, make_bad, picture, random_files
 from tests.support.audio import encode, heard_pitches, make_scale, scale_pitch, write_wav
 from tests.support.processes import ffmpegs, is_alive, living_children, wait_until
 from tests.support.users import as_another_user
 
 SECONDS = 8
+INDEX_LAST = ("index-at-the-end", "lossless", "film.mp4", "film.mov")
+"""Files of which nothing can be decoded without their end."""
 LIMITS = DecodeLimits(max_bytes=200 * 1024**2, max_seconds=1_800, timeout_s=60)
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -140,16 +142,158 @@ def test_eight_channels_at_192_khz_are_decoded(each_ffmpeg: str, tmp_path: Path)
     assert_is_scale(decode(write_wav(tmp_path / "8.wav", make_scale(4, 192_000), 192_000, channels=8)), seconds=4)
 
 
-@pytest.mark.parametrize("name", [name for name, (_, code) in BAD.items() if code not in ("too-short", "silent")])
+@pytest.mark.parametrize("name", UNDECODABLE)
 def test_bad_input_has_its_error(each_ffmpeg: str, tmp_path: Path, name: str) -> None:
     path, code = make_bad(tmp_path, name)
     assert error_of(path) is code
 
 
-def test_where_no_duration_is_announced_the_beginning_is_decoded(each_ffmpeg: str, folder: Path, scale: Path) -> None:
-    for name in ("adts.aac", "vorbis.ogg", "16-bit.wav"):
-        samples = decode(cut(encoded(folder, name, scale, SECONDS)))
-        assert_is_scale(samples[: 3 * SAMPLE_RATE], seconds=3)
+@pytest.mark.parametrize("name", [name for name in (*FORMATS, *VIDEOS) if not name.startswith(INDEX_LAST)])
+def test_a_cut_off_file_is_decoded_to_the_cut_and_is_said_to_be_one(
+    each_ffmpeg: str, folder: Path, scale: Path, name: str
+) -> None:
+    path = folder / name
+    whole = FfmpegDecoder(path if path.exists() else encoded(folder, name, scale, SECONDS), LIMITS)
+    assert sum(block.size for block in whole) == pytest.approx(SECONDS * SAMPLE_RATE, rel=0.03)
+    assert not whole.stream_info.cut_off
+    decoder = FfmpegDecoder(cut(path, 0.7), LIMITS)
+    assert_is_scale(np.concatenate(list(decoder))[: 4 * SAMPLE_RATE], seconds=4)
+    assert decoder.stream_info.cut_off
+
+
+def _lie(path: Path, *, after: bytes, skip: int, number: bytes) -> None:
+    """Overwrite a number in a file's header."""
+    data = bytearray(path.read_bytes())
+    at = data.index(after) + len(after) + skip
+    data[at : at + len(number)] = number
+    path.write_bytes(data)
+
+
+def _long_lyrics(folder: Path) -> Path:
+    (folder / "lyrics.srt").write_text("1\n00:00:00,000 --> 00:09:00,000\nla\n")
+    return folder / "lyrics.srt"
+
+
+class TestWhatHeadersSayOfTheLength:
+    """A header, a start time or another track that says more than there is costs nothing."""
+
+    LIMITS = DecodeLimits(LIMITS.max_bytes, SECONDS + 2, 60)
+
+    def decoded(self, path: Path) -> FfmpegDecoder:
+        decoder = FfmpegDecoder(path, self.LIMITS)
+        assert_is_scale(np.concatenate(list(decoder)))
+        return decoder
+
+    @pytest.mark.parametrize("name", ["late.opus", "late.webm", "late.mka", "late.ts", "late.m4a"])
+    def test_a_start_time_is_no_length(self, each_ffmpeg: str, tmp_path: Path, scale: Path, name: str) -> None:
+        late = ("-itsoffset", "60") if name == "late.m4a" else ()  # as an empty edit
+        shift = ("-output_ts_offset", "3600") if not late else ()
+        codec = {".mka": "libvorbis", ".ts": "aac", ".m4a": "aac"}.get(Path(name).suffix, "libopus")
+        path = encode(tmp_path / name, *late, "-i", scale, "-c:a", codec, *shift)
+        assert not self.decoded(path).stream_info.cut_off
+
+    def test_a_file_from_a_pipe_says_nothing_of_its_length(self, each_ffmpeg: str, tmp_path: Path, scale: Path) -> None:
+        path = encode(tmp_path / "pipe.aiff", "-i", scale)
+        _lie(path, after=b"FORM", skip=0, number=struct.pack(">I", 0x7F00_0050))
+        _lie(path, after=b"COMM", skip=6, number=struct.pack(">I", 0x1FC0_0000))
+        _lie(path, after=b"SSND", skip=0, number=struct.pack(">I", 0x7F00_0008))
+        assert not self.decoded(path).stream_info.cut_off
+        path = encode(tmp_path / "pipe.wav", "-i", scale, "-bitexact")
+        for chunk in (b"RIFF", b"data"):
+            _lie(path, after=chunk, skip=0, number=b"\xff" * 4)
+        assert not self.decoded(path).stream_info.cut_off
+
+    def test_matroskas_duration_is_not_believed(self, each_ffmpeg: str, tmp_path: Path, scale: Path) -> None:
+        path = encode(tmp_path / "long.mka", "-i", scale, "-c:a", "libvorbis")
+        _lie(path, after=b"\x44\x89\x88", skip=0, number=struct.pack(">d", 36e6))
+        assert not self.decoded(path).stream_info.cut_off
+
+    def test_avis_frame_count_is_not_believed(self, each_ffmpeg: str, tmp_path: Path, scale: Path) -> None:
+        path = encode(tmp_path / "long.avi", *picture(SECONDS), "-i", scale, "-c:v", "mpeg4", "-c:a", "libmp3lame")
+        _lie(path, after=b"avih", skip=4 + 16, number=struct.pack("<I", 1_000_000))
+        for kind in (b"strhvids", b"strhauds"):
+            _lie(path, after=kind[:4] + path.read_bytes().split(kind[:4])[1][:4], skip=32, number=b"\0\0\x0f\0")
+        assert not self.decoded(path).stream_info.cut_off
+
+    def test_a_piece_of_a_longer_mp3_is_decoded_and_called_cut_off(
+        self, each_ffmpeg: str, tmp_path: Path, scale: Path
+    ) -> None:
+        path = encode(tmp_path / "piece.mp3", "-i", scale, "-q:a", "4")
+        _lie(path, after=b"Xing", skip=4, number=struct.pack(">I", 1_000_000))
+        assert self.decoded(path).stream_info.cut_off
+
+    def test_lyrics_may_be_longer_than_the_song(self, each_ffmpeg: str, tmp_path: Path, scale: Path) -> None:
+        path = tmp_path / "lyrics.mp4"
+        encode(path, "-i", scale, "-i", _long_lyrics(tmp_path), "-c:a", "aac", "-c:s", "mov_text")
+        assert not self.decoded(path).stream_info.cut_off
+
+
+def id3_tag(size: int) -> bytes:
+    """An ID3v2.3 tag with a picture of noise."""
+    picture = b"\0image/jpeg\0\3\0" + random.Random(0).randbytes(size)
+    frame = b"APIC" + struct.pack(">I", len(picture)) + b"\0\0" + picture
+    return b"ID3\3\0\0" + bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0)) + frame
+
+
+def radio(stream: bytes, interval: int = 8_192) -> bytes:
+    """What a radio station sends: a reply, and the title after each `interval` bytes of sound."""
+    title = b"StreamTitle='Somebody - Something';".ljust(48, b"\0")
+    pieces = [stream[at : at + interval] for at in range(0, len(stream), interval)]
+    reply = b"ICY 200 OK\r\nicy-name: Radio\r\nicy-metaint: %d\r\n\r\n" % interval
+    return reply + b"".join(piece + (b"\3" + title if i % 4 == 0 else b"\0") for i, piece in enumerate(pieces))
+
+
+MP3, AAC = "cbr-without-header.mp3", "adts.aac"
+UNCLEAR = {
+    "flac-behind-a-cover": ("flac.flac", lambda data: id3_tag(1_500_000) + data),
+    "wav-behind-two-tags": ("16-bit.wav", lambda data: id3_tag(1_200_000) + id3_tag(100) + data),
+    "mp3-from-within-a-frame.mp3": (MP3, lambda data: data[100:]),
+    "aac-from-within-a-frame": (AAC, lambda data: data[100:]),
+    "radio.mp3": (MP3, radio),
+    "radio-from-within-a-frame": (MP3, lambda data: radio(data[100:])[1_000:]),
+    "radio.aac": (AAC, lambda data: radio(data, 16_000)),
+    "mp3-behind-zeros.mp3": (MP3, lambda data: bytes(3 << 20) + data),
+    "m4a-behind-zeros": ("index-at-the-end.m4a", lambda data: bytes(3 << 20) + data),
+    "mp3-behind-junk.mp3": (MP3, lambda data: b"junk" * 50_000 + data),
+}
+"""Name → a format, and what happened to the file."""
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_sound_is_found_where_its_beginning_is_unclear(each_ffmpeg: str, folder: Path, scale: Path, name: str) -> None:
+    original, spoil = UNCLEAR[name]
+    path = folder / f"unclear-{name}"
+    path.write_bytes(spoil(encoded(folder, original, scale, SECONDS).read_bytes()))
+    pitches = heard_pitches(decode(path))
+    # What lies between the frames may cost some of them.
+    assert len(pitches) >= SECONDS - 2
+    assert pitches[0] == pytest.approx(scale_pitch(0), abs=4)
+    assert all(min(abs(pitch - scale_pitch(second)) for second in range(SECONDS)) < 6 for pitch in pitches)
+
+
+class TestTracks:
+    """Which of several audio tracks is decoded."""
+
+    def tracks(self, path: Path, *more: str, suffix_codec: str = "libvorbis") -> Path:
+        tone = ("-f", "lavfi", "-i", f"sine=5000:d={SECONDS}")
+        scale = ("-i", str(path.with_name("scale.wav")))
+        return encode(path, *tone, *scale, "-map", "0", "-map", "1", "-c:a", suffix_codec, *more)
+
+    def test_the_default_one_is(self, each_ffmpeg: str, folder: Path, scale: Path) -> None:
+        path = self.tracks(folder / "default.mka", "-disposition:a:0", "0", "-disposition:a:1", "default")
+        decoder = FfmpegDecoder(path, LIMITS)
+        assert_is_scale(np.concatenate(list(decoder)))
+        assert (decoder.stream_info.track, len(decoder.stream_info.tracks)) == (1, 2)
+        assert decoder.next_track()
+        assert heard_pitches(np.concatenate(list(decoder)))[3] == pytest.approx(5_000, abs=4)
+        assert not decoder.next_track()
+
+    def test_else_the_first_that_can_be_decoded(self, each_ffmpeg: str, folder: Path, scale: Path) -> None:
+        path = self.tracks(folder / "unknown.mka")
+        path.write_bytes(path.read_bytes().replace(b"A_VORBIS", b"A_NOBODY", 1))
+        decoder = FfmpegDecoder(path, LIMITS)
+        assert_is_scale(np.concatenate(list(decoder)))
+        assert decoder.stream_info.track == 1
 
 
 def test_random_bytes_are_not_audio(each_ffmpeg: str, tmp_path: Path) -> None:

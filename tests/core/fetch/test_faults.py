@@ -19,8 +19,10 @@ import pytest
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch import ytdlp
 from core.fetch.discord_cdn import fetch_attachment
+from core.fetch.ytdlp_install import javascript_runtime
+from core.i18n.catalog import error_sentence
 from core.proxy.proxy import FetchProxy
-from core.sandbox.launcher import landlock_abi
+from core.sandbox.landlock import landlock_abi
 from core.sandbox.supervisor import used_bytes
 from core.settings import Settings
 from tests.core.fetch.servers import Exchange, Server
@@ -135,6 +137,65 @@ async def test_a_missing_yt_dlp_is_internal(
     monkeypatch.setattr(ytdlp, "YTDLP", program)
     assert await failure(server, proxy, settings, directory) == "internal"
     assert "yt-dlp" in caplog.text
+
+
+NO_SOUND = 'print(\'{"failure": {"errors": ["NoSoundError"], "extractor": "youtube"}}\'); raise SystemExit(1)'
+
+
+async def test_youtube_without_a_javascript_runtime_is_said_as_it_is(
+    server: Server,
+    proxy: FetchProxy,
+    settings: Settings,
+    directory: Path,
+    pretend: Pretend,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ytdlp, "javascript_runtime", lambda: None)
+    pretend(NO_SOUND)
+    with pytest.raises(GenreGenieError) as caught:
+        await ytdlp.fetch_link(server.url("/watch"), directory, proxy=proxy, settings=settings)
+    assert (caught.value.code, caught.value.params) == ("unavailable", {"site": "YouTube"})
+    assert "YouTube" in error_sentence(caught.value, "es")
+    assert "doctor" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://cdn.discordapp.com/attachments/1/2/a.mp3?ex=1", "expired-link"),
+        ("https://example.com/a", "unavailable"),
+    ],
+)
+async def test_a_file_that_discord_no_longer_gives_has_expired(
+    proxy: FetchProxy, settings: Settings, directory: Path, pretend: Pretend, url: str, code: str
+) -> None:
+    pretend('print(\'{"failure": {"errors": ["HTTPError"], "status": 404}}\'); raise SystemExit(1)')
+    with pytest.raises(GenreGenieError) as caught:
+        await ytdlp.fetch_link(url, directory, proxy=proxy, settings=settings)
+    assert caught.value.code == code
+
+
+RUNTIME = """
+import json, shlex, subprocess, sys, yt_dlp
+from yt_dlp.extractor.youtube.jsc._builtin.deno import DenoJCP
+options = yt_dlp.parse_options(shlex.split(sys.stdin.read())).ydl_opts
+with yt_dlp.YoutubeDL(options) as downloader:
+    runtime = downloader._js_runtimes["deno"].info
+command = [runtime.path, "run", *DenoJCP._DENO_BASE_OPTIONS, "-"]
+done = subprocess.run(command, input="console.log(6 * 7)", capture_output=True, text=True)
+print(json.dumps({"song": {"title": f"{runtime.supported} {done.stdout.strip()}"}}))
+open("media", "w").close()
+"""
+
+
+@pytest.mark.skipif(javascript_runtime() is None, reason="deno is not installed")
+async def test_yt_dlp_can_run_the_javascript_runtime_in_its_sandbox(
+    server: Server, proxy: FetchProxy, settings: Settings, directory: Path, pretend: Pretend
+) -> None:
+    pretend(RUNTIME)
+    fetched = await ytdlp.fetch_link(server.url("/watch"), directory, proxy=proxy, settings=settings)
+    assert fetched.title == "True 42"
 
 
 async def test_one_that_swells_is_killed(
@@ -310,8 +371,9 @@ async def test_the_bot_outlives_its_children_when_memory_is_short(
     pretend("import time; open('here', 'w').close(); time.sleep(600)")
     fetching = asyncio.create_task(ytdlp.fetch_link(server.url("/song.mp3"), directory, proxy=proxy, settings=settings))
     await started(directory / "out" / "here")
-    scores = [score(child.pid) for child in living_children()]
-    assert scores == [1000]
+    guard, child = living_children()
+    assert score(child.pid) == 1000
+    assert score(guard.pid) < 1000
     assert score(os.getpid()) < 1000
     fetching.cancel()
     await asyncio.gather(fetching, return_exceptions=True)

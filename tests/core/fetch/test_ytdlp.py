@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from core.errors import ErrorCode, GenreGenieError
+from core.fetch.protected import protecting_service
 from core.fetch.result import FetchedFile
 from core.fetch.tempfiles import TemporaryFiles
 from core.fetch.ytdlp import fetch_link
+from core.i18n.catalog import error_sentence
 from core.proxy.proxy import FetchProxy
 from core.settings import Settings
 from tests.core.fetch import media
@@ -203,7 +206,100 @@ async def test_https_goes_through_the_proxy_and_is_verified(
             assert caught.value.code == "unavailable"
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/x.amr", "audio/amr"),
+        ("/x.wv", "audio/x-wavpack"),
+        ("/x.aifc?download=1", "audio/x-aiff"),
+        ("/x.exe", "audio/mpeg"),
+        ("/song", "application/octet-stream"),
+    ],
+)
+async def test_a_direct_file_of_any_name_is_taken(
+    server: Server, fetch: Fetch, song: bytes, path: str, kind: str
+) -> None:
+    server.serve(path.partition("?")[0], song, kind)
+    assert (await fetch(server.url(path))).path.read_bytes() == song
+
+
 # What has no sound to give.
+
+
+@pytest.mark.parametrize("path", ["/account/premium-gold/ticket", "/livestream/nsfw-remix/drm-test"])
+async def test_a_pages_address_says_nothing_of_what_it_ended_as(server: Server, failure: Failure, path: str) -> None:
+    page = "<html><title>Your account</title>Sign in to your private live stream.</html>"
+    assert await failure(server.serve(path, page)) == "unsupported-link"
+
+
+async def test_a_radio_station_is_known_by_its_headers(server: Server, failure: Failure, song: bytes) -> None:
+    async def station(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\nicy-name: Radio\r\nicy-br: 64\r\n\r\n")
+        while True:
+            await exchange.send(song[:8_000])
+            await asyncio.sleep(1.0)
+
+    server.routes["/stream"] = station
+    assert await failure(server.url("/stream")) == "live-stream"
+    assert len(server.requests) == 1  # before anything is downloaded
+
+
+@pytest.mark.slow
+async def test_a_radio_station_is_known_by_its_pace(
+    server: Server, failure: Failure, song: bytes, proxy: FetchProxy
+) -> None:
+    async def station(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nTransfer-Encoding: chunked\r\n\r\n")
+        burst = song * 3
+        while True:
+            await exchange.send(f"{len(burst):x}\r\n".encode() + burst + b"\r\n")
+            burst = song[:4_000]
+            await asyncio.sleep(0.5)
+
+    server.routes["/stream"] = station
+    assert await failure(server.url("/stream")) == "live-stream"
+    assert proxy.bytes_in < 2 * MIB
+
+
+@pytest.mark.parametrize(
+    ("link", "service"),
+    [
+        ("https://open.spotify.com/intl-es/track/4uLU6hMCjMI75M1A2tKUQC?si=1", "Spotify"),
+        ("https://spotify.link/abc", "Spotify"),
+        ("https://OPEN.SPOTIFY.COM./embed/album/1", "Spotify"),
+        ("https://music.apple.com/es/album/x/1?i=2", "Apple Music"),
+        ("https://geo.music.apple.com/us/album/_/1", "Apple Music"),
+        ("https://itunes.apple.com/us/album/x/id1", "Apple Music"),
+        ("http://www.deezer.com/en/track/3135556", "Deezer"),
+        ("https://link.deezer.com/s/1", "Deezer"),
+        ("https://deezer.page.link/1", "Deezer"),
+        ("https://listen.tidal.com/album/1/track/2", "TIDAL"),
+        ("https://tidal.com/browse/track/1", "TIDAL"),
+    ],
+)
+async def test_services_that_protect_their_songs_are_named_and_not_asked(
+    fetch: Fetch, directory: Path, link: str, service: str
+) -> None:
+    with pytest.raises(GenreGenieError) as caught:
+        await fetch(link)
+    assert (caught.value.code, caught.value.params) == ("drm-protected", {"service": service})
+    assert error_sentence(caught.value, "en").startswith(f"{service} protects")
+    assert error_sentence(caught.value, "es").startswith(f"{service} protege")
+    assert not os.listdir(directory)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://podcasters.spotify.com/pod/show/x/episodes/y",
+        "https://notspotify.com/track/1",
+        "https://itunes.apple.com/us/podcast/x/id1",
+        "https://podcasts.apple.com/us/podcast/x/id1",
+        "https://example.com/open.spotify.com/track/1",
+    ],
+)
+def test_what_only_looks_like_such_a_service_is_none(link: str) -> None:
+    assert protecting_service(URL(link)) is None
 
 
 async def test_a_page_without_sound_is_unsupported(server: Server, failure: Failure) -> None:

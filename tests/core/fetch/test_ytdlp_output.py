@@ -1,82 +1,146 @@
-"""What yt-dlp writes on standard error → the error code."""
+"""What yt-dlp ends in → the error code: its own exceptions, through the child's script, and no word of its English."""
 
+import io
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from yt_dlp import YoutubeDL
 from yt_dlp.extractor.common import InfoExtractor
-from yt_dlp.utils import ExtractorError
+from yt_dlp.extractor.generic import GenericIE
+from yt_dlp.networking import Response
+from yt_dlp.networking.exceptions import HTTPError, TransportError
+from yt_dlp.utils import ExtractorError, UnsupportedError, UserNotLive
 
-from core.fetch.ytdlp_output import error_code
+from core.fetch.yt_dlp_child import REPORTS, Session
+from core.fetch.ytdlp import OPTIONS
+from core.fetch.ytdlp_output import Failure, failure_code
 
-MESSAGES = [
-    ("[youtube] dQw4w9WgXcQ: Video unavailable", "unavailable"),
-    ("[youtube] x: Video unavailable. This video has been removed by the uploader", "unavailable"),
-    ("[youtube] x: This video has been removed for violating YouTube's Terms of Service", "unavailable"),
-    ("[youtube] x: Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies", "unavailable"),
-    ("[generic] x: Unable to download webpage: HTTP Error 404: Not Found (caused by <HTTPError 404>)", "unavailable"),
-    ("[generic] x: Unable to download webpage: HTTP Error 410: Gone", "unavailable"),
-    ("[generic] x: Unable to download webpage: HTTP Error 503: Service Unavailable", "unavailable"),
-    ("[soundcloud] x: Unable to download JSON metadata: HTTP Error 404: Not Found", "unavailable"),
-    ("[youtube] x: This live event will begin in 3 hours.", "live-stream"),
-    ("[youtube] x: Premieres in 5 minutes", "live-stream"),
-    ("[twitch:stream] x: The channel is not currently live", "live-stream"),
-    ("[Kick] x: This channel is currently offline", "live-stream"),
-    ("[youtube] x: This livestream has ended", "live-stream"),
-    ("[youtube] x: Private video. Sign in if you've been granted access to this video", "not-public"),
-    ("[youtube] x: This video is available to this channel's members on level: Fan. Join this channel", "not-public"),
-    ("[youtube] x: This video requires payment to watch", "not-public"),
-    ("[bandcamp] x: This track is only available to subscribers", "not-public"),
-    ("[patreon] x: You do not have access to this post. Log in as a patron", "not-public"),
-    ("[vimeo] x: This video is protected by a password, use the --video-password option", "login-required"),
-    ("[facebook] x: This video is only available for registered users. Use --cookies, --username", "login-required"),
-    ("[Instagram] x: Requested content is not available, rate-limit reached or login required.", "unavailable"),
-    ("[generic] x: Unable to download webpage: HTTP Error 401: Unauthorized", "login-required"),
-    ("[youtube] x: Sign in to confirm your age. This video may be inappropriate for some users.", "age-restricted"),
-    ("[youtube] x: This video is age-restricted; some formats may be missing without authentication", "age-restricted"),
-    ("[twitter] x: NSFW tweet requires authentication.", "age-restricted"),
+LINK = "https://example.com/account/premium/livestream/drm?nsfw=ticket"
+"""Every word that once decided something."""
+
+Extract = Callable[[InfoExtractor], Any]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Extract], Failure]:
+    """Why yt-dlp fails on a site whose extractor does what it is told."""
+    for name in REPORTS:  # the script wraps these methods, for good
+        monkeypatch.setattr(InfoExtractor, name, getattr(InfoExtractor, name))
+
+    def fail(extract: Extract) -> Failure:
+        monkeypatch.setattr(GenericIE, "_real_extract", lambda extractor, url: extract(extractor))
+        output = io.StringIO()
+        assert Session(output).run([*OPTIONS, LINK]) == 1
+        return Failure.model_validate(json.loads(output.getvalue().splitlines()[-1])["failure"])
+
+    return fail
+
+
+def info(*formats: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": "x", "title": "x", "formats": list(formats), **more}
+
+
+def stream(**more: Any) -> dict[str, Any]:
+    return {"format_id": "x", "url": "https://example.com/x", "ext": "mp4", **more}
+
+
+def raising(error: BaseException) -> Extract:
+    def extract(extractor: InfoExtractor) -> Any:
+        raise error
+
+    return extract
+
+
+def refused(status: int) -> Extract:
+    response = Response(io.BytesIO(b""), "https://example.com/account", {}, status=status)
+    return raising(ExtractorError("Log in to your account", cause=HTTPError(response), expected=True))
+
+
+def after_a_report(name: str, **more: Any) -> Extract:
+    """An extractor that reports something, and gives the metadata all the same."""
+
+    def extract(extractor: InfoExtractor) -> Any:
+        getattr(extractor, name)(metadata_available=True)
+        return info(**more)
+
+    return extract
+
+
+def with_a_timeout(extractor: InfoExtractor) -> Any:
+    try:
+        raise TimeoutError("The read operation timed out")
+    except TimeoutError as error:
+        raise ExtractorError("Unable to download", cause=TransportError(cause=error)) from error
+
+
+FAILURES: list[tuple[Extract, str]] = [
+    (lambda extractor: extractor.raise_login_required(), "login-required"),
+    (after_a_report("raise_login_required"), "login-required"),
+    (after_a_report("raise_login_required", age_limit=18), "age-restricted"),
+    (lambda extractor: extractor.raise_geo_restricted(), "region-blocked"),
+    (after_a_report("raise_geo_restricted"), "region-blocked"),
+    (lambda extractor: extractor.report_drm("x"), "drm-protected"),
+    (lambda extractor: info(stream(has_drm=True)), "drm-protected"),
+    (raising(UserNotLive(video_id="x")), "live-stream"),
+    (lambda extractor: info(live_status="is_upcoming"), "live-stream"),
+    (lambda extractor: info(availability="private"), "not-public"),
+    (lambda extractor: info(availability="subscriber_only"), "not-public"),
+    (lambda extractor: info(availability="premium_only"), "not-public"),
+    (lambda extractor: info(availability="needs_auth", age_limit=18), "age-restricted"),
+    (lambda extractor: info(availability="needs_auth"), "login-required"),
+    (raising(UnsupportedError(LINK)), "unsupported-link"),
+    (lambda extractor: extractor.raise_no_formats("No video formats found!"), "unavailable"),
+    (lambda extractor: info(), "unsupported-link"),
+    (lambda extractor: info(stream(url="rtmp://example.com/x", protocol="rtmp")), "unsupported-link"),
+    (lambda extractor: info(stream(vcodec="avc1", acodec="none")), "no-audio-track"),
+    # What the words of a message say is nothing that happened.
     (
-        "[youtube] x: Video unavailable. The uploader has not made this video available in your country",
-        "region-blocked",
+        raising(ExtractorError("The account of this private, paid live stream was terminated", expected=True)),
+        "unavailable",
     ),
-    ("[bbc] x: This video is not available from your location due to geo restriction", "region-blocked"),
-    ("[SoundCloud] x: This track is geo restricted", "region-blocked"),
-    ("[generic] x: Unable to download webpage: HTTP Error 451: Unavailable For Legal Reasons", "region-blocked"),
-    ("[spotify] x: The requested site is known to use DRM protection. It will NOT be supported", "drm-protected"),
-    ("[generic] x: This video is DRM protected", "drm-protected"),
-    ("Unsupported URL: http://example.com/", "unsupported-link"),
-    ("[generic] 'x' is not a valid URL.", "unsupported-link"),
-    ("[vk] x: No video formats found!; please report this issue", "unsupported-link"),
-    ("[generic] x: Requested format is not available. Use --list-formats for a list", "no-audio-track"),
-    ("unable to write data: [Errno 28] No space left on device", "busy"),
-    ("unable to write data: [Errno 27] File too large", "too-large"),
-    ("[generic] x: Unable to download webpage: The read operation timed out", "timeout"),
-    ("something that nobody has seen yet", "unavailable"),
+    (raising(ExtractorError("Sign in to confirm you're not a bot", expected=True)), "unavailable"),
+    (raising(ExtractorError("Requested format is not available", expected=True)), "unavailable"),
+    (raising(KeyError("live")), "unavailable"),
+    (with_a_timeout, "timeout"),
+    *(
+        (refused(status), code)
+        for status, code in {401: "login-required", 402: "not-public", 403: "unavailable"}.items()
+    ),
+    *(
+        (refused(status), code)
+        for status, code in {404: "unavailable", 429: "unavailable", 451: "region-blocked"}.items()
+    ),
 ]
 
 
-@pytest.mark.parametrize(("message", "code"), MESSAGES)
-def test_an_error_message_gets_its_code(message: str, code: str) -> None:
-    assert error_code(f"Reading options from STDIN\nERROR: {message}\n") == code
-
-
-@pytest.mark.parametrize("text", ["", "WARNING: private", "Traceback (most recent call last):\nKeyError: 'live'"])
-def test_what_is_not_an_error_message_has_no_code(text: str) -> None:
-    assert error_code(text) is None
-
-
-@pytest.mark.parametrize(
-    ("fail", "code"),
-    [
-        (lambda extractor: extractor.raise_login_required(), "login-required"),
-        (lambda extractor: extractor.raise_geo_restricted(), "region-blocked"),
-        (lambda extractor: extractor.report_drm("x"), "drm-protected"),
-        (lambda extractor: extractor.raise_no_formats("No video formats found!"), "unsupported-link"),
-    ],
-)
-def test_the_messages_common_to_all_extractors_have_their_codes(
-    fail: Callable[[InfoExtractor], None], code: str
+@pytest.mark.parametrize(("extract", "code"), FAILURES)
+def test_what_an_extractor_did_decides_the_code(
+    failing: Callable[[Extract], Failure], extract: Extract, code: str
 ) -> None:
-    with pytest.raises(ExtractorError) as caught:
-        fail(InfoExtractor(YoutubeDL({"quiet": True})))
-    assert error_code(f"ERROR: {caught.value}") == code
+    assert failure_code(failing(extract)) == code
+
+
+def test_pictures_of_youtube_without_sound_are_not_taken_for_a_mute_video(
+    failing: Callable[[Extract], Failure],
+) -> None:
+    storyboard = stream(vcodec="none", acodec="none", protocol="mhtml")
+    failure = failing(lambda extractor: info(storyboard, extractor="youtube", extractor_key="Youtube"))
+    assert failure.formats == 1
+    assert failure_code(failure.model_copy(update={"extractor": "youtube"})) == "unavailable"
+
+
+@pytest.mark.parametrize(("number", "code"), [(28, "busy"), (122, "busy"), (27, "too-large")])
+def test_a_disk_that_takes_no_more_is_no_fault_of_the_site(
+    failing: Callable[[Extract], Failure], number: int, code: str
+) -> None:
+    failure = failing(raising(OSError(number, "unable to write data")))
+    assert failure_code(failure) == code
+
+
+@pytest.mark.parametrize("site", ["DRM", "Piracy", "Liability"])
+def test_sites_that_yt_dlp_refuses_are_known_by_their_extractor(
+    failing: Callable[[Extract], Failure], site: str
+) -> None:
+    failure = failing(raising(ExtractorError("no", expected=True, ie=site)))
+    assert failure_code(failure) == ("drm-protected" if site == "DRM" else "unsupported-link")

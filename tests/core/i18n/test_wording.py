@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from core.constants import GENRES
-from core.i18n.wording import confidence_words, headline, nearest, votes_text
+from core.i18n.wording import confidence_words, headline, nearest, notes, votes_text
 from core.verdict import Outside, Prediction, Segment
-from tests.support.verdicts import make_prediction
+from tests.support.verdicts import make_prediction, make_verdict
+
+VERDICT = make_verdict(Segment(0, 3, tuple(0.1 for _ in GENRES)))
 
 
 def cast(probability: float = 0.9, **votes: int) -> Prediction:
@@ -84,3 +86,21 @@ def test_a_song_outside_the_ten_genres_is_not_called_one_of_them() -> None:
     assert nearest(said, "es") == "De mis diez géneros, lo más cercano: rock, con algo de pop"
     assert nearest(cast(rock=10)) is None
     assert "zydeco" in headline(replace(said, outside=Outside("zydeco", 0.5)))
+
+
+def test_there_are_no_notes_where_nothing_is_to_be_known() -> None:
+    assert notes(VERDICT) == []
+
+
+def test_what_is_to_be_known_is_said_in_each_language() -> None:
+    prediction = replace(VERDICT.prediction, duration=62.0, cut_off=True, track=2, tracks=3)
+    verdict = replace(VERDICT, prediction=prediction, song=replace(VERDICT.song, note="note.playlist-first"))
+    assert notes(verdict, "en") == [
+        "That is a playlist; I listened to its first entry.",
+        "The file is cut off: I listened to the 1:02 that is there.",
+        "The file has 3 audio tracks; I listened to number 2.",
+    ]
+    assert notes(verdict, "es")[1:] == [
+        "El archivo está cortado: he escuchado lo que hay (1:02).",
+        "El archivo tiene 3 pistas de audio; he escuchado la número 2.",
+    ]

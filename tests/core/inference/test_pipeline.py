@@ -10,7 +10,7 @@ from core.constants import SAMPLE_RATE, SEGMENT_SECONDS
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, Models, Step, classify_file, classify_spectrogram
-from tests.support.audio import make_song, write_wav
+from tests.support.audio import encode, make_song, write_wav
 
 LIMITS = DecodeLimits(max_bytes=100 * 1024**2, max_seconds=1_800, timeout_s=60)
 
@@ -141,3 +141,44 @@ def test_models_differ(models: Models) -> None:
     }
     assert {model.name for model in names} == {"plain", "augmented"}
     assert len({model.sha256 for model in names}) == 2
+
+
+class TestTracksAndCuts:
+    def tracks(self, path: Path, *filters: str) -> Path:
+        """A film's sound in as many tracks as there are filters on a made song."""
+        wav = write_wav(path.with_suffix(".wav"), make_song(6))
+        maps = [word for i, _ in enumerate(filters) for word in ("-map", f"[{i}]")]
+        split = ";".join(f"[0:a]{name}[{i}]" for i, name in enumerate(filters))
+        return encode(path, "-i", wav, "-filter_complex", split, *maps, "-c:a", "libvorbis")
+
+    def test_the_first_track_that_is_not_silent_is_classified(
+        self, each_ffmpeg: str, models: Models, tmp_path: Path
+    ) -> None:
+        path = self.tracks(tmp_path / "film.mka", "volume=0", "volume=0.0001", "anull", "volume=0.5")
+        prediction = classify(path, models).prediction
+        assert (prediction.track, prediction.tracks) == (3, 4)
+        assert prediction.genre == classify(path.with_suffix(".wav"), models).prediction.genre
+
+    def test_where_all_are_silent_the_song_is(self, each_ffmpeg: str, models: Models, tmp_path: Path) -> None:
+        assert code_of(self.tracks(tmp_path / "mute.mka", "volume=0", "volume=0"), models) is ErrorCode.SILENT
+
+    def test_tracks_that_cannot_be_decoded_do_not_hide_that_the_first_is_silent(
+        self, each_ffmpeg: str, models: Models, tmp_path: Path
+    ) -> None:
+        path = self.tracks(tmp_path / "mute.mka", "volume=0", "anull")
+        start, end = path.read_bytes().rsplit(b"A_VORBIS", 1)
+        path.write_bytes(start + b"A_NOBODY" + end)
+        assert code_of(path, models) is ErrorCode.SILENT
+
+    def test_what_comes_before_a_cut_is_classified_if_it_is_a_segment(
+        self, each_ffmpeg: str, models: Models, tmp_path: Path
+    ) -> None:
+        path = encode(tmp_path / "song.flac", "-i", write_wav(tmp_path / "song.wav", make_song(12)))
+        data = path.read_bytes()
+        assert not classify(path, models).prediction.cut_off
+        path.write_bytes(data[: len(data) // 2])
+        prediction = classify(path, models).prediction
+        assert prediction.cut_off
+        assert prediction.duration == pytest.approx(6, abs=1)
+        path.write_bytes(data[: len(data) // 8])
+        assert code_of(path, models) is ErrorCode.DAMAGED

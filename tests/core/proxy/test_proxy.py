@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.proxy.lease import ProxyLease
+from core.proxy.http_streams import EVENTS_PER_TURN, FREE_CHUNKS
+from core.proxy.lease import MAX_OPEN, ProxyLease
 from core.proxy.proxy import FetchProxy
 from core.proxy.url_policy import Refusal, RefusedError, is_local, is_public, parse_url
 from tests.core.fetch.addresses import ADDRESSES, DISGUISES
@@ -432,3 +433,99 @@ async def test_more_connections_than_there_may_be_at_once_are_turned_away() -> N
             assert await request(proxy, lease, get(server.url()), "Host: x") == b""
             assert proxy.refusals == {Refusal.CONNECTIONS: 1}
         await asyncio.gather(*first)
+
+
+async def dribble(exchange: Exchange) -> None:
+    await exchange.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        await exchange.send(b"x")
+        await asyncio.sleep(0.05)
+
+
+async def test_a_job_whose_servers_dribble_is_given_up_whatever_it_asks_next(server: Server) -> None:
+    server.routes["/"] = dribble
+    server.serve("/song", "music")
+    async with FetchProxy(allowed_hosts=[server.host], patience_seconds=1) as proxy:
+        async with proxy.lease(max_bytes=MIB) as lease:
+            # One after the other, each in time, as a playlist's segments would.
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+                head = f"{get(server.url())}\r\nHost: x\r\n{authorization(proxy, lease)}\r\n\r\n"
+                writer.write(head.encode())
+                await reader.read(1)
+                await asyncio.sleep(0.1)
+                writer.transport.abort()
+                if lease.refusals:
+                    break
+            assert set(lease.refusals) == {Refusal.TIME}
+            assert status(await request(proxy, lease, get(server.url("/song")), "Host: x")) == 504
+        async with proxy.lease(max_bytes=MIB) as lease:
+            assert status(await request(proxy, lease, get(server.url("/song")), "Host: x")) == 200
+
+
+async def test_bytes_that_come_buy_time(server: Server) -> None:
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 81920\r\n\r\n")
+        for _ in range(20):
+            await exchange.send(bytes(4_096))
+            await asyncio.sleep(0.1)
+
+    server.routes["/"] = slow
+    async with (
+        FetchProxy(allowed_hosts=[server.host], patience_seconds=1.5) as proxy,
+        proxy.lease(max_bytes=MIB) as lease,
+    ):
+        response = await request(proxy, lease, get(server.url()), "Host: x")
+        assert len(response.partition(b"\r\n\r\n")[2]) == 81_920
+        assert not lease.refusals
+
+
+@pytest.mark.parametrize(
+    ("head", "frame", "count", "refused"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 200_000, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"20\r\n%s\r\n" % bytes(32), 6_000, False),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 100_000, True),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 3, False),
+    ],
+    ids=["chunks of one byte", "small chunks", "a flood of interim responses", "hints"],
+)
+async def test_frames_with_nothing_in_them_are_given_up_and_others_have_their_turn(
+    server: Server, head: bytes, frame: bytes, count: int, refused: bool
+) -> None:
+    async def flood(exchange: Exchange) -> None:
+        await exchange.send(head + frame * count + (b"0\r\n\r\n" if head else b"HTTP/1.1 204 No Content\r\n\r\n"))
+
+    async def other_connections(turns: list[None]) -> None:
+        while True:
+            await asyncio.sleep(0)
+            turns.append(None)
+
+    server.routes["/"] = flood
+    async with FetchProxy(allowed_hosts=[server.host]) as proxy, proxy.lease(max_bytes=8 * MIB) as lease:
+        turns: list[None] = []
+        other = asyncio.create_task(other_connections(turns))
+        response = await request(proxy, lease, get(server.url()), "Host: x")
+        other.cancel()
+        assert bool(lease.refusals) is refused
+        assert lease.refusals == ({Refusal.UNREACHABLE: 1} if refused else {})
+        assert len(response) < 2 * FREE_CHUNKS or not refused
+        if head:
+            assert len(turns) > FREE_CHUNKS // EVENTS_PER_TURN
+
+
+async def test_one_job_cannot_hold_every_connection(server: Server) -> None:
+    async def wait(exchange: Exchange) -> None:
+        await asyncio.sleep(600)
+
+    server.routes["/wait"] = wait
+    server.serve("/", "hello")
+    async with FetchProxy(allowed_hosts=[server.host]) as proxy, proxy.lease(max_bytes=MIB) as lease:
+        held = [
+            asyncio.create_task(request(proxy, lease, get(server.url("/wait")), "Host: x")) for _ in range(MAX_OPEN)
+        ]
+        await server.wait_for_requests(MAX_OPEN)
+        assert status(await request(proxy, lease, get(server.url()), "Host: x")) == 429
+        async with proxy.lease(max_bytes=MIB) as another:
+            assert status(await request(proxy, another, get(server.url()), "Host: x")) == 200
+    await asyncio.gather(*held)

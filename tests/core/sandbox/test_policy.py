@@ -11,7 +11,8 @@ import pytest
 
 from core.audio.ffmpeg import FFMPEG_VARIABLE, ffmpeg_path
 from core.errors import ErrorCode, GenreGenieError
-from core.sandbox.launcher import EXIT_NOT_STARTED, landlock_abi
+from core.sandbox.landlock import landlock_abi
+from core.sandbox.launcher import EXIT_NOT_STARTED
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, protections, sandboxed_command
 from core.sandbox.processes import group_options, kill_group
 from core.workers.pool import WORKER_POLICY
@@ -337,3 +338,16 @@ def test_what_is_on_is_reported() -> None:
     for what, on, how in report:
         assert what
         assert on or how, f"{what} is off without a reason"
+
+
+@needs_landlock_signals
+def test_all_of_it_is_reported_where_all_is_on() -> None:
+    assert [what for what, on, _ in protections() if not on] == []
+
+
+def test_what_is_reported_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On any kernel: a sandbox that does nothing is reported to do nothing."""
+    monkeypatch.setattr("core.sandbox.policy.sandboxed_command", lambda argv, _: list(argv))
+    assert [what for what, on, _ in protections() if on] == ["limits on processor, memory and files"]
+    monkeypatch.setattr("core.sandbox.policy.sandboxed_command", lambda argv, _: ["/bin/false"])
+    assert [on for _, on, _ in protections()] == [True, False]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from core.errors import ErrorCode, GenreGenieError
-from core.service.admission import Admission, AdmissionLimits, Ticket
+from core.service.admission import FETCH_AHEAD, LINK_SLOTS, Admission, AdmissionLimits, Ticket
 
 
 class Clock:
@@ -167,3 +167,107 @@ async def test_the_time_to_try_again_follows_how_long_jobs_take() -> None:
     for _ in range(30):
         last = await busy_retry()
     assert first < last <= 60
+
+
+async def let_tasks_run() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def start(ticket: Ticket, *, classify: bool = False) -> None:
+    """Take a job's turn, and a worker's if it is to be classified, and keep them."""
+    await ticket.__aenter__()
+    if classify:
+        await ticket.classifying()
+
+
+async def test_links_of_one_member_leave_room_for_another_members_and_for_files() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=1)
+    attack = [asyncio.create_task(start(t)) for t in admission.admit("a", 1, jobs=16, links=True)]
+    await let_tasks_run()
+    assert sum(task.done() for task in attack) == LINK_SLOTS // 2
+    await start(admission.admit("b", 2, links=True)[0])
+    await start(admission.admit("c", 2)[0], classify=True)
+    for task in attack:
+        task.cancel()
+    await asyncio.gather(*attack, return_exceptions=True)
+
+
+async def test_links_of_one_group_leave_room_for_another_groups() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=1)
+    attack = [asyncio.create_task(start(admission.admit(n, 1, links=True)[0])) for n in range(16)]
+    await let_tasks_run()
+    assert sum(task.done() for task in attack) == LINK_SLOTS - 1
+    await start(admission.admit("b", 2, links=True)[0])
+    for task in attack:
+        task.cancel()
+    await asyncio.gather(*attack, return_exceptions=True)
+
+
+async def test_links_of_however_many_groups_hold_up_no_file() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=1)
+    attack = [asyncio.create_task(start(admission.admit(n, n, links=True)[0])) for n in range(64)]
+    await let_tasks_run()
+    assert sum(task.done() for task in attack) == LINK_SLOTS
+    await start(admission.admit("b", "b")[0], classify=True)
+    for task in attack:
+        task.cancel()
+    await asyncio.gather(*attack, return_exceptions=True)
+
+
+async def test_a_worker_goes_to_the_groups_in_turn() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=1)
+    order: list[object] = []
+
+    async def run(ticket: Ticket) -> None:
+        async with ticket:
+            await ticket.classifying()
+            order.append(ticket.group)
+            await asyncio.sleep(0.01)
+
+    many = [ticket for member in "abcdef" for ticket in admission.admit(member, "many")]
+    few = admission.admit("z", "few", jobs=2)
+    await asyncio.gather(*(run(ticket) for ticket in [*many, *few]))
+    assert order[:4] in (["many", "few", "many", "few"], ["many", "many", "few", "many"])
+    assert (admission.jobs, admission.waiting, admission.running) == (0, 0, 0)
+
+
+async def test_one_member_never_has_all_of_several_workers() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=4)
+    greedy = [asyncio.create_task(start(t, classify=True)) for t in admission.admit("a", 1, jobs=16)]
+    await let_tasks_run()
+    assert sum(task.done() for task in greedy) == 3
+    await start(admission.admit("b", 1)[0], classify=True)
+    for task in greedy:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_fetching_waits_while_what_it_has_fetched_does() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=1)
+    await start(admission.admit("z", 0)[0], classify=True)
+    fetched = [asyncio.create_task(start(admission.admit(n, n)[0], classify=True)) for n in range(8)]
+    await let_tasks_run()
+    assert (admission.running, admission.waiting) == (1 + 1 + FETCH_AHEAD, 8 - 1 - FETCH_AHEAD)
+    for task in fetched:
+        task.cancel()
+    await asyncio.gather(*fetched, return_exceptions=True)
+
+
+async def test_a_job_that_leaves_while_it_waits_for_a_worker_holds_nothing() -> None:
+    admission = Admission.for_workers(AdmissionLimits(), workers=1)
+    holder, waiter = admission.admit("a", 1)[0], admission.admit("b", 2)[0]
+    await start(holder, classify=True)
+
+    async def run() -> None:
+        async with waiter:
+            await waiter.classifying()
+
+    task = asyncio.create_task(run())
+    await let_tasks_run()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    holder.leave()
+    assert (admission.jobs, admission.running) == (0, 0)
+    for number in range(1 + FETCH_AHEAD):
+        await start(admission.admit(number, number)[0], classify=number == 0)

@@ -85,6 +85,16 @@ async def leave_guild(world: World, request: web.Request, form: Form) -> None:
     world.journal.notify()
 
 
+async def refresh_urls(world: World, request: web.Request, form: Form) -> Payload:
+    links = form.payload["attachment_urls"]
+    if not 0 < len(links) <= 50:
+        raise RefusedError(INVALID_FORM_BODY, {"attachment_urls": "must be 1 to 50"})
+    renewed = [{"original": link, "refreshed": world.cdn.renew(link)} for link in links]
+    if any(link["refreshed"] is None for link in renewed):
+        raise RefusedError(INVALID_FORM_BODY, {"attachment_urls": "is no attachment's"})
+    return {"refreshed_urls": renewed}
+
+
 def routes() -> dict[str, tuple[str, str, Any]]:
     """Return endpoint → method, path, handler."""
     commands = "/applications/{application}/commands"
@@ -97,6 +107,7 @@ def routes() -> dict[str, tuple[str, str, Any]]:
         "leave_guild": ("DELETE", "/users/@me/guilds/{guild}", leave_guild),
         "get_current_application": ("GET", "/applications/@me", get_application),
         "get_oauth2_application": ("GET", "/oauth2/applications/@me", get_application),
+        "refresh_urls": ("POST", "/attachments/refresh-urls", refresh_urls),
         "list_commands": ("GET", commands, list_commands),
         "put_commands": ("PUT", commands, put_commands),
         "list_guild_commands": ("GET", guild_commands, list_commands),

@@ -1,0 +1,94 @@
+"""The HTTP API of a real page."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from core.constants import GENRES
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n.catalog import error_sentence
+from tests.support.processes import wait_until
+from tests.web.page import PageProcess
+
+pytestmark = pytest.mark.xdist_group("web")
+
+TOKEN = "a token that is hard to guess"
+PATH = "/api/v1/classify"
+
+
+@pytest.fixture(scope="module")
+def api(model: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PageProcess, httpx.Client]]:
+    """A page that strangers may see with a password only, and a program that has the token."""
+    settings = {"WEB_API_TOKEN": TOKEN, "WEB_PASSWORD": "open sesame", "MAX_FILE_MB": "1"}
+    with PageProcess(tmp_path_factory.mktemp("api"), **settings) as page:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=page.address, headers=headers, timeout=60) as client:
+            yield page, client
+
+
+def test_a_file_is_answered_like_on_the_command_line(api: tuple[PageProcess, httpx.Client], song: Path) -> None:
+    page, client = api
+    answer = client.post(PATH, params={"name": "my song.wav"}, content=song.read_bytes())
+    assert answer.status_code == 200
+    verdict = answer.json()
+    assert verdict["source"] == "my song.wav"
+    assert verdict["genre"] in GENRES
+    assert set(verdict["probabilities"]) == set(GENRES)
+    assert len(verdict["segments"]) == sum(verdict["votes"].values())
+    assert page.temporary_files() == []
+    documented = client.get("/api/v1/openapi.json").json()["components"]["schemas"]["Verdict"]["properties"]
+    assert set(documented) <= set(verdict)
+
+
+def test_progress_is_streamed_where_it_is_asked_for(api: tuple[PageProcess, httpx.Client], song: Path) -> None:
+    _, client = api
+    answer = client.post(PATH, content=song.read_bytes(), headers={"Accept": "text/event-stream"})
+    events = re.findall(r"event: (\w+)\ndata: (.*)\n\n", answer.text)
+    assert [name for name, _ in events[:-1]] == ["progress"] * (len(events) - 1)
+    assert len(events) > 1
+    assert json.loads(events[0][1])["step"]
+    assert events[-1][0] == "result"
+    assert json.loads(events[-1][1])["genre"] in GENRES
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ({"content": b"words, no sound. " * 50}, 422, ErrorCode.NOT_AUDIO),
+        ({"content": bytes(2**20 + 1)}, 413, ErrorCode.TOO_LARGE),
+        ({"json": {"link": "http://127.0.0.1/song.mp3"}}, 422, ErrorCode.BLOCKED_ADDRESS),
+        ({"json": {"link": 7}}, 422, ErrorCode.UNSUPPORTED_LINK),
+    ],
+)
+def test_what_has_no_verdict_says_why(
+    api: tuple[PageProcess, httpx.Client], sent: dict[str, object], status: int, code: ErrorCode
+) -> None:
+    _, client = api
+    answer = client.post(PATH, headers={"Accept-Language": "es"}, **sent)
+    assert answer.status_code == status
+    if status != 413:
+        assert answer.json()["error"] == {"code": code, "message": error_sentence(GenreGenieError(code), "es")}
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer guess", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN])
+def test_without_the_token_nothing_is_answered(api: tuple[PageProcess, httpx.Client], header: str) -> None:
+    page, _ = api
+    answer = httpx.post(page.address + PATH[1:], headers={"Authorization": header}, content=b"x")
+    assert (answer.status_code, answer.headers["WWW-Authenticate"], answer.text) == (401, "Bearer", "")
+
+
+def test_who_hangs_up_leaves_no_work(api: tuple[PageProcess, httpx.Client], song: Path) -> None:
+    page, client = api
+    headers = {"Accept": "text/event-stream"}
+    with client.stream("POST", PATH, content=song.read_bytes(), headers=headers) as answer:
+        next(answer.iter_lines())
+    wait_until(lambda: not page.temporary_files() and not page.ffmpegs(), 10, "the end of the work")
+
+
+def test_the_token_is_not_in_the_log(api: tuple[PageProcess, httpx.Client]) -> None:
+    page, _ = api
+    assert TOKEN not in page.log

@@ -1,0 +1,45 @@
+"""Small bodies, in and out. Those that arrive have a deadline; access control has bounded their size."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+BODY_TIMEOUT_S: Final = 10.0
+
+
+def as_json(data: object) -> str:
+    """Write JSON, with the letters of every language as they are."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Read a body.
+
+    Raises:
+        web.HTTPRequestTimeout: it did not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
+async def read_object(request: web.Request) -> dict[str, object]:
+    """Read a JSON object; anything else counts as an empty one."""
+    try:
+        read = json.loads(await read_body(request))
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+async def chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """Give a body as it arrives; it ends where the visitor hangs up."""
+    with contextlib.suppress(ConnectionError, web.RequestPayloadError):
+        async for chunk in request.content.iter_any():
+            yield chunk
