@@ -85,7 +85,7 @@ async def _serve(
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
         admission=admission,
-        recorder=RequestRecorder(stores.requests, metrics),
+        recorder=RequestRecorder(stores.requests, stores.open_requests, metrics),
     )
     services = BotServices(
         settings=settings,
@@ -95,6 +95,7 @@ async def _serve(
         requests=stores.requests,
         results=stores.results,
         corrections=stores.corrections,
+        open_requests=stores.open_requests,
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),

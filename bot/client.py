@@ -13,17 +13,23 @@ from discord.http import Route
 from bot.cogs.admin import Admin
 from bot.cogs.autoscan import Autoscan
 from bot.cogs.guilds import Guilds
+from bot.cogs.help import Help
 from bot.cogs.identify import Identify
+from bot.cogs.privacy import Privacy
+from bot.cogs.recovery import Recovery
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
 from bot.ui.delivery import NO_MENTIONS
+from bot.ui.privacy import PRIVACY_ITEMS
 from bot.ui.translator import PhraseTranslator
 from bot.ui.views import DYNAMIC_ITEMS
 
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 10.0
+PRESENCE: Final = "/genre · /help"
+"""What the bot is seen listening to: the commands by their English names, which Discord finds in every language."""
 
 
 def make_intents(*, message_content: bool) -> discord.Intents:
@@ -60,6 +66,7 @@ class GenreGenie(commands.AutoShardedBot):
             shard_count=settings.shard_count,
             **shards,
             allowed_mentions=NO_MENTIONS,
+            activity=discord.Activity(type=discord.ActivityType.listening, name=PRESENCE),
             # Nothing here looks at members or old messages: memory for nothing.
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
@@ -74,10 +81,14 @@ class GenreGenie(commands.AutoShardedBot):
         services = self.services
         await self.tree.set_translator(PhraseTranslator())
         await self.add_cog(Identify(self, services))
-        await self.add_cog(Autoscan(self, services))
+        autoscan = Autoscan(self, services)
+        await self.add_cog(autoscan)
+        await self.add_cog(Recovery(self, services, autoscan))
         await self.add_cog(Admin(services, message_content=self._message_content))
+        await self.add_cog(Privacy(services))
+        await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
             self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
 

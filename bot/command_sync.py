@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import json
 import logging
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self, TypeVar
 
 import discord
 from discord import app_commands
@@ -22,6 +24,33 @@ RETRY_S: Final = 60.0
 LAST_SYNC: Final = "commands"
 """Key under which the digest of the commands sent last is stored."""
 
+COMMAND_IDS: Final = "command-ids"
+"""Key under which the ids are stored that Discord has given them: JSON, name → id."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandMentions:
+    """Commands in texts, to click on where their ids are known.
+
+    Attributes:
+        ids: name of a command → its id.
+    """
+
+    ids: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    async def read(cls, meta: MetaStore) -> Self:
+        """Read the ids; none where the database fails."""
+        try:
+            return cls(json.loads(await meta.get(COMMAND_IDS) or "{}"))
+        except (StoreError, ValueError):
+            return cls()
+
+    def of(self, command: str) -> str:
+        """Mention a command by its English name, subcommands after blanks."""
+        command_id = self.ids.get(command.partition(" ")[0])
+        return f"`/{command}`" if command_id is None else f"</{command}:{command_id}>"
+
 
 async def sync_commands(tree: app_commands.CommandTree[ClientT], meta: MetaStore, test_guild_id: int | None) -> None:
     """Send the commands to Discord if they have changed, again and again until that succeeds.
@@ -32,6 +61,7 @@ async def sync_commands(tree: app_commands.CommandTree[ClientT], meta: MetaStore
         test_guild_id: the only server that gets them; None sends them to all.
     """
     guild = discord.Object(test_guild_id) if test_guild_id else None
+    _offer_where_installed(tree)
     if guild is not None:
         tree.copy_global_to(guild=guild)
     while True:
@@ -53,8 +83,19 @@ async def _sync_if_changed(
     ]
     commands = json.dumps([tree.client.application_id, guild.id if guild else None, payload], sort_keys=True)
     digest = hashlib.sha256(commands.encode()).hexdigest()
-    if await meta.get(LAST_SYNC) == digest:
+    if await meta.get(LAST_SYNC) == digest and await meta.get(COMMAND_IDS):
         return
-    await tree.sync(guild=guild)
+    synced = await tree.sync(guild=guild)
+    await meta.set(COMMAND_IDS, json.dumps({command.name: command.id for command in synced}))
     await meta.set(LAST_SYNC, digest)
     log.info("Commands synced")
+
+
+def _offer_where_installed(tree: app_commands.CommandTree[ClientT]) -> None:
+    """Offer no command to accounts where the application cannot be added to them: Discord would refuse them all."""
+    application = tree.client.application
+    if application is not None and application.user_integration_config is not None:
+        return
+    for command in tree.get_commands():
+        if command.allowed_installs is not None and command.allowed_installs.user:
+            command.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)

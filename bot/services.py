@@ -10,6 +10,7 @@ from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.guilds import GuildStore
 from bot.storage.meta import MetaStore
+from bot.storage.open_requests import OpenRequestStore
 from bot.storage.requests import RequestStore
 from bot.storage.results import ResultStore
 from bot.storage.retention import Retention
@@ -30,6 +31,7 @@ class BotServices:
         requests: the requests that have ended.
         results: the songs' results and spectrograms.
         corrections: what members say that songs are.
+        open_requests: the requests that are on their way.
         retention: deletes what an admin wants deleted.
         meta: values that are needed again after a restart.
         acknowledge: tells Discord that an answer will come.
@@ -44,6 +46,7 @@ class BotServices:
     requests: RequestStore
     results: ResultStore
     corrections: CorrectionStore
+    open_requests: OpenRequestStore
     retention: Retention
     meta: MetaStore
     acknowledge: Acknowledger

@@ -16,18 +16,18 @@ GENRES: Final = (
 )
 
 GENRE_COLOURS: Final = {
-    "blues": (66, 133, 244),
-    "classical": (214, 196, 140),
-    "country": (176, 125, 72),
-    "disco": (233, 92, 178),
-    "hiphop": (245, 166, 35),
-    "jazz": (0, 168, 150),
-    "metal": (150, 158, 172),
-    "pop": (174, 120, 230),
-    "reggae": (96, 186, 70),
-    "rock": (226, 74, 68),
+    "blues": (102, 119, 251),
+    "classical": (151, 253, 248),
+    "country": (157, 119, 23),
+    "disco": (255, 142, 249),
+    "hiphop": (222, 179, 95),
+    "jazz": (65, 170, 161),
+    "metal": (238, 236, 208),
+    "pop": (127, 116, 172),
+    "reggae": (168, 255, 20),
+    "rock": (206, 95, 100),
 }
-"""One colour a genre; the name always stands beside it, so that nobody has to distinguish colours."""
+"""One colour a genre. Any two differ by a CIEDE2000 of 10 or more, also to eyes that lack one kind of cones."""
 
 SAMPLE_RATE: Final = 22_050
 """Hz, mono."""

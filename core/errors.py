@@ -27,6 +27,7 @@ class ErrorCode(StrEnum):
     DRM_PROTECTED = "drm-protected"
     REGION_BLOCKED = "region-blocked"
     UNAVAILABLE = "unavailable"
+    SERVER_ERROR = "server-error"
     EXPIRED_LINK = "expired-link"
     TIMEOUT = "timeout"
     BUSY = "busy"

@@ -15,7 +15,8 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
 from core.i18n.languages import locales
-from core.i18n.wording import notes, outside_sentence
+from core.i18n.wording import headline as genres_in_words
+from core.i18n.wording import nearest, notes, outside_sentence, votes_text
 from core.inference.pipeline import Step
 from core.verdict import Prediction, Segment
 from web.jobs import ViewState
@@ -166,8 +167,9 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
         outside=prediction.outside and outside_sentence(prediction.outside, locale),
         notes=notes(state.verdicts[0], locale),
         colour=colour(prediction.genre),
-        runner_up=prediction.runner_up,
-        runner_up_share=prediction.probability(prediction.runner_up),
+        headline=genres_in_words(prediction, locale),
+        nearest=nearest(prediction, locale),
+        votes=votes_text(prediction, locale) if len(prediction.votes) > 1 else None,
         link=link if link and urlsplit(link).scheme in ("http", "https") else None,
     )
 

@@ -8,13 +8,14 @@ from discord.ext import commands
 
 from bot.command_tree import ANSWERED
 from bot.services import BotServices
-from bot.settings import BotSettings
 from bot.storage.database import StoreError
 from bot.storage.requests import Stats
+from bot.storage.retention import Scope
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.interactions import Interaction, send_private
 from bot.ui.permissions import FOR_AUTOSCAN, in_channel, missing, missing_notice
+from bot.ui.privacy import question, stored_text
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
 from core.i18n.languages import best_locale, locales
@@ -37,7 +38,9 @@ class Admin(commands.Cog):
         name=phrase("genregenie.name"),
         description=phrase("genregenie.description"),
         default_permissions=discord.Permissions(manage_guild=True),
-        guild_only=True,
+        allowed_contexts=app_commands.AppCommandContext(guild=True),
+        # Left open, it would go wherever a member's own app goes.
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
     channel = app_commands.Group(name=phrase("channel.name"), description=phrase("channel.description"), parent=root)
     privacy = app_commands.Group(name=phrase("privacy.name"), description=phrase("privacy.description"), parent=root)
@@ -202,7 +205,7 @@ class Admin(commands.Cog):
         """Say what is stored."""
         if not await self._services.acknowledge(interaction, private=True):
             return
-        await self._respond(interaction, privacy_text(self._services.settings, interaction.locale.value))
+        await self._respond(interaction, stored_text(self._services.settings, interaction.locale.value))
 
     @privacy.command(name=phrase("privacy.forget.name"), description=phrase("privacy.forget.description"))
     @app_commands.rename(what=phrase("privacy.forget.what.name"), member=phrase("privacy.forget.member.name"))
@@ -216,19 +219,17 @@ class Admin(commands.Cog):
         ]
     )
     async def privacy_forget(self, interaction: Interaction, what: str, member: discord.User | None = None) -> None:
-        """Delete what is stored of the server or of a member."""
+        """Ask whether to delete what is stored of the server or of a member."""
         if not await self._services.acknowledge(interaction, private=True):
             return
-        guild_id, locale = _guild_id(interaction), interaction.locale.value
+        guild_id = _guild_id(interaction)
         if what == "server":
-            await self._services.retention.forget_guild(guild_id)
-            text = translate("bot.admin.forgot-server", locale)
+            text, view = await question(interaction, Scope(guild_id), named_besides=member)
         elif member is None:
-            text = translate("bot.admin.which-member", locale)
+            text, view = translate("bot.admin.which-member", interaction.locale.value), None
         else:
-            await self._services.retention.forget_member(guild_id, member.id)
-            text = translate("bot.admin.forgot-member", locale, member=member.mention)
-        await self._respond(interaction, text)
+            text, view = await question(interaction, Scope(guild_id, member.id))
+        await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
 
     async def _respond(self, interaction: Interaction, text: str) -> None:
         await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
@@ -247,18 +248,6 @@ def limits_text(longest_s: float, cooldown_s: float, places: int, locale: str) -
         longest=translate("bot.admin.limits-longest", locale, n=longest_s / 60),
         cooldown=translate("bot.admin.limits-cooldown", locale, n=cooldown_s),
         places=translate("bot.admin.limits-places", locale, n=places),
-    )
-
-
-def privacy_text(settings: BotSettings, locale: str) -> str:
-    """Say what is stored and for how long."""
-    return translate(
-        "bot.admin.privacy",
-        locale,
-        kept=translate("bot.admin.privacy-kept", locale, n=settings.retention_days),
-        corrections=translate("bot.admin.privacy-corrections", locale, n=settings.correction_days),
-        left=translate("bot.admin.privacy-left", locale, n=settings.grace_days),
-        mb=settings.store_mb,
     )
 
 

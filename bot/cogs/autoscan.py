@@ -9,8 +9,8 @@ import discord
 from discord.ext import commands
 
 from bot.jobs.discord_files import DiscordFiles
-from bot.jobs.request import JobRequest, RequestKind
-from bot.jobs.sources import autoscan_songs, message_songs
+from bot.jobs.request import JobRequest, ReplyCapabilities, ReplyPlace, RequestKind
+from bot.jobs.sources import FoundSongs, autoscan_songs, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
 from bot.ui.permissions import in_channel, missing, missing_notice
@@ -40,10 +40,19 @@ class Autoscan(commands.Cog):
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
         """Answer a message with audio."""
+        await self.scan(message)
+
+    async def scan(self, message: discord.Message, *, attempt: int = 0) -> None:
+        """Answer a message with audio, where autoscan is on or in a direct conversation.
+
+        Args:
+            message: of anyone's.
+            attempt: how often it was begun before a crash.
+        """
         if message.author.bot or message.webhook_id is not None:
             return
         if message.guild is None:
-            self._answer_directly(message)
+            self._answer_directly(message, attempt)
             return
         services = self._services
         channel = message.channel
@@ -59,28 +68,17 @@ class Autoscan(commands.Cog):
             notice = services.notices.once(channel.id, missing_notice(cannot_send, locale))
             await self._notify_author(message, notice)
             return
-        request = JobRequest(
-            RequestKind.AUTOSCAN,
-            message.author.id,
-            message.guild.id,
-            False,
-            locale,
-            found.songs,
-            left_out=found.left_out,
-            capabilities=services.notices.capabilities(channel.id, permissions, locale),
-        )
+        capabilities = services.notices.capabilities(channel.id, permissions, locale)
+        request = _request(message, found, locale, attempt, capabilities)
         can_reply = permissions.read_message_history
         can_react = permissions.add_reactions and permissions.read_message_history
         self._begin(message, request, can_react=can_react, can_reply=can_reply)
 
-    def _answer_directly(self, message: discord.Message) -> None:
+    def _answer_directly(self, message: discord.Message, attempt: int) -> None:
         """Answer a song that is sent to the bot: to send it is to ask. Nothing says the member's language there."""
         found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=True))
         if found.songs:
-            author = message.author.id
-            request = JobRequest(
-                RequestKind.DIRECT, author, None, False, DEFAULT_LOCALE, found.songs, left_out=found.left_out
-            )
+            request = _request(message, found, DEFAULT_LOCALE, attempt, ReplyCapabilities())
             self._begin(message, request, can_react=True, can_reply=True)
 
     def _begin(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
@@ -97,7 +95,10 @@ class Autoscan(commands.Cog):
 
     async def _answer(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
         reaction = asyncio.create_task(_react(message)) if can_react else None
-        delivery = ChannelDelivery(message.channel, nonce=message.id, reply_to=message if can_reply else None)
+        reply_to = message if can_reply else None
+        delivery = ChannelDelivery(
+            message.channel, nonce=message.id, reply_to=reply_to, quiet=message.guild is not None
+        )
         try:
             await self._services.jobs.answer(request, self._services.respond(delivery))
         finally:
@@ -110,6 +111,23 @@ class Autoscan(commands.Cog):
         if notice:
             with contextlib.suppress(*FAILURES):
                 await message.author.send(notice, allowed_mentions=NO_MENTIONS)
+
+
+def _request(
+    message: discord.Message, found: FoundSongs, locale: str, attempt: int, capabilities: ReplyCapabilities
+) -> JobRequest:
+    return JobRequest(
+        RequestKind.AUTOSCAN if message.guild else RequestKind.DIRECT,
+        message.author.id,
+        message.guild.id if message.guild else None,
+        False,
+        locale,
+        found.songs,
+        left_out=found.left_out,
+        capabilities=capabilities,
+        place=ReplyPlace(message.channel.id, posted_id=message.id),
+        attempt=attempt,
+    )
 
 
 async def _react(message: discord.Message) -> bool:

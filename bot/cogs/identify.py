@@ -13,7 +13,7 @@ from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.sources import FoundSongs, attachment_song, has_links, has_songs, link_song, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, InteractionDelivery
-from bot.ui.interactions import Interaction, send_private
+from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
 
@@ -34,8 +34,8 @@ class Identify(commands.Cog):
         self._services = services
         self._files = DiscordFiles(bot.http, services.settings.allowed_hosts)
         self._menu = app_commands.ContextMenu(name=phrase("identify.name"), callback=self.identify)
-        self._menu.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=True)
-        self._menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
+        self._menu.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
+        self._menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=True)
 
     async def cog_load(self) -> None:
         """Add the message command, which a cog does not add by itself."""
@@ -58,8 +58,8 @@ class Identify(commands.Cog):
         whole=phrase("genre.whole.description"),
         private=phrase("genre.private.description"),
     )
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
-    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
     async def genre(
         self,
         interaction: Interaction,
@@ -117,9 +117,9 @@ class Identify(commands.Cog):
             whole=whole,
             left_out=found.left_out,
             capabilities=services.notices.interaction_capabilities(interaction, locale),
+            place=reply_place(interaction),
         )
-        responder = services.respond(InteractionDelivery(interaction, private=private))
-        services.jobs.start(services.jobs.answer(request, responder))
+        services.jobs.start_answer(request, services.respond(InteractionDelivery(interaction, private=private)))
 
     def _locale(self, interaction: Interaction, *, private: bool) -> str:
         own = interaction.locale.value

@@ -1,16 +1,19 @@
-"""What is kept of a request: a row in the database, a count in the metrics, a line in the log."""
+"""What is kept of a request: a row while it is open and one when it is done, a count, a line in the log."""
 
+import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from bot.jobs.request import JobRequest, Song
 from bot.jobs.result import SongResult
+from bot.jobs.stored import songs_to_json
 from bot.monitoring import Metrics
 from bot.storage.database import StoreError
+from bot.storage.open_requests import OpenRequest, OpenRequestStore
 from bot.storage.requests import RequestRow, RequestStore
 from core.errors import GenreGenieError
 from core.inference.pipeline import ClassifyOptions
@@ -18,18 +21,59 @@ from core.service.identify import IdentifyResult
 
 request_log = logging.getLogger("genregenie.request")
 
+WRITE_DOWN_S: Final = 1.0
+"""How long work waits for its request to be written down: a database that hangs costs the record, not the answer."""
+
 
 class RequestRecorder:
-    """Counts and stores each song of a request when it is done.
+    """Writes requests down before work begins, and counts and stores each song when it is done.
 
     Args:
-        requests: where the rows go.
+        requests: where the songs' rows go.
+        open_requests: where a request is while it is on its way.
         metrics: counters.
     """
 
-    def __init__(self, requests: RequestStore, metrics: Metrics) -> None:
+    def __init__(self, requests: RequestStore, open_requests: OpenRequestStore, metrics: Metrics) -> None:
         self._requests = requests
+        self._open_requests = open_requests
         self._metrics = metrics
+
+    async def opened(self, request: JobRequest) -> "asyncio.Task[int] | None":
+        """Write a request down; give what `closed` strikes it off by, or None where that would help nobody."""
+        if request.place is None:
+            return None
+        row = OpenRequest(
+            self._open_requests.owner,
+            request.kind.value,
+            request.user_id,
+            request.guild_id,
+            request.place.channel_id,
+            request.private,
+            request.locale,
+            songs_to_json(request.songs),
+            request.whole,
+            request.start,
+            request.left_out,
+            request.restores,
+            time.time(),
+            request.attempt,
+            request.place.token,
+            request.place.message_id,
+            request.place.posted_id,
+        )
+        written = asyncio.create_task(self._open_requests.add(row))
+        await asyncio.wait({written}, timeout=WRITE_DOWN_S)
+        return written
+
+    async def closed(self, written: "asyncio.Task[int] | None") -> None:
+        """Strike a request off; one that cannot be struck off is looked at again after the next start."""
+        if written is None:
+            return
+        try:
+            await self._open_requests.delete(await written)
+        except StoreError:
+            return
 
     async def record(
         self, request: JobRequest, song: Song, outcome: IdentifyResult | GenreGenieError, seconds: float = 0.0

@@ -41,6 +41,23 @@ class ReplyCapabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyPlace:
+    """Where a request's progress and answer are, for a process that has only its record.
+
+    Attributes:
+        channel_id: of the channel.
+        token: the interaction's.
+        message_id: the bot's own message; None where there is none yet.
+        posted_id: the message that is answered, where nobody used a command.
+    """
+
+    channel_id: int
+    token: str | None = None
+    message_id: int | None = None
+    posted_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobRequest:
     """One request, of one or more songs.
 
@@ -55,6 +72,9 @@ class JobRequest:
         start: classify the thirty seconds from this second on.
         left_out: how many more songs there were than one reply has room for.
         capabilities: of the bot, where the answer goes.
+        place: where the answer goes; None where it cannot be found again after a crash.
+        restores: id of the stored request whose answer the message shows until this one's takes its place.
+        attempt: how often it was begun before a crash.
     """
 
     kind: RequestKind
@@ -67,6 +87,9 @@ class JobRequest:
     start: float | None = None
     left_out: int = 0
     capabilities: ReplyCapabilities = field(default_factory=ReplyCapabilities)
+    place: ReplyPlace | None = None
+    restores: int | None = None
+    attempt: int = 0
 
     @property
     def group(self) -> int:

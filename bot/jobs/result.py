@@ -32,6 +32,11 @@ class SongResult:
         return "verdict" if isinstance(self.outcome, IdentifyResult) else self.outcome.code.value
 
     @property
+    def failed(self) -> bool:
+        """Whether there is no verdict."""
+        return isinstance(self.outcome, GenreGenieError)
+
+    @property
     def has_buttons(self) -> bool:
         """Whether more can be asked about the song: it was classified, and its request is stored."""
         return isinstance(self.outcome, IdentifyResult) and self.request_id is not None

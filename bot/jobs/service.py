@@ -10,7 +10,7 @@ from typing import Any, Final
 from bot.jobs.job import Job
 from bot.jobs.progress import show_progress
 from bot.jobs.records import RequestRecorder, log_request
-from bot.jobs.request import JobRequest, Song
+from bot.jobs.request import JobRequest, RequestKind, Song
 from bot.jobs.responder import Responder
 from bot.jobs.result import SongResult
 from bot.settings import BotSettings
@@ -23,6 +23,7 @@ from core.service.sources import LinkSource, SpectrogramSource
 
 log = logging.getLogger(__name__)
 
+RESTARTING: Final = "bot.restarting"
 RESTART_NOTICE_S: Final = 3.0
 """How long, at the end, may be spent on telling askers whose jobs are not finished."""
 
@@ -54,6 +55,8 @@ class JobService:
         self._recorder = recorder
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._replaced: set[tuple[int, int]] = set()
+        """Messages, each with the stored request whose answer gives way to one that is on its way."""
         self._closing = False
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -63,20 +66,53 @@ class JobService:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def replaces(self, message_id: int, request_id: int) -> bool:
+        """Whether an answer that takes the place of a stored request's in this message is on its way."""
+        return (message_id, request_id) in self._replaced
+
+    def start_answer(self, request: JobRequest, responder: Responder) -> None:
+        """Begin to answer a request, unless another that takes the place of the same answer is on its way."""
+        if request.place is None or request.place.message_id is None or request.restores is None:
+            self.start(self.answer(request, responder))
+            return
+        replaced = (request.place.message_id, request.restores)
+        if replaced not in self._replaced:
+            self._replaced.add(replaced)
+            self.start(self.answer(request, responder)).add_done_callback(lambda _: self._replaced.discard(replaced))
+
     def find(self, key: str) -> Job | None:
         """Find a job that is on its way."""
         return self._jobs.get(key)
 
     async def answer(self, request: JobRequest, responder: Responder) -> None:
-        """Take a request all the way; whatever fails, its asker is told."""
+        """Take a request all the way; whatever fails, its asker is told, by the next process if need be."""
+        written = await self._recorder.opened(request)
+        answered = True
+        try:
+            answered = await self._answered(request, responder)
+        except asyncio.CancelledError:
+            answered = not self._closing
+            raise
+        finally:
+            if answered:
+                await self._recorder.closed(written)
+
+    async def _answered(self, request: JobRequest, responder: Responder) -> bool:
+        """Take a request to its answer; False where the end of the process leaves it to the next one."""
         try:
             if self._closing:
-                await responder.sentence(request, "bot.restarting")
-            else:
-                await self._answer(request, responder)
+                return await self._put_off(request, responder)
+            return await self._answer(request, responder)
         except Exception:
             log.exception("A request failed")
             await responder.sentence(request, "error.internal")
+            return True
+
+    async def _put_off(self, request: JobRequest, responder: Responder) -> bool:
+        """Ask to be asked again; what nobody has asked for by a command, the next process answers."""
+        if request.kind in (RequestKind.AUTOSCAN, RequestKind.DIRECT) and request.place is not None:
+            return False
+        return await responder.sentence(request, RESTARTING)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until what is on its way has been answered, for so long at most."""
@@ -88,20 +124,22 @@ class JobService:
         self._closing = True
         for job in self._jobs.values():
             if job.waiting:
-                job.cancel("bot.restarting")
+                job.cancel(RESTARTING)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         for job in self._jobs.values():
-            job.cancel("bot.restarting")
+            job.cancel(RESTARTING)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=RESTART_NOTICE_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _answer(self, request: JobRequest, responder: Responder) -> None:
+    async def _answer(self, request: JobRequest, responder: Responder) -> bool:
+        """Classify the songs and answer; False where the next process has to."""
         began = time.monotonic()
         results: list[SongResult]
+        answered = True
         try:
             tickets = self._admit(request)
         except GenreGenieError as error:
@@ -111,12 +149,14 @@ class JobService:
             job = Job(request, tickets)
             finished = await self._run(job, responder)
             results = finished or []
-            delivered = (
-                await responder.results(request, finished)
-                if finished is not None
-                else await responder.sentence(request, job.cancel_reason or "error.internal")
-            )
+            if finished is not None:
+                delivered = await responder.results(request, finished)
+            elif job.cancel_reason == RESTARTING:
+                delivered = answered = await self._put_off(request, responder)
+            else:
+                delivered = await responder.sentence(request, job.cancel_reason or "error.internal")
         log_request(request, results, time.monotonic() - began, delivered=delivered)
+        return answered
 
     def _admit(self, request: JobRequest) -> tuple[Ticket, ...]:
         guild = self._guilds.settings(request.guild_id)

@@ -16,7 +16,7 @@ class Correction:
     Attributes:
         sha256: of the song's bytes.
         predicted: the model's genre.
-        corrected: the member's genre.
+        corrected: the member's genre, or `none` of the ten.
         model: name and version.
         corrected_at: seconds since the epoch.
     """

@@ -93,7 +93,7 @@ class Database:
             raise _store_error(error) from None
 
     async def vacuum(self) -> None:
-        """Give the room of deleted rows back to the disk, where the database is an SQLite file.
+        """Give the room of deleted rows back to the disk, the write-ahead log's too, where it is an SQLite file.
 
         Raises:
             StoreError: the database failed.
@@ -104,7 +104,7 @@ class Database:
             raw = (await connection.get_raw_connection()).driver_connection
             # Every step of this statement gives one page back: only a script is carried out to its end.
             if raw is not None:
-                await raw.executescript("PRAGMA incremental_vacuum")
+                await raw.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _store_error(error: SQLAlchemyError) -> StoreError:

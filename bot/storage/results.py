@@ -7,19 +7,24 @@ member who asked.
 import asyncio
 import json
 from dataclasses import asdict, fields
+from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database, StoreError
 from bot.storage.tables import requests, results, songs
 from core.audio.spectrogram import QuantizedMel
+from core.constants import SECTION_SECONDS, SEGMENT_SECONDS
 from core.service.identify import CachedResult, CacheKey
 from core.verdict import Prediction
 
+OTHER_PARTS_FROM_S: Final = SECTION_SECONDS + SEGMENT_SECONDS
+"""A song of this duration or longer has another part to ask about; of a shorter one no spectrogram is kept."""
+
 
 class ResultStore:
-    """Implements `core.service.identify.Cache`. A result is kept as long as its song's spectrogram.
+    """Implements `core.service.identify.Cache`. A result is kept as long as its song.
 
     Args:
         database: where they are kept.
@@ -68,14 +73,14 @@ class ResultStore:
             return
 
     async def spectrogram(self, sha256: str) -> QuantizedMel | None:
-        """Spectrogram of a song, to classify another part of it; None when it is no longer kept.
+        """Spectrogram of a song, to classify another part of it; None when it is not kept, or no longer.
 
         Raises:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
             mel = (await connection.execute(select(songs.c.mel).where(songs.c.sha256 == sha256))).scalar()
-        if mel is None:
+        if not mel:
             return None
         await self._touch(sha256)
         return QuantizedMel.from_bytes(mel)
@@ -125,6 +130,15 @@ class ResultStore:
         """Delete songs that no request names any more; their results go with them."""
         await connection.execute(delete(songs).where(~exists().where(requests.c.sha256 == songs.c.sha256)))
 
+    async def kept_for(self, connection: AsyncConnection, asked: ColumnElement[bool]) -> int:
+        """Count the songs that only requests with that condition name."""
+        count = select(func.count()).select_from(songs).where(_only_named_by(asked))
+        return int((await connection.execute(count)).scalar_one())
+
+    async def delete_kept_for(self, connection: AsyncConnection, asked: ColumnElement[bool]) -> None:
+        """Delete the songs that only requests with that condition name; their results go with them."""
+        await connection.execute(delete(songs).where(_only_named_by(asked)))
+
     async def _touch(self, sha256: str) -> None:
         async with self._database.writing() as connection:
             now = self._database.clock()
@@ -137,13 +151,22 @@ class ResultStore:
 
 
 def _serialised(result: CachedResult) -> tuple[str, bytes | None]:
-    """Prediction and spectrogram as they are stored."""
-    spectrogram = result.spectrogram.to_bytes() if result.spectrogram else None
+    """Prediction and spectrogram as they are stored: no bytes where no button needs it, None where there is none."""
+    mel = result.spectrogram
+    spectrogram = None if mel is None else mel.to_bytes() if mel.duration >= OTHER_PARTS_FROM_S else b""
     return json.dumps(result.prediction.to_dict()), spectrogram
 
 
 def _prediction(stored: str) -> Prediction:
     return Prediction.from_dict(json.loads(stored))
+
+
+def _only_named_by(asked: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Condition for the songs that are named by requests with a condition, and by none without it."""
+    named = select(requests.c.sha256).where(requests.c.sha256.is_not(None))
+    # A condition on the server is null, and no more false, for a direct conversation.
+    others = named.where(func.coalesce(asked, false()).is_(false()))
+    return and_(songs.c.sha256.in_(named.where(asked)), songs.c.sha256.not_in(others))
 
 
 def _has_key(key: CacheKey) -> ColumnElement[bool]:

@@ -1,16 +1,64 @@
 """Deleting what an admin wants deleted, and what is past its time."""
 
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete
+from sqlalchemy import ColumnElement, Table, and_, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.settings import BotSettings
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
 from bot.storage.results import ResultStore
-from bot.storage.tables import corrections, requests
+from bot.storage.tables import corrections, open_requests, requests
 
 DAY_S: Final = 86_400.0
+OPEN_S: Final = DAY_S
+"""How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
+
+MEMBERS_TABLES: Final = (requests, corrections, open_requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose data is meant: a server's, a member's in one server, or a member's everywhere.
+
+    Attributes:
+        guild_id: the server; None is everywhere, direct conversations included.
+        user_id: the member; None is everyone.
+    """
+
+    guild_id: int | None = None
+    user_id: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a scope of everyone everywhere: no request means that."""
+        if self.guild_id is None and self.user_id is None:
+            raise ValueError("a scope needs a server or a member")
+
+    def of(self, table: Table) -> ColumnElement[bool]:
+        """Condition for the rows of a table that has both columns."""
+        wanted = {"guild_id": self.guild_id, "user_id": self.user_id}
+        return and_(*(table.c[name] == value for name, value in wanted.items() if value is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What is stored of someone, as counts.
+
+    Attributes:
+        requests: the songs they asked about.
+        corrections: what they say that songs are.
+        songs: spectrograms and pictures of songs that nobody else asked about.
+    """
+
+    requests: int
+    corrections: int
+    songs: int
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.requests or self.corrections or self.songs)
 
 
 class Retention:
@@ -29,29 +77,35 @@ class Retention:
         self._guilds = guilds
         self._results = results
 
-    async def forget_guild(self, guild_id: int) -> None:
-        """Delete all that is stored of a server, its settings included.
+    async def held(self, scope: Scope) -> Holdings:
+        """Count what `forget` would delete.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            counts = [
+                (await connection.execute(select(func.count()).select_from(table).where(scope.of(table)))).scalar_one()
+                for table in (requests, corrections)
+            ]
+            songs = await self._results.kept_for(connection, scope.of(requests))
+        return Holdings(counts[0], counts[1], songs)
+
+    async def forget(self, scope: Scope) -> None:
+        """Delete all that is stored of someone, and give the room back to the disk.
+
+        The spectrograms and pictures of songs that nobody else asked about go too; of a whole server, its settings.
 
         Raises:
             StoreError: nothing was deleted.
         """
+        whole_guild = [scope.guild_id] if scope.guild_id is not None and scope.user_id is None else []
         async with self._database.writing() as connection:
-            for table in (requests, corrections):
-                await connection.execute(delete(table).where(table.c.guild_id == guild_id))
-            await self._guilds.delete(connection, [guild_id])
-            await self._results.delete_orphans(connection)
-        self._guilds.forget([guild_id])
-
-    async def forget_member(self, guild_id: int, user_id: int) -> None:
-        """Delete what is stored of a member in a server.
-
-        Raises:
-            StoreError: nothing was deleted.
-        """
-        async with self._database.writing() as connection:
-            for table in (requests, corrections):
-                await connection.execute(delete(table).where(table.c.guild_id == guild_id, table.c.user_id == user_id))
-            await self._results.delete_orphans(connection)
+            await self._results.delete_kept_for(connection, scope.of(requests))
+            await _delete_rows(connection, scope)
+            await self._guilds.delete(connection, whole_guild)
+        self._guilds.forget(whole_guild)
+        await self._database.vacuum()
 
     async def apply(self) -> None:
         """Delete what is past its time, and give the room back to the disk.
@@ -64,13 +118,19 @@ class Retention:
         oldest_correction = now - self._settings.correction_days * DAY_S
         async with self._database.writing() as connection:
             left = await self._guilds.left_before(connection, now - self._settings.grace_days * DAY_S)
-            for table in (requests, corrections):
+            for table in MEMBERS_TABLES:
                 await connection.execute(delete(table).where(table.c.guild_id.in_(left)))
             await self._guilds.delete(connection, left)
             await connection.execute(delete(requests).where(requests.c.asked_at < oldest_request))
+            await connection.execute(delete(open_requests).where(open_requests.c.asked_at < now - OPEN_S))
             await self._results.delete_unused_since(connection, oldest_request)
             await connection.execute(delete(corrections).where(corrections.c.corrected_at < oldest_correction))
             await self._results.delete_orphans(connection)
             await self._results.shrink_to_quota(connection)
         self._guilds.forget(left)
         await self._database.vacuum()
+
+
+async def _delete_rows(connection: AsyncConnection, scope: Scope) -> None:
+    for table in MEMBERS_TABLES:
+        await connection.execute(delete(table).where(scope.of(table)))

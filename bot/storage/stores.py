@@ -8,6 +8,7 @@ from bot.storage.corrections import CorrectionStore
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
 from bot.storage.meta import MetaStore
+from bot.storage.open_requests import OpenRequestStore
 from bot.storage.requests import RequestStore
 from bot.storage.results import ResultStore
 from bot.storage.retention import Retention
@@ -31,16 +32,18 @@ class Stores:
         self.requests = RequestStore(self.database)
         self.corrections = CorrectionStore(self.database)
         self.meta = MetaStore(self.database)
+        self.open_requests = OpenRequestStore(self.database, owner=settings.shards or "")
         self.retention = Retention(settings, self.database, self.guilds, self.results)
 
     async def open(self) -> None:
-        """Bring the schema up to date and read the servers' settings.
+        """Bring the schema up to date; read the servers' settings and what an earlier process left open.
 
         Raises:
             ConfigurationError: the database cannot be used.
         """
         await self.database.open()
         await self.guilds.load()
+        await self.open_requests.load()
 
     async def close(self) -> None:
         """Finish the write that is going on, unless it hangs, and close all connections."""

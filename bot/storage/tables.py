@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA: Final = "0001"
+SCHEMA: Final = "0002"
 """The newest migration."""
 
 metadata = MetaData()
@@ -106,4 +106,29 @@ corrections = Table(
     Column("said", String(16), nullable=False),
     Column("model", Text, nullable=False),
     Column("corrected_at", Float, nullable=False),
+)
+
+open_requests = Table(
+    "open_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("owner", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("guild_id", BigInteger),
+    Column("channel_id", BigInteger, nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("locale", String(16), nullable=False),
+    Column("songs", Text, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("start", Float),
+    Column("left_out", Integer, nullable=False),
+    Column("restores", Integer),
+    Column("asked_at", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("token", Text),
+    Column("message_id", BigInteger),
+    Column("posted_id", BigInteger),
+    Column("interrupted", Boolean, nullable=False),
+    sqlite_autoincrement=True,
 )

@@ -14,11 +14,20 @@ import aiohttp
 import discord
 
 from bot.ui.message import OutgoingMessage
+from core.errors import ErrorCode
 
 log = logging.getLogger(__name__)
 
 NO_MENTIONS: Final = discord.AllowedMentions.none()
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+FAILED_EMOJI: Final = {
+    ErrorCode.BUSY: "\N{HOURGLASS WITH FLOWING SAND}",
+    ErrorCode.COOLDOWN: "\N{HOURGLASS WITH FLOWING SAND}",
+    ErrorCode.TIMEOUT: "\N{HOURGLASS WITH FLOWING SAND}",
+    ErrorCode.INTERNAL: "\N{CROSS MARK}",
+}
+"""Reactions to posted audio that was not classified for no fault of its own; of all else there is nothing to see."""
 
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_MESSAGE: Final = 10008
@@ -44,29 +53,47 @@ class Delivery(Protocol):
     async def final(self, message: OutgoingMessage) -> bool:
         """Deliver the answer; False when there is nowhere left to deliver it."""
 
+    async def failed(self, message: OutgoingMessage, code: ErrorCode | None, *, beside: bool = False) -> bool:
+        """Deliver why there is no answer, to the asker only; False when it cannot be delivered.
+
+        Args:
+            message: the sentences.
+            code: the first error's.
+            beside: there is an answer too, about other songs: it stays.
+        """
+
 
 class InteractionDelivery:
-    """Answers an interaction that was deferred.
+    """Answers an interaction that was deferred: in its reply, or in the message that carries the button.
 
     Args:
         interaction: deferred already.
         private: whether only its user may see the answer.
-        follow_up: a message of its own instead of the deferred one's place: for buttons.
+        follow_up: a message of its own instead, for what is not about the message with the button.
+        former: buttons of the answer that the message shows, which stays where there is no new one.
     """
 
     def __init__(
-        self, interaction: discord.Interaction[discord.Client], *, private: bool, follow_up: bool = False
+        self,
+        interaction: discord.Interaction[discord.Client],
+        *,
+        private: bool,
+        follow_up: bool = False,
+        former: discord.ui.View | None = None,
     ) -> None:
         self._interaction = interaction
         self._private = private
-        self._message: discord.WebhookMessage | None = None
-        self._message_id: int | None = None
+        self._message_id: int | None = interaction.message.id if interaction.message and not follow_up else None
         self._follow_up = follow_up
+        self._former = former
 
     async def progress(self, message: OutgoingMessage) -> None:
-        """Edit the message; a failure is passed over."""
+        """Edit the message's text and buttons; a failure is passed over."""
         with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
-            await self._show(message)
+            shown = await self._interaction.edit_original_response(
+                content=message.content, view=message.view, allowed_mentions=NO_MENTIONS
+            )
+            self._message_id = shown.id
 
     async def final(self, message: OutgoingMessage) -> bool:
         """Edit the message; in the channel or, a private one, by direct message when the token is gone."""
@@ -75,6 +102,23 @@ class InteractionDelivery:
         except _TokenGoneError:
             pass
         return await self._send_elsewhere(message)
+
+    async def failed(self, message: OutgoingMessage, code: ErrorCode | None, *, beside: bool = False) -> bool:
+        """Put back what the message showed before, or take it away, and tell the asker alone."""
+        if self._private and self._former is None and not beside:
+            return await self.final(message)
+        try:
+            if self._former is not None:
+                await self._interaction.edit_original_response(
+                    content=None, view=self._former, allowed_mentions=NO_MENTIONS
+                )
+            elif not beside:
+                await self._interaction.delete_original_response()
+        except (discord.HTTPException, *NETWORK_ERRORS) as error:
+            # It was deleted meanwhile, or its token is gone: the sentence finds its own way.
+            log.info("A message could not be put back: %s", type(error).__name__)
+        alone = InteractionDelivery(self._interaction, private=True, follow_up=True)
+        return await alone.final(message)
 
     async def _show_final(self, message: OutgoingMessage) -> None:
         try:
@@ -86,8 +130,8 @@ class InteractionDelivery:
             raise
 
     async def _show(self, message: OutgoingMessage) -> None:
-        if self._follow_up and self._message is None:
-            self._message = await self._interaction.followup.send(
+        if self._follow_up:
+            await self._interaction.followup.send(
                 content=message.content or discord.utils.MISSING,
                 embeds=list(message.embeds),
                 files=message.files(),
@@ -96,12 +140,8 @@ class InteractionDelivery:
                 allowed_mentions=NO_MENTIONS,
                 wait=True,
             )
-            self._message_id = self._message.id
             return
-        edit: Callable[..., Awaitable[Any]] = (
-            self._message.edit if self._message else self._interaction.edit_original_response
-        )
-        shown = await edit(
+        shown = await self._interaction.edit_original_response(
             content=message.content,
             embeds=list(message.embeds),
             attachments=message.files(),
@@ -123,8 +163,9 @@ class InteractionDelivery:
         delivered = await ChannelDelivery(channel, nonce=self._interaction.id).final(message)
         if not self._private and self._message_id is not None:
             # What was shown of its progress can no longer be edited by the token, but the bot's own it is.
+            shown = channel.get_partial_message(self._message_id)
             with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
-                await channel.get_partial_message(self._message_id).delete()
+                await (shown.delete() if self._former is None else shown.edit(content=None, view=self._former))
         return delivered
 
 
@@ -135,12 +176,16 @@ class ChannelDelivery:
         channel: to send to.
         nonce: the same for every attempt, so that Discord takes only one of them.
         reply_to: the message that asked.
+        quiet: nobody has asked: what fails is shown by a reaction to the message, if at all.
     """
 
-    def __init__(self, channel: Channel, *, nonce: int, reply_to: discord.Message | None = None) -> None:
+    def __init__(
+        self, channel: Channel, *, nonce: int, reply_to: discord.Message | None = None, quiet: bool = False
+    ) -> None:
         self._channel = channel
         self._nonce = nonce
         self._reply_to = reply_to
+        self._quiet = quiet
 
     async def progress(self, message: OutgoingMessage) -> None:
         """Show nothing: a channel is not filled with progress."""
@@ -148,6 +193,16 @@ class ChannelDelivery:
     async def final(self, message: OutgoingMessage) -> bool:
         """Send the answer."""
         return await _deliver(message, self._send)
+
+    async def failed(self, message: OutgoingMessage, code: ErrorCode | None, *, beside: bool = False) -> bool:
+        """React at most where nobody has asked; else say it."""
+        if not self._quiet:
+            return await self.final(message)
+        emoji = FAILED_EMOJI.get(code) if code is not None else None
+        if emoji is not None and self._reply_to is not None and not beside:
+            with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
+                await self._reply_to.add_reaction(emoji)
+        return True
 
     async def _send(self, message: OutgoingMessage) -> None:
         options: dict[str, Any] = {}

@@ -12,17 +12,16 @@ from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import notes, outside_sentence
+from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, votes_text
 from core.service.identify import IdentifyResult
 from core.text import one_line
 from core.verdict import Prediction, Segment, Verdict
 
 MAX_NAME: Final = 100
 MAX_ALT: Final = 1_024
+MAX_DESCRIPTION: Final = 4_096
 MAX_LINES: Final = 20
 """Lines of votes in one reply; the picture has them all."""
-
-CONFIDENCE_STEPS: Final = ((0.8, "high"), (0.6, "good"), (0.4, "fair"), (0.0, "low"))
 
 
 def clean(name: str, limit: int = MAX_NAME) -> str:
@@ -38,47 +37,63 @@ def escaped(name: str, limit: int = MAX_NAME) -> str:
 
 def genre_name(genre: str, locale: str) -> str:
     """Name of a genre with a capital letter, as it stands alone."""
-    name = translate(f"genre.{genre}", locale)
-    return name[:1].upper() + name[1:]
+    return capitalised(translate(f"genre.{genre}", locale))
 
 
-def confidence(prediction: Prediction, locale: str) -> str:
-    """Say in words and as a number how sure the model is."""
-    step = next(word for least, word in CONFIDENCE_STEPS if prediction.confidence >= least)
-    return translate(f"bot.confidence.{step}", locale, share=percent(prediction.confidence, locale))
+def capitalised(text: str) -> str:
+    """Text as it stands at the beginning of a line."""
+    return text[:1].upper() + text[1:]
 
 
-def results_message(results: Sequence[SongResult], locale: str, view: discord.ui.View | None = None) -> OutgoingMessage:
-    """Make one message of all songs of a request, in order."""
-    embeds, pictures, lines, texts = [], [], [], []
-    for number, result in enumerate(results, 1):
-        if isinstance(result.outcome, GenreGenieError):
-            line = error_sentence(result.outcome, locale)
-            if len(results) > 1:
-                line = f"{number}. **{escaped(result.name)}**: {line}"
-            lines.append(line)
-            texts.append(line)
-            continue
-        identified = result.outcome
-        picture = _picture(identified, number, locale)
-        if picture:
-            pictures.append(picture)
-        label = clean(result.name)
-        embeds.append(_embed(identified, f"{number}. {label}" if len(results) > 1 else label, picture, locale))
-        texts.append(_text(result.name, identified, locale, short=len(results) > 1))
-    return OutgoingMessage(
-        "\n".join(lines)[:MAX_TEXT] or None,
-        tuple(embeds),
-        tuple(pictures),
-        view,
-        "\n\n".join(texts)[:MAX_TEXT],
-    )
+def results_message(
+    results: Sequence[SongResult],
+    locale: str,
+    view: discord.ui.View | None = None,
+    *,
+    failed: bool | None = None,
+) -> OutgoingMessage:
+    """Make one message of a request's songs: all of one song, of several a line each, numbered as they were given.
+
+    Args:
+        results: all songs of the request.
+        locale: language.
+        view: buttons or menu.
+        failed: of several, say only what failed, or only what did not; None says all.
+    """
+    if len(results) > 1:
+        said = [pair for pair in enumerate(results, 1) if failed in (None, pair[1].failed)]
+        return _list_message([_line(number, result, locale) for number, result in said], view)
+    [result] = results
+    if isinstance(result.outcome, GenreGenieError):
+        sentence = error_sentence(result.outcome, locale)
+        return OutgoingMessage(sentence, view=view, text=sentence)
+    picture = _picture(result.outcome, locale)
+    embed = _embed(result.outcome, clean(result.name), picture, locale)
+    text = _text(result.name, result.outcome, locale)
+    return OutgoingMessage(None, (embed,), (picture,) if picture else (), view, text[:MAX_TEXT])
+
+
+def _line(number: int, result: SongResult, locale: str) -> str:
+    if isinstance(result.outcome, GenreGenieError):
+        return f"{number}. **{escaped(result.name)}**: {error_sentence(result.outcome, locale)}"
+    prediction = result.outcome.prediction
+    line = f"{number}. **{escaped(result.name)}**: {capitalised(headline(prediction, locale))}"
+    sure = [] if prediction.outside else [confidence_words(prediction, locale)]
+    return " · ".join((line, *sure, *notes(result.outcome.verdict, locale)))
+
+
+def _list_message(lines: Sequence[str], view: discord.ui.View | None) -> OutgoingMessage:
+    """Make a message of lines: the text has room for two thousand characters, an embed for twice as much."""
+    text = "\n".join(lines)
+    if len(text) <= MAX_TEXT:
+        return OutgoingMessage(text, view=view, text=text)
+    return OutgoingMessage(None, (discord.Embed(description=text[:MAX_DESCRIPTION]),), (), view, text[:MAX_TEXT])
 
 
 def _embed(identified: IdentifyResult, label: str, picture: Picture | None, locale: str) -> discord.Embed:
     prediction = identified.prediction
     embed = discord.Embed(
-        title=genre_name(prediction.genre, locale),
+        title=capitalised(headline(prediction, locale)),
         description=f"{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```",
         colour=discord.Colour.from_rgb(*GENRE_COLOURS[prediction.genre]),
     )
@@ -92,15 +107,11 @@ def _embed(identified: IdentifyResult, label: str, picture: Picture | None, loca
 
 def _summary(verdict: Verdict, locale: str) -> str:
     prediction, song = verdict.prediction, verdict.song
+    outside = prediction.outside
     lines = [
-        *([f"**{outside_sentence(prediction.outside, locale)}**"] if prediction.outside else []),
-        f"**{confidence(prediction, locale)}**",
-        translate(
-            "bot.reply.runner-up",
-            locale,
-            genre=genre_name(prediction.runner_up, locale),
-            share=percent(prediction.probability(prediction.runner_up), locale),
-        ),
+        *([outside_sentence(outside, locale), nearest(prediction, locale) or ""] if outside else []),
+        f"**{confidence_words(prediction, locale)}**",
+        translate("bot.reply.votes", locale, votes=votes_text(prediction, locale), n=len(prediction.segments)),
         translate(
             "bot.reply.heard",
             locale,
@@ -136,23 +147,20 @@ def _votes(prediction: Prediction, locale: str) -> str:
     return "\n".join((tally, *lines))
 
 
-def _text(name: str, identified: IdentifyResult, locale: str, *, short: bool) -> str:
+def _text(name: str, identified: IdentifyResult, locale: str) -> str:
     prediction = identified.prediction
-    head = f"**{escaped(name)}**: {genre_name(prediction.genre, locale)}"
-    if short:
-        outside = f" {outside_sentence(prediction.outside, locale)}" if prediction.outside else ""
-        return " ".join((f"{head} ({confidence(prediction, locale)}){outside}", *notes(identified.verdict, locale)))
+    head = f"**{escaped(name)}**: {capitalised(headline(prediction, locale))}"
     return f"{head}\n{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
 
 
-def _picture(identified: IdentifyResult, number: int, locale: str) -> Picture | None:
+def _picture(identified: IdentifyResult, locale: str) -> Picture | None:
     if identified.picture is None:
         return None
     prediction = identified.prediction
     votes = ", ".join(_alt_vote(segment, locale) for segment in prediction.segments)
     alt = translate("bot.reply.alt", locale, genre=translate(f"genre.{prediction.genre}", locale), votes=votes)
     alt = alt if len(alt) <= MAX_ALT else f"{alt[: MAX_ALT - 1]}…"
-    return Picture(f"votes-{number}.png", identified.picture, alt)
+    return Picture("votes.png", identified.picture, alt)
 
 
 def _alt_vote(segment: Segment, locale: str) -> str:

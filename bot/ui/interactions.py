@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
+import aiohttp
 import discord
 
+from bot.jobs.request import ReplyPlace
 from bot.monitoring import Metrics
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 
@@ -15,7 +18,16 @@ log = logging.getLogger(__name__)
 Interaction = discord.Interaction[discord.Client]
 """What commands and buttons are given. Its client is any: `bot.services.services_of` gives what is behind it."""
 
+Sent = TypeVar("Sent")
+
 ALREADY_ACKNOWLEDGED: Final = 40060
+TRY_AGAIN_WITHIN_S: Final = 2.5
+"""A lost connection is tried again until then: Discord takes no acknowledgement after three seconds."""
+
+TRY_AGAIN_S: Final = 0.1
+MESSAGE_ID: Final = "message_id"
+"""Key of `Interaction.extras` under which the id of the deferred reply is kept."""
+
 ACKNOWLEDGE_AT_ONCE: Final = 48
 """More at a time are no sooner done, and each would open a connection of its own: the loop would stand still."""
 
@@ -42,12 +54,12 @@ class Acknowledger:
         began = time.perf_counter()
         try:
             async with self._at_once:
-                await interaction.response.defer(ephemeral=private, thinking=thinking)
+                deferred = await _in_time(lambda: interaction.response.defer(ephemeral=private, thinking=thinking))
         except (discord.HTTPException, discord.InteractionResponded, *NETWORK_ERRORS) as error:
-            # Discord has taken an earlier attempt, and only its answer was lost.
-            if not isinstance(error, discord.HTTPException) or error.code != ALREADY_ACKNOWLEDGED:
-                log.warning("An interaction could not be acknowledged: %s", type(error).__name__)
-                return False
+            log.warning("An interaction could not be acknowledged: %s", type(error).__name__)
+            return False
+        if deferred is not None and deferred.message_id is not None:
+            interaction.extras[MESSAGE_ID] = deferred.message_id
         self._metrics.acknowledged.observe(time.perf_counter() - began)
         return True
 
@@ -57,4 +69,28 @@ async def send_private(interaction: Interaction, text: str) -> None:
     if interaction.response.is_done():
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
     else:
-        await interaction.response.send_message(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
+        send = interaction.response.send_message
+        await _in_time(lambda: send(text, ephemeral=True, allowed_mentions=NO_MENTIONS))
+
+
+def reply_place(interaction: Interaction) -> ReplyPlace:
+    """Say where the reply to an interaction is that was acknowledged: a message of its own, or the button's."""
+    button = interaction.message.id if interaction.message else None
+    return ReplyPlace(interaction.channel_id or 0, interaction.token, interaction.extras.get(MESSAGE_ID, button))
+
+
+async def _in_time(send: Callable[[], Awaitable[Sent]]) -> Sent | None:
+    """Send an interaction's first answer, again where the connection is lost; None where Discord had it already."""
+    deadline = time.monotonic() + TRY_AGAIN_WITHIN_S
+    while True:
+        try:
+            return await send()
+        except discord.HTTPException as error:
+            # Discord has taken an earlier attempt, and only its answer was lost.
+            if error.code == ALREADY_ACKNOWLEDGED:
+                return None
+            raise
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            if time.monotonic() + TRY_AGAIN_S > deadline:
+                raise
+            await asyncio.sleep(TRY_AGAIN_S)

@@ -79,4 +79,8 @@ class PermissionNotices:
         """Say what an answer to an interaction may consist of; in a direct conversation, all."""
         if interaction.guild_id is None:
             return ReplyCapabilities()
+        if not interaction.is_guild_integration():
+            # The member's own app: nobody in this server can grant it anything.
+            allowed = interaction.app_permissions
+            return ReplyCapabilities(allowed.embed_links, allowed.attach_files)
         return self.capabilities(interaction.channel_id, interaction.app_permissions, locale)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.jobs.job import Job
-from bot.jobs.request import JobRequest
+from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.result import SongResult
 from bot.ui.delivery import Delivery
 from bot.ui.embeds import results_message
 from bot.ui.message import text_message
 from bot.ui.views import cancel_view, results_view
+from core.errors import GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 from core.inference.pipeline import Step
@@ -34,17 +35,27 @@ class DiscordResponder:
             self._shown = text
 
     async def results(self, request: JobRequest, results: Sequence[SongResult]) -> bool:
-        """Show the songs' results, with as much as the channel allows."""
+        """Show the songs' results, with as much as the channel allows; what failed is the asker's own business."""
+        errors = [result.outcome for result in results if isinstance(result.outcome, GenreGenieError)]
+        if len(errors) == len(results):
+            return await self._delivery.failed(results_message(results, request.locale), errors[0].code)
         view = results_view(results, request.locale, whole=request.whole)
-        message = results_message(results, request.locale, view)
+        # What is private can say everything in one message.
+        message = results_message(results, request.locale, view, failed=None if request.private else False)
         if request.left_out and len(results) > 1:
             notice = translate("bot.reply.more-songs", request.locale, n=request.left_out, songs=len(request.songs))
             message = message.with_notice(notice)
-        return await self._delivery.final(message.fitted(request.capabilities))
+        delivered = await self._delivery.final(message.fitted(request.capabilities))
+        if errors and not request.private:
+            message = results_message(results, request.locale, failed=True)
+            await self._delivery.failed(message, errors[0].code, beside=True)
+        return delivered
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Show a sentence instead of results."""
         message = text_message(translate(key, request.locale))
+        if request.kind is RequestKind.AUTOSCAN or request.restores is not None:
+            return await self._delivery.failed(message, None)
         return await self._delivery.final(message.fitted(request.capabilities))
 
 

@@ -9,19 +9,26 @@ from discord.ui import Button, DynamicItem, Item, Select, View
 
 from bot.jobs.request import JobRequest, RequestKind, Song
 from bot.jobs.result import SongResult
+from bot.jobs.stored import songs_from_json
 from bot.services import BotServices, services_of
 from bot.storage.database import StoreError
+from bot.storage.open_requests import OpenRequest
 from bot.storage.requests import RequestRow
+from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
-from bot.ui.interactions import Interaction, send_private
+from bot.ui.interactions import Interaction, reply_place, send_private
+from bot.ui.message import text_message
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
+from core.errors import ErrorCode
 from core.i18n.catalog import translate
 from core.service.identify import IdentifyResult
 from core.service.sources import SpectrogramSource
-from core.verdict import Prediction, SongInfo, Verdict
+from core.verdict import SongInfo, Verdict
 
 MAX_OPTION: Final = 100
+NONE_OF_THESE: Final = "none"
+"""What is stored of a correction to none of the ten genres."""
 
 
 class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
@@ -72,7 +79,7 @@ class WrongButton(_KeyButton, template=r"gg:wrong:(?P<key>\d{1,18})"):
     ACTION = "wrong"
 
     async def callback(self, interaction: Interaction) -> None:
-        """Offer the ten genres."""
+        """Offer the ten genres, and none of them."""
         locale = interaction.locale.value
         view = View(timeout=None)
         view.add_item(CorrectionMenu(self.key, locale))
@@ -100,8 +107,35 @@ class CancelButton(_KeyButton, template=r"gg:cancel:(?P<key>[0-9a-f]{16})"):
             await interaction.response.defer()
 
 
+class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
+    """Begin a request again that a crash has ended; carries the id of an open request."""
+
+    ACTION = "again"
+    STYLE = discord.ButtonStyle.primary
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Begin it again, in the message that says that it was ended."""
+        services = services_of(interaction)
+        if not await services.acknowledge(interaction, thinking=False):
+            return
+        locale = interaction.locale.value
+        try:
+            waiting = await services.open_requests.get(int(self.key))
+            if waiting is not None and not _is_here(interaction, waiting.guild_id, waiting.user_id):
+                waiting = None
+            if waiting is not None and not _may_decide(interaction, waiting.user_id):
+                await send_private(interaction, translate("bot.not-yours", locale))
+            elif waiting is not None and await services.open_requests.claim(int(self.key)):
+                await _begin_again(interaction, waiting)
+            # Of two presses one begins it.
+            elif not services.open_requests.is_claimed(int(self.key)):
+                await send_private(interaction, translate("bot.gone", locale))
+        except StoreError:
+            await send_private(interaction, translate("error.internal", locale))
+
+
 class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
-    """The ten genres, for a correction; carries the id of a stored request."""
+    """The ten genres and none of them, for a correction; carries the id of a stored request."""
 
     def __init__(self, key: str, locale: str) -> None:
         self.key = key
@@ -109,7 +143,10 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
             Select(
                 custom_id=f"gg:said:{key}",
                 placeholder=translate("bot.correction.placeholder", locale),
-                options=[discord.SelectOption(label=genre_name(genre, locale), value=genre) for genre in GENRES],
+                options=[
+                    *(discord.SelectOption(label=genre_name(genre, locale), value=genre) for genre in GENRES),
+                    discord.SelectOption(label=translate("bot.correction.none", locale), value=NONE_OF_THESE),
+                ],
             )
         )
 
@@ -130,7 +167,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
             if (
                 request is None
                 or request.sha256 is None
-                or genre not in GENRES
+                or genre not in (*GENRES, NONE_OF_THESE)
                 or not _is_here(interaction, request.guild_id, request.user_id)
             ):
                 text = translate("bot.gone", locale)
@@ -139,7 +176,11 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
             else:
                 await services.corrections.add(request, interaction.user.id, genre)
                 services.metrics.corrections.inc()
-                text = translate("bot.correction.thanks", locale, genre=genre_name(genre, locale))
+                text = (
+                    translate("bot.correction.thanks-none", locale)
+                    if genre == NONE_OF_THESE
+                    else translate("bot.correction.thanks", locale, genre=genre_name(genre, locale))
+                )
         except StoreError:
             text = translate("error.internal", locale)
         await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
@@ -198,7 +239,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         )
 
 
-DYNAMIC_ITEMS: Final = (PartButton, WholeButton, WrongButton, CancelButton, CorrectionMenu, PickMenu)
+DYNAMIC_ITEMS: Final = (PartButton, WholeButton, WrongButton, CancelButton, AgainButton, CorrectionMenu, PickMenu)
 
 
 def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> View | None:
@@ -207,15 +248,22 @@ def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> 
         return pick_view(results, locale)
     for result in results:
         if isinstance(result.outcome, IdentifyResult) and result.request_id is not None:
-            return song_view(result.request_id, result.outcome.prediction, locale, whole=whole)
+            return song_view(result.request_id, result.outcome.prediction.duration, locale, whole=whole)
     return None
 
 
-def song_view(request_id: int, prediction: Prediction, locale: str, *, whole: bool) -> View:
-    """Make the buttons under one song: those that have something left to do, and the correction."""
+def song_view(request_id: int, duration: float, locale: str, *, whole: bool) -> View:
+    """Make the buttons under one song: those that have something left to do, and the correction.
+
+    Args:
+        request_id: of the stored request.
+        duration: of the song, seconds.
+        locale: language.
+        whole: whether all of it was classified.
+    """
     view = View(timeout=None)
     key = str(request_id)
-    if not whole and prediction.duration >= SECTION_SECONDS + SEGMENT_SECONDS:
+    if not whole and duration >= OTHER_PARTS_FROM_S:
         view.add_item(PartButton(key, locale))
         view.add_item(WholeButton(key, locale))
     view.add_item(WrongButton(key, locale))
@@ -238,6 +286,26 @@ def cancel_view(key: str, locale: str) -> View:
     return view
 
 
+def again_view(key: str, locale: str) -> View:
+    """Make the button under a request that a crash has ended."""
+    view = View(timeout=None)
+    view.add_item(AgainButton(key, locale))
+    return view
+
+
+def stored_view(request: RequestRow, locale: str) -> View:
+    """Make the buttons that stand under the answer to a stored request."""
+    return song_view(request.id or 0, request.duration or 0.0, locale, whole=request.part == "whole")
+
+
+def shows_progress(message: discord.Message) -> bool:
+    """Whether a message of the bot's has no answer yet: it is only "thinking…", or can be cancelled."""
+    ids = [
+        getattr(part, "custom_id", None) or "" for row in message.components for part in getattr(row, "children", ())
+    ]
+    return message.flags.loading or any(custom_id.startswith("gg:cancel:") for custom_id in ids)
+
+
 def next_start(request: RequestRow) -> float:
     """Second at which the next part starts: after the last one, and from the beginning after the end."""
     end, duration = request.end or 0.0, request.duration or 0.0
@@ -247,9 +315,13 @@ def next_start(request: RequestRow) -> float:
 
 
 async def _classify_again(interaction: Interaction, request_id: int, kind: RequestKind) -> None:
-    """Start a job about another part of a song, or all of it, from its stored spectrogram."""
+    """Start a job about another part of a song, or all of it, from its stored spectrogram.
+
+    The answer takes the place of the one that the button is under, so that pressing it five times is one answer.
+    """
     services = services_of(interaction)
-    if not await services.acknowledge(interaction, thinking=False):
+    pressed_before = interaction.message is not None and services.jobs.replaces(interaction.message.id, request_id)
+    if not await services.acknowledge(interaction, thinking=False) or pressed_before:
         return
     private = interaction.message is not None and interaction.message.flags.ephemeral
     locale = interaction.locale.value
@@ -280,9 +352,46 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         whole=whole,
         start=None if whole else next_start(stored),
         capabilities=services.notices.interaction_capabilities(interaction, locale),
+        place=reply_place(interaction),
+        restores=stored.id,
     )
-    delivery = InteractionDelivery(interaction, private=private, follow_up=True)
-    services.jobs.start(services.jobs.answer(request, services.respond(delivery)))
+    delivery = InteractionDelivery(interaction, private=private, former=stored_view(stored, request.locale))
+    services.jobs.start_answer(request, services.respond(delivery))
+
+
+async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
+    """Start an open request anew, in the message that says that it was ended.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    services = services_of(interaction)
+    songs = await songs_from_json(waiting.songs, services.results.spectrogram)
+    former = await services.requests.get(waiting.restores) if waiting.restores is not None else None
+    delivery = InteractionDelivery(
+        interaction,
+        private=waiting.private,
+        former=stored_view(former, waiting.locale) if former is not None else None,
+    )
+    if not songs:
+        gone = text_message(translate("bot.gone", interaction.locale.value))
+        await delivery.failed(gone, ErrorCode.UNAVAILABLE)
+        return
+    request = JobRequest(
+        RequestKind(waiting.kind),
+        interaction.user.id,
+        interaction.guild_id,
+        waiting.private,
+        waiting.locale,
+        songs,
+        whole=waiting.whole,
+        start=waiting.start,
+        left_out=waiting.left_out,
+        capabilities=services.notices.interaction_capabilities(interaction, waiting.locale),
+        place=reply_place(interaction),
+        restores=waiting.restores if former is not None else None,
+    )
+    services.jobs.start_answer(request, services.respond(delivery))
 
 
 async def _stored_request(interaction: Interaction, services: BotServices, request_id: int) -> RequestRow | None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import notes, outside_sentence
+from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, votes_text
 from core.inference.pipeline import Step
 from core.verdict import Explanation, Prediction, Segment, Verdict
 
@@ -121,14 +121,16 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     for note in notes(verdict):
         console.print(Text(f"  {note}", style="dim"))
     line = Text("  ")
-    line.append(translate(f"genre.{prediction.genre}"), style=f"bold {STYLES[prediction.genre]}")
+    style = "yellow" if prediction.outside else STYLES[prediction.genre]
+    line.append(headline(prediction), style=f"bold {style}")
     votes = translate("verdict.votes", votes=prediction.votes[prediction.genre], n=len(prediction.segments))
-    line.append(f"  {percent(prediction.confidence)} sure, {votes}")
-    runner_up = prediction.runner_up
-    line.append(f"; runner-up {translate(f'genre.{runner_up}')} {percent(prediction.probability(runner_up))}")
+    line.append(f"  {confidence_words(prediction)}, {votes}")
     console.print(line)
     if prediction.outside is not None:
         console.print(Text(f"  {outside_sentence(prediction.outside)}", style="bold yellow"))
+        console.print(Text(f"  {nearest(prediction)}"))
+    if len(prediction.votes) > 1:
+        console.print(Text(f"  {votes_text(prediction)}", style="dim"))
     if prediction.tags:
         console.print(Text(f"  {', '.join(list(prediction.tags)[:MOST_TAGS]).lower()}", style="dim"))
     section = prediction.section

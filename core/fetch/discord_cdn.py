@@ -22,6 +22,17 @@ _READ_SECONDS: Final = 30.0
 _OVERHEAD_BYTES: Final = 1024 * 1024
 """What TLS and headers may add to a file's size."""
 
+_RETRY_S: Final = 1.0
+"""Seconds after which a download is tried once more whose beginning Discord failed to send."""
+
+
+class _ServerError(Exception):
+    """The server has a problem of its own (5xx)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
 
 async def fetch_attachment(
     url: str,
@@ -46,7 +57,7 @@ async def fetch_attachment(
 
     Raises:
         GenreGenieError: `blocked-address`: not one of Discord's hosts; `too-large`; `unavailable`: gone, incomplete, or
-            shorter than announced; `timeout`; `busy`: the disk is full.
+            shorter than announced; `server-error`: refused twice with a 5xx; `timeout`; `busy`: the disk is full.
     """
     _check_host(url, settings)
     if size is not None and size > settings.max_file_bytes:
@@ -55,9 +66,16 @@ async def fetch_attachment(
     async with proxy.lease(max_bytes=settings.max_file_bytes + _OVERHEAD_BYTES) as lease:
         try:
             async with asyncio.timeout(settings.job_timeout_s):
-                received = await _download(url, path, proxy, lease, settings, on_progress)
+                try:
+                    received = await _download(url, path, proxy, lease, settings, on_progress)
+                except (_ServerError, aiohttp.ServerDisconnectedError):
+                    # Nothing of it has been counted or written yet.
+                    await asyncio.sleep(_RETRY_S)
+                    received = await _download(url, path, proxy, lease, settings, on_progress)
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
+        except _ServerError as error:
+            raise GenreGenieError(ErrorCode.SERVER_ERROR, status=error.status) from None
         except aiohttp.ClientError:
             await lease.sync()
             raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE) from None
@@ -101,7 +119,11 @@ async def _download(
     ):
         if response.status != 200:
             await lease.sync()
-            raise lease_error(lease, settings) or GenreGenieError(ErrorCode.UNAVAILABLE)
+            if refused := lease_error(lease, settings):
+                raise refused
+            if response.status >= 500:
+                raise _ServerError(response.status)
+            raise GenreGenieError(ErrorCode.UNAVAILABLE)
         announced = response.content_length
         if announced is not None and announced > settings.max_file_bytes:
             raise too_large(settings)

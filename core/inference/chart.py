@@ -1,4 +1,8 @@
-"""Prediction → picture: the votes on a time line, over the mel spectrogram that they were cast on."""
+"""Prediction → picture: the votes on a time line, over the mel spectrogram that they were cast on.
+
+It is made for a phone, where it is 360 pixels wide: half of its own width. So no text is smaller than 22 pixels, and
+the names of the genres, for which the columns have no room, are in a legend.
+"""
 
 import io
 from functools import cache
@@ -22,11 +26,15 @@ from core.i18n.catalog import translate
 from core.i18n.formatting import clock, percent
 from core.verdict import Explanation, Prediction, Section
 
-WIDTH: Final = 1000
-HEIGHT: Final = 520
-_LEFT, _RIGHT = 64, 20
-_VOTES_TOP, _VOTES_BOTTOM = 76, 196
-_MEL_TOP, _MEL_BOTTOM = 204, 472
+WIDTH: Final = 720
+_LEFT, _RIGHT = 84, 16
+_LEGEND_TOP, _LEGEND_ROW = 78, 36
+_VOTES_HEIGHT, _MEL_OFFSET, _MEL_HEIGHT, _AXIS_HEIGHT = 96, 104, 200, 44
+"""Heights, and where the spectrogram begins below the top of the votes, pixels."""
+
+_LARGE, _MIDDLE, _SMALL = 44, 26, 22
+"""Sizes of text, pixels."""
+
 _PLOT_WIDTH = WIDTH - _LEFT - _RIGHT
 
 _BACKGROUND: Final = (24, 25, 33)
@@ -41,8 +49,12 @@ _LABELLED_HZ: Final = (500, 1_000, 2_000, 4_000, 8_000)
 _DIMMED: Final = 0.3
 """Brightness of what said nothing for the genre, where the picture shows why."""
 
-_MOST_LABELLED: Final = 12
-"""With more segments than this there is no room for words in their bars."""
+_MOST_APART: Final = 12
+"""With more segments than this there is no room for gaps between their columns."""
+
+_MOST_TICKS: Final = 6
+_LEVELS: Final = 48
+"""Shades of a spectrogram: as many as an eye tells apart, and few enough for a picture of some ten kilobytes."""
 
 
 def draw(prediction: Prediction, recording: LogMel, locale: str = "en") -> bytes:
@@ -54,16 +66,19 @@ def draw(prediction: Prediction, recording: LogMel, locale: str = "en") -> bytes
         locale: language of the labels.
 
     Returns:
-        A PNG of `WIDTH` × `HEIGHT` pixels.
+        A PNG, `WIDTH` pixels wide, and as high as its legend needs.
     """
-    image = Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND)
+    rows = _legend(prediction, locale)
+    top = _LEGEND_TOP + _LEGEND_ROW * len(rows) + 8
+    image = Image.new("RGB", (WIDTH, top + _MEL_OFFSET + _MEL_HEIGHT + _AXIS_HEIGHT), _BACKGROUND)
     pen = ImageDraw.Draw(image)
     _draw_heading(pen, prediction, locale)
-    _draw_votes(pen, prediction, locale)
-    mel = _drawn(recording, prediction.section, prediction.why)
-    image.paste(mel.resize((_PLOT_WIDTH, _MEL_BOTTOM - _MEL_TOP), Image.Resampling.BILINEAR), (_LEFT, _MEL_TOP))
-    _draw_axes(pen, prediction)
-    return _png(image)
+    _draw_legend(pen, rows)
+    _draw_votes(pen, prediction, top)
+    mel = _drawn(recording, prediction.section, prediction.why, size=(_PLOT_WIDTH, _MEL_HEIGHT))
+    image.paste(mel, (_LEFT, top + _MEL_OFFSET))
+    _draw_axes(pen, prediction, top + _MEL_OFFSET)
+    return _png(image.quantize(256, dither=Image.Dither.NONE))
 
 
 def spectrogram(recording: LogMel, section: Section) -> bytes:
@@ -78,7 +93,7 @@ def spectrogram(recording: LogMel, section: Section) -> bytes:
 
 def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=6)
+    image.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
@@ -94,20 +109,38 @@ def _share(share: float, locale: str) -> str:
 
 def _draw_heading(pen: ImageDraw.ImageDraw, prediction: Prediction, locale: str) -> None:
     genre = translate(f"genre.{prediction.genre}", locale)
-    pen.text((_LEFT, 40), genre, _TEXT, _font(40), anchor="lm")
-    width = pen.textlength(genre, _font(40))
-    pen.text((_LEFT + width + 18, 46), _share(prediction.confidence, locale), _FAINT, _font(24), anchor="lm")
-    counts = [(name, f"{translate(f'genre.{name}', locale)} {count}") for name, count in prediction.votes.items()]
-    room = WIDTH - _RIGHT - (_LEFT + width + 100)
-    size = next(s for s in range(20, 9, -1) if s == 10 or _row_length(pen, counts, s) <= room)
-    x = WIDTH - _RIGHT - _row_length(pen, counts, size)
-    for name, words in counts:
-        pen.text((x, 46), words, GENRE_COLOURS[name], _font(size), anchor="lm")
-        x += pen.textlength(words, _font(size)) + size
+    pen.text((_RIGHT, 40), genre, _TEXT, _font(_LARGE), anchor="lm")
+    width = pen.textlength(genre, _font(_LARGE))
+    pen.text((_RIGHT + width + 16, 46), _share(prediction.confidence, locale), _FAINT, _font(_MIDDLE), anchor="lm")
 
 
-def _row_length(pen: ImageDraw.ImageDraw, counts: list[tuple[str, str]], size: int) -> float:
-    return sum(pen.textlength(words, _font(size)) for _, words in counts) + size * (len(counts) - 1)
+def _legend(prediction: Prediction, locale: str) -> list[list[tuple[str, str]]]:
+    """Give the genres voted for, each with its name and votes, in rows that fit the picture."""
+    rows: list[list[tuple[str, str]]] = [[]]
+    room = float(WIDTH - _RIGHT)
+    x = float(_RIGHT)
+    for genre, count in prediction.votes.items():
+        words = f"{translate(f'genre.{genre}', locale)} {count}"
+        width = _legend_width(words)
+        if rows[-1] and x + width > room:
+            rows.append([])
+            x = _RIGHT
+        rows[-1].append((genre, words))
+        x += width
+    return rows
+
+
+def _legend_width(words: str) -> float:
+    return _MIDDLE + 6 + _font(_MIDDLE).getlength(words) + 18
+
+
+def _draw_legend(pen: ImageDraw.ImageDraw, rows: list[list[tuple[str, str]]]) -> None:
+    for number, row in enumerate(rows):
+        x, middle = float(_RIGHT), _LEGEND_TOP + _LEGEND_ROW * (number + 0.5)
+        for genre, words in row:
+            pen.rectangle((x, middle - 11, x + 22, middle + 11), GENRE_COLOURS[genre])
+            pen.text((x + _MIDDLE + 6, middle), words, _TEXT, _font(_MIDDLE), anchor="lm")
+            x += _legend_width(words)
 
 
 def _x(prediction: Prediction, seconds: float) -> float:
@@ -115,24 +148,16 @@ def _x(prediction: Prediction, seconds: float) -> float:
     return _LEFT + (seconds - section.start) / max(section.end - section.start, 1e-6) * _PLOT_WIDTH
 
 
-def _draw_votes(pen: ImageDraw.ImageDraw, prediction: Prediction, locale: str) -> None:
+def _draw_votes(pen: ImageDraw.ImageDraw, prediction: Prediction, top: int) -> None:
     """Draw one column a segment, filled as high as its genre is probable."""
-    labelled = len(prediction.segments) <= _MOST_LABELLED
-    height = _VOTES_BOTTOM - _VOTES_TOP
+    gap = 2 if len(prediction.segments) <= _MOST_APART else 0
+    bottom = top + _VOTES_HEIGHT
     for segment in prediction.segments:
         left, right = _x(prediction, segment.start), min(_x(prediction, segment.end), WIDTH - _RIGHT)
-        gap = 2 if labelled else 0
-        box = (left + gap, _VOTES_TOP, max(right - gap, left + 1), _VOTES_BOTTOM)
+        box = (left + gap, top, max(right - gap, left + 1), bottom)
         pen.rectangle(box, _EMPTY)
-        level = _VOTES_BOTTOM - segment.probability * height
+        level = bottom - segment.probability * _VOTES_HEIGHT
         pen.rectangle((box[0], level, box[2], box[3]), GENRE_COLOURS[segment.genre])
-        if labelled:
-            middle, name = (left + right) / 2, translate(f"genre.{segment.genre}", locale)
-            share = _share(segment.probability, locale)
-            for y, words, size in ((_VOTES_TOP + 18, name, 18), (_VOTES_TOP + 42, share, 17)):
-                while size > 9 and pen.textlength(words, _font(size)) > right - left - 6:
-                    size -= 1
-                pen.text((middle, y), words, _TEXT, _font(size), anchor="mm", stroke_width=2, stroke_fill=_BACKGROUND)
 
 
 def _reduced(recording: LogMel, first: int, last: int) -> FloatArray:
@@ -147,23 +172,30 @@ def _reduced(recording: LogMel, first: int, last: int) -> FloatArray:
     return reduced
 
 
-def _drawn(recording: LogMel, section: Section, why: Explanation | None = None) -> Image.Image:
+def _drawn(
+    recording: LogMel, section: Section, why: Explanation | None = None, *, size: tuple[int, int] | None = None
+) -> Image.Image:
+    """Draw a spectrogram: one pixel a frame and band, or as many as `size` says, width first."""
     db = _reduced(recording, seconds_to_frame(section.start), seconds_to_frame(section.end))
+    if size is not None:
+        # Before it is coloured: the picture has no more colours then than shades.
+        db = np.asarray(Image.fromarray(db).resize(size, Image.Resampling.BILINEAR))
     image = _coloured(db)
     if why is None:
         return image
-    light = _spotlight(why, section, db.shape[1])[::-1]
+    light = _spotlight(why, section, db.shape)[::-1]
     return Image.fromarray((np.asarray(image) * light[:, :, np.newaxis]).astype(np.uint8))
 
 
-def _spotlight(why: Explanation, section: Section, columns: int) -> FloatArray:
-    """How bright each bin is drawn so that what spoke for the genre stands out: float32 `(N_MELS, columns)`, 0 to 1."""
+def _spotlight(why: Explanation, section: Section, shape: tuple[int, ...]) -> FloatArray:
+    """How bright each pixel is drawn so that what spoke for the genre stands out: float32 of that shape, 0 to 1."""
+    height, columns = shape
     falls = np.maximum(np.array(why.importance, np.float32), 0)
     strength = np.minimum(falls / max(float(np.quantile(falls, 0.95)), 1e-6), 1)
-    light = np.full((N_MELS, columns), _DIMMED, np.float32)
+    light = np.full((height, columns), _DIMMED, np.float32)
     per_second = columns / max(section.end - section.start, 1e-6)
     cells = strength.shape[1] // len(why.segments)
-    rows = np.linspace(0, N_MELS, strength.shape[0] + 1).round().astype(int)
+    rows = np.linspace(0, height, strength.shape[0] + 1).round().astype(int)
     for number, start in enumerate(why.segments):
         for cell in range(cells):
             left = start - section.start + cell * SEGMENT_SECONDS / cells
@@ -176,26 +208,30 @@ def _spotlight(why: Explanation, section: Section, columns: int) -> FloatArray:
 
 def _coloured(db: FloatArray) -> Image.Image:
     """Colour a spectrogram, the lowest band at the bottom."""
-    level = np.clip(1 - db[::-1] / DB_FLOOR, 0, 1)
+    level = np.round(np.clip(1 - db[::-1] / DB_FLOOR, 0, 1) * (_LEVELS - 1)) / (_LEVELS - 1)
     stops = np.linspace(0, 1, len(_RAMP))
     channels = [np.interp(level, stops, [colour[i] for colour in _RAMP]) for i in range(3)]
     pixels: NDArray[np.uint8] = np.stack(channels, axis=-1).astype(np.uint8)
     return Image.fromarray(pixels)
 
 
-def _draw_axes(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
+def _draw_axes(pen: ImageDraw.ImageDraw, prediction: Prediction, top: int) -> None:
+    """Draw the frequencies and times of a spectrogram that begins at `top`."""
+    bottom = top + _MEL_HEIGHT
     for hertz in _LABELLED_HZ:
-        y = _MEL_BOTTOM - hertz_to_mel(hertz) / hertz_to_mel(FMAX) * (_MEL_BOTTOM - _MEL_TOP)
+        y = bottom - hertz_to_mel(hertz) / hertz_to_mel(FMAX) * _MEL_HEIGHT
         pen.line((_LEFT - 6, y, _LEFT - 1, y), _FAINT)
-        words = f"{hertz / 1000:g} k" if hertz >= 1000 else f"{hertz}"
-        pen.text((_LEFT - 10, y), words, _FAINT, _font(15), anchor="rm")
-    pen.text((_LEFT - 10, _MEL_TOP + 8), "Hz", _FAINT, _font(15), anchor="rm")
+        unit = " kHz" if hertz == _LABELLED_HZ[-1] else " k"
+        words = f"{hertz / 1000:g}{unit}" if hertz >= 1000 else f"{hertz}"
+        pen.text((_LEFT - 10, y), words, _FAINT, _font(_SMALL), anchor="rm")
     section = prediction.section
     length = section.end - section.start
-    step = next(s for s in (3, 6, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200) if length / s <= 12)
-    ticks = int(length / step + 0.02) + 1
-    for tick in range(ticks):
+    step = next(s for s in (3, 6, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200) if length / s <= _MOST_TICKS)
+    for tick in range(int(length / step + 0.02) + 1):
         seconds = section.start + tick * step
         x = min(_x(prediction, seconds), WIDTH - _RIGHT - 1)
-        pen.line((x, _MEL_BOTTOM, x, _MEL_BOTTOM + 6), _FAINT)
-        pen.text((x, _MEL_BOTTOM + 20), clock(seconds), _FAINT, _font(16), anchor="mm")
+        pen.line((x, bottom, x, bottom + 6), _FAINT)
+        words = clock(seconds)
+        # The last one would stand out of the picture.
+        middle = min(x, WIDTH - 4 - _font(_SMALL).getlength(words) / 2)
+        pen.text((middle, bottom + 24), words, _FAINT, _font(_SMALL), anchor="mm")

@@ -6,7 +6,7 @@ import mimetypes
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -28,8 +28,10 @@ class File:
         declared_size: what Discord says that its size is, bytes; None is the truth.
         break_off_at: the connection ends after so many bytes.
         bytes_per_s: a slow download.
+        slow_downloads: how many downloads are slow; None is all of them.
         content_length: a header that lies.
         status: answered with this instead of the bytes.
+        failures: how many downloads are answered so; None is all of them.
         duration_s: of a voice message.
         title: what the sender called it, where Discord had to change that for `name`; without the suffix.
     """
@@ -41,8 +43,10 @@ class File:
     declared_size: int | None = None
     break_off_at: int | None = None
     bytes_per_s: float | None = None
+    slow_downloads: int | None = None
     content_length: int | None = None
     status: int = 200
+    failures: int | None = None
     duration_s: float | None = None
     title: str | None = None
 
@@ -156,8 +160,10 @@ class Cdn:
         if query.get("hm") != [upload.signature] or upload.expires_at < time.time():
             return web.Response(status=404, text="This content is no longer available.")
         file = upload.file
-        if file.status != 200:
+        if file.status != 200 and (file.failures is None or upload.downloads <= file.failures):
             return web.Response(status=file.status)
+        if file.slow_downloads is not None and upload.downloads > file.slow_downloads:
+            file = replace(file, bytes_per_s=None)
         return await self._stream(request, file)
 
     async def _stream(self, request: web.Request, file: File) -> web.StreamResponse:

@@ -362,6 +362,12 @@ class Discord:
         self.gateway.dispatch("INTERACTION_CREATE", payload, guild=channel.guild)
         return interaction
 
+    def _authorizing(self, guild: Guild | None, user: User) -> Payload:
+        """Say by whose installation the command is there: the server's, or where the bot is not, the member's own."""
+        if guild is not None and guild.id not in self.world.guilds:
+            return {"1": str(user.id)}
+        return {"0": str(guild.id) if guild else "0"}
+
     def _interaction_payload(self, interaction: Interaction, data: Payload) -> Payload:
         channel, guild, user = interaction.channel, interaction.channel.guild, interaction.user
         payload: Payload = {
@@ -376,7 +382,7 @@ class Discord:
             "app_permissions": str(self.world.bot_permissions(channel)),
             "locale": user.locale,
             "entitlements": [],
-            "authorizing_integration_owners": {"0": str(guild.id) if guild else "0"},
+            "authorizing_integration_owners": self._authorizing(guild, user),
             "context": 0 if guild else 1,
             "attachment_size_limit": self.world.attachment_size_limit,
         }

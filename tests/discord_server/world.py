@@ -30,6 +30,8 @@ class World:
         self.owner = User("host")
         self.granted = dict.fromkeys(PRIVILEGED, True)
         self.attachment_size_limit = 10 * MIB
+        self.integration_types: dict[str, Any] = {"0": {}}
+        """How the application can be installed: in servers ("0"), for accounts ("1")."""
         self.users: dict[int, User] = {self.bot.id: self.bot, self.owner.id: self.owner}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
@@ -64,7 +66,7 @@ class World:
             "flags": self.application_flags(),
             "summary": "",
             "bot": self.bot.payload(),
-            "integration_types_config": {"0": {}},
+            "integration_types_config": self.integration_types,
             "approximate_guild_count": len(self.guilds),
         }
 

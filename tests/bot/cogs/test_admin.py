@@ -2,8 +2,7 @@
 
 import pytest
 
-from bot.cogs.admin import limits_text, privacy_text, stats_text
-from bot.settings import BotSettings
+from bot.cogs.admin import limits_text, stats_text
 from bot.storage.requests import Stats
 
 
@@ -36,20 +35,3 @@ def test_more_are_many() -> None:
 def test_limits_are_counted(limits: tuple[float, float, int], locale: str, parts: tuple[str, ...]) -> None:
     text = limits_text(*limits, locale)
     assert all(part in text for part in parts), text
-
-
-@pytest.mark.parametrize(
-    ("days", "locale", "parts"),
-    [
-        ((1, 1, 1), "en", ("All of this for 1 day.", "for 1 day.", "after 1 day.")),
-        ((30, 365, 7), "en", ("All of this for 30 days.", "for 365 days.", "after 7 days.")),
-        ((1, 1, 1), "es", ("Todo ello durante 1 día.", "durante 1 día.", "al cabo de 1 día.")),
-        ((30, 365, 7), "es", ("Todo ello durante 30 días.", "durante 365 días.", "al cabo de 7 días.")),
-    ],
-)
-def test_privacy_says_how_long_what_is_kept(days: tuple[int, int, int], locale: str, parts: tuple[str, ...]) -> None:
-    kept, corrections, left = days
-    settings = BotSettings(retention_days=kept, correction_days=corrections, grace_days=left)
-    text = privacy_text(settings, locale)
-    assert all(part in text for part in parts), text
-    assert f"{settings.store_mb} MB" in text

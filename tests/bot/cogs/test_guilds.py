@@ -48,7 +48,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=WorkerPool(settings)),
         admission=Admission(settings.limits, slots=1),
-        recorder=RequestRecorder(stores.requests, metrics),
+        recorder=RequestRecorder(stores.requests, stores.open_requests, metrics),
     )
     return BotServices(
         settings=settings,
@@ -58,6 +58,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         requests=stores.requests,
         results=stores.results,
         corrections=stores.corrections,
+        open_requests=stores.open_requests,
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),

@@ -2,10 +2,10 @@
 
 import re
 
-from core.constants import GENRES
+from core.constants import GENRE_COLOURS
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
-from tests.discord_server import Discord, Interaction, Message
+from tests.discord_server import Discord, Interaction, Message, User
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOTE = re.compile(r"^ *\d+:\d\d  .*%$", re.MULTILINE)
@@ -22,16 +22,26 @@ async def answer(interaction: Interaction) -> Message:
     return await interaction.reply(is_final)
 
 
+async def press(discord: Discord, message: Message, label: str, user: User) -> Message:
+    """Press a button whose answer takes the place of the one that it is under; wait for that answer."""
+    before = len(message.revisions)
+    assert await discord.click(message, label, user=user).acknowledged() < 3
+    await discord.until(lambda: len(message.revisions) > before and is_final(message), what="the next answer")
+    return message
+
+
 async def answer_under(discord: Discord, message: Message) -> Message:
     """Wait for the answer under a message."""
     return await discord.answer_to(message, is_final)
 
 
 def genre_of(message: Message, locale: str = "en") -> str:
-    """Return the genre that the message's only embed names."""
+    """Return the genre that the message's only embed has the colour of; its title or text must name it."""
     [embed] = message.embeds
-    named = {translate(f"genre.{genre}", locale).casefold(): genre for genre in GENRES}
-    return named[embed["title"].casefold()]
+    colours = {red << 16 | green << 8 | blue: genre for genre, (red, green, blue) in GENRE_COLOURS.items()}
+    genre = colours[embed["color"]]
+    assert translate(f"genre.{genre}", locale) in f"{embed['title']} {embed['description']}".casefold()
+    return genre
 
 
 def votes_in(message: Message) -> list[str]:

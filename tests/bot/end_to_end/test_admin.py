@@ -98,36 +98,6 @@ async def test_stats_count_what_was_asked_answered_and_failed(discord: Discord, 
     assert " 0 requests, " in await use(discord, other, "stats")
 
 
-async def test_privacy_says_what_is_stored_and_for_how_long(discord: Discord, bot: BotProcess, house: House) -> None:
-    text = await use(discord, house, "privacy show")
-    for fact in ("512 MB", "for 30 days", "for 365 days", "after 7 days"):
-        assert text.count(fact) == 1, fact
-
-
-async def test_forgetting_a_server_deletes_its_rows_and_its_buttons(
-    discord: Discord, bot: BotProcess, house: House
-) -> None:
-    await use(discord, house, "limits", cooldown=1)
-    reply = await identified(discord, house, new_song(40))
-    assert rows_about(bot, house.guild.id)
-    await use(discord, house, "privacy forget", what="server")
-    assert rows_about(bot, house.guild.id) == {}
-    gone = await discord.click(reply, translate("bot.button.whole", "en"), user=house.ana).reply()
-    assert gone.content == translate("bot.gone", "en")
-    assert " 0 requests, " in await use(discord, house, "stats")
-
-
-async def test_forgetting_a_member_leaves_the_others(discord: Discord, bot: BotProcess, house: House) -> None:
-    await identified(discord, house)
-    song = new_song(6)
-    await answer(discord.slash("genre", user=house.ben, channel=house.channel, file=song))
-    assert await use(discord, house, "privacy forget", what="member") == translate("bot.admin.which-member", "en")
-    await use(discord, house, "privacy forget", what="member", member=house.ana)
-    assert rows_about(bot, house.ana.id) == {}
-    assert rows_about(bot, house.ben.id)
-    assert " 1 request, " in await use(discord, house, "stats")
-
-
 async def test_leaving_a_server_begins_its_grace_time_and_coming_back_ends_it(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
@@ -137,18 +107,6 @@ async def test_leaving_a_server_begins_its_grace_time_and_coming_back_ends_it(
     discord.invite_bot(house.guild)
     await bot.until(lambda: left_at(bot, house.guild.id) is None, "the end of the grace time")
     assert genre_of(await identified(discord, house), "es") in GENRES
-
-
-def rows_about(bot: BotProcess, identity: int) -> dict[str, int]:
-    """Return how many rows of each table mention an id."""
-    counts = {}
-    with sqlite3.connect(f"file:{bot.data / DATABASE_FILE}?mode=ro", uri=True) as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            rows = connection.execute(f'SELECT * FROM "{table}"').fetchall()
-            if found := sum(identity in row for row in rows):
-                counts[table] = found
-    return counts
 
 
 def left_at(bot: BotProcess, guild_id: int) -> float | None:

@@ -13,6 +13,7 @@ from tests.bot.end_to_end.songs import new_song, voice_message
 from tests.discord_server import Discord, File
 
 EAR = "\N{EAR}"
+HOURGLASS = "\N{HOURGLASS WITH FLOWING SAND}"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -62,10 +63,10 @@ async def test_many_files_in_one_message_are_one_reply(discord: Discord, scanned
     files = [new_song(6), File("notes.txt", b"not audio"), new_song(6), new_song(6)]
     posted = discord.post_message(scanned.channel, scanned.ana, files=files)
     reply = await answer_under(discord, posted)
-    assert [embed["author"]["name"] for embed in reply.embeds] == [
-        f"{number}. {file.name}" for number, file in enumerate([files[0], files[2], files[3]], 1)
+    assert [line.partition(":")[0] for line in reply.content.splitlines()] == [
+        f"{number}. **{file.name}**" for number, file in enumerate([files[0], files[2], files[3]], 1)
     ]
-    assert len(reply.files) == 3
+    assert (reply.embeds, reply.files) == ([], [])
     # Each song has its own buttons, behind the menu.
     picked = await discord.select(reply, f"2. {files[2].name}", user=scanned.ben).reply()
     assert picked.only_for is scanned.ben
@@ -115,10 +116,30 @@ async def test_posted_audio_is_answered_in_the_servers_language(discord: Discord
     assert genre_of(await answer_under(discord, posted), "es") in GENRES
 
 
-async def test_what_cannot_be_heard_is_told_in_a_sentence(discord: Discord, scanned: House) -> None:
-    posted = discord.post_message(scanned.channel, scanned.ana, files=[File("broken.mp3", b"not audio" * 100)])
-    reply = await answer_under(discord, posted)
-    assert reply.content == translate("error.not-audio", "en")
+async def test_what_has_no_verdict_is_not_talked_about_and_its_reaction_goes(discord: Discord, scanned: House) -> None:
+    broken = File("broken.mp3", b"not audio" * 100)
+    posted = [
+        discord.post_message(scanned.channel, scanned.ana, files=files) for files in ([broken], [new_song(2), broken])
+    ]
+    mixed = discord.post_message(scanned.channel, scanned.ana, files=[broken, new_song(6, name="tune.wav")])
+    reply = await answer_under(discord, mixed)
+    assert reply.content.startswith("2. **tune.wav**: ")
+    assert len(reply.content.splitlines()) == 1
+    for message in posted:
+        await discord.until(lambda message=message: message.reactions_ever and not any(message.reactions.values()))
+    assert discord.messages_of_bot(scanned.channel) == [reply]
+
+
+async def test_too_much_at_once_gets_a_reaction_and_no_sentence(discord: Discord, scanned: House) -> None:
+    await answer(discord.slash("genregenie limits", user=scanned.owner, channel=scanned.channel, cooldown=600))
+    first = discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)])
+    reply = await answer_under(discord, first)
+    crowd = [discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)]) for _ in range(4)]
+    for message in crowd:
+        await discord.until(
+            lambda message=message: list(filter(message.reactions.get, message.reactions)) == [HOURGLASS]
+        )
+    assert discord.messages_of_bot(scanned.channel) == [reply]
 
 
 async def test_audio_posted_in_a_thread_of_a_channel_that_is_on_is_answered_there(

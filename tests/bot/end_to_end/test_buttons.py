@@ -6,7 +6,7 @@ import pytest
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of, is_final, picture_of, votes_in
+from tests.bot.end_to_end.answers import answer, genre_of, is_final, picture_of, press, votes_in
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -39,25 +39,54 @@ async def test_another_part_classifies_the_next_thirty_seconds_without_a_downloa
     first = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
     upload = next(u for u in discord.world.cdn.uploads.values() if u.file is song)
     upload.expire()
-    second = await answer(discord.click(first, PART, user=house.ana))
-    assert part_of(second) != part_of(first)
-    assert len(votes_in(second)) == 10
-    assert picture_of(second) != picture_of(first)
-    third = await answer(discord.click(second, PART, user=house.ana))
-    assert len({part_of(message) for message in (first, second, third)}) == 3
+    parts, pictures = [part_of(first)], [picture_of(first)]
+    for _ in range(2):
+        await press(discord, first, PART, house.ana)
+        assert len(votes_in(first)) == 10
+        parts.append(part_of(first))
+        pictures.append(picture_of(first))
+    assert len(set(parts)) == len(set(pictures)) == 3
     assert upload.downloads == 1
+    assert discord.messages_of_bot(house.channel) == [first], "each takes the place of the one before"
 
 
 async def test_whole_song_classifies_all_of_it(discord: Discord, bot: BotProcess, house: House) -> None:
     first = await identified_song(discord, house)
-    whole = await answer(discord.click(first, WHOLE, user=house.ana))
+    whole = await press(discord, first, WHOLE, house.ana)
     assert part_of(whole) == ("0:00", "1:10")
     assert whole.buttons == [WRONG]
 
 
+async def test_five_presses_of_a_button_are_one_answer(discord: Discord, bot: BotProcess, house: House) -> None:
+    first = await identified_song(discord, house, 150)
+    counted = 'genregenie_requests_total{kind="whole",outcome="verdict"}'
+    before = (await bot.metrics()).get(counted, 0)
+    pressed = [discord.click(first, WHOLE, user=house.ana) for _ in range(5)]
+    for press_ in pressed:
+        assert await press_.acknowledged() < 3
+    await discord.until(lambda: is_final(first) and first.buttons == [WRONG], what="the answer")
+    assert discord.messages_of_bot(house.channel) == [first]
+    assert not any(press_.messages for press_ in pressed)
+    assert (await bot.metrics())[counted] == before + 1
+
+
+async def test_what_a_button_cannot_do_is_told_to_the_one_who_pressed_and_the_answer_stays(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    first = await identified_song(discord, house)
+    shown = (first.embeds, first.buttons)
+    await answer(discord.slash("genregenie limits", user=house.owner, channel=house.channel, cooldown=600))
+    await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6)))
+    refused = await discord.click(first, WHOLE, user=house.ana).reply()
+    assert refused.only_for is house.ana
+    assert refused.content.startswith(translate("error.cooldown", "en").partition(".")[0])
+    assert (first.content, first.embeds, first.buttons) == ("", *shown)
+
+
 async def test_what_came_of_a_private_answer_is_private(discord: Discord, bot: BotProcess, house: House) -> None:
     first = await identified_song(discord, house, private=True)
-    assert (await answer(discord.click(first, WHOLE, user=house.ana))).only_for is house.ana
+    assert part_of(await press(discord, first, WHOLE, house.ana)) == ("0:00", "1:10")
+    assert first.only_for is house.ana
     assert discord.messages_of_bot(house.channel) == []
 
 
@@ -81,7 +110,7 @@ async def test_buttons_are_only_for_the_one_who_asked_and_moderators(
     reply = await identified_song(discord, house)
     refused = await discord.click(reply, WHOLE, user=house.ben).reply()
     assert (refused.content, refused.only_for) == (translate("bot.not-yours", "en"), house.ben)
-    allowed = await answer(discord.click(reply, WHOLE, user=house.owner))
+    allowed = await press(discord, reply, WHOLE, house.owner)
     assert genre_of(allowed) in GENRES
 
 
@@ -111,8 +140,8 @@ async def test_every_button_works_after_a_restart(discord: Discord, bot: BotProc
     menu = await discord.click(public, WRONG, user=house.ana).reply()
     await bot.restart()
     for message in (public, private):
-        assert genre_of(await answer(discord.click(message, PART, user=house.ana))) in GENRES
-        assert genre_of(await answer(discord.click(message, WHOLE, user=house.ana))) in GENRES
+        assert genre_of(await press(discord, message, PART, house.ana)) in GENRES
+        assert genre_of(await press(discord, message, WHOLE, house.ana)) in GENRES
     await discord.select(menu, "rock", user=house.ana).acknowledged()
     await discord.until(lambda: "Rock" in menu.content, what="the thanks")
     label = several.controls[0]["options"][1]["label"]
@@ -186,6 +215,6 @@ async def test_a_button_whose_acknowledgement_meets_a_lost_answer_works_all_the_
 ) -> None:
     reply = await identified_song(discord, house)
     discord.fail("interaction_callback", 502, carried_out=True)
-    whole = await answer(discord.click(reply, WHOLE, user=house.ana))
+    whole = await press(discord, reply, WHOLE, house.ana)
     assert part_of(whole) == ("0:00", "1:10")
     discord.forgive(ALREADY_ACKNOWLEDGED)

@@ -1,7 +1,7 @@
 """The same bytes again."""
 
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, picture_of
+from tests.bot.end_to_end.answers import answer, picture_of, press
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -34,6 +34,6 @@ async def test_no_name_crosses_from_a_private_request_to_anothers(
         discord.slash("genre", user=other.ana, channel=other.channel, file=File("found.wav", song.data))
     )
     assert reply.embeds[0]["author"]["name"] == "found.wav"
-    part = await answer(discord.click(reply, translate("bot.button.whole", "en"), user=other.ana))
-    for message in (reply, part):
-        assert "secret" not in str(message.payload())
+    assert "secret" not in str(reply.payload())
+    whole = await press(discord, reply, translate("bot.button.whole", "en"), other.ana)
+    assert "secret" not in str(whole.payload())

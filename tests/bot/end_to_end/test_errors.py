@@ -33,12 +33,11 @@ def silence(seconds: float) -> bytes:
         (new_song(2.5), ErrorCode.TOO_SHORT),
         (File("silence.wav", silence(8)), ErrorCode.SILENT),
         (new_song(6, status=404), ErrorCode.UNAVAILABLE),
-        (new_song(6, status=503), ErrorCode.UNAVAILABLE),
         (new_song(20, break_off_at=100_000), ErrorCode.UNAVAILABLE),
         (new_song(20, content_length=100_000), ErrorCode.UNAVAILABLE),
         (new_song(20, content_length=5 * MIB), ErrorCode.UNAVAILABLE),
     ],
-    ids=["words", "empty", "short", "silent", "gone", "cdn down", "breaks off", "length short", "length long"],
+    ids=["words", "empty", "short", "silent", "gone", "breaks off", "length short", "length long"],
 )
 async def test_a_file_that_has_no_verdict_is_answered_with_its_sentence(
     discord: Discord, bot: BotProcess, house: House, file: File, code: ErrorCode
@@ -46,6 +45,17 @@ async def test_a_file_that_has_no_verdict_is_answered_with_its_sentence(
     reply = await ask(discord, house, file=file)
     assert reply.content == sentence(code)
     assert (reply.embeds, reply.files, reply.components) == ([], [], [])
+
+
+async def test_a_server_error_of_the_cdn_is_tried_again_and_not_called_gone(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    once = new_song(6, status=503, failures=1)
+    assert (await ask(discord, house, file=once)).embeds
+    assert discord.downloads(once) == 2
+    down = new_song(6, status=503)
+    assert (await ask(discord, house, file=down)).content == sentence(ErrorCode.SERVER_ERROR, status=503)
+    assert discord.downloads(down) == 2
 
 
 async def test_every_error_is_told_in_spanish_too(discord: Discord, bot: BotProcess, house: House) -> None:

@@ -213,6 +213,18 @@ async def test_an_acknowledgement_that_discord_fails_to_take_is_sent_again(
     assert genre_of(await answer(asked)) in GENRES
 
 
+@pytest.mark.parametrize("key", [None, "bot.nothing-given"], ids=["an acknowledgement", "a sentence"])
+async def test_one_lost_connection_costs_no_first_answer(
+    discord: Discord, bot: BotProcess, house: House, key: str | None
+) -> None:
+    discord.cut("interaction_callback")
+    options = {} if key else {"file": new_song(6)}
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, **options)
+    assert await asked.acknowledged() < 3
+    reply = await answer(asked)
+    assert reply.content == translate(key, "en") if key else genre_of(reply) in GENRES
+
+
 async def test_an_acknowledgement_whose_answer_is_lost_loses_no_request(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:

@@ -31,7 +31,7 @@ def settings(directory: Path, **values: Any) -> BotSettings:
     return BotSettings(_env_file=None, data_dir=directory, **values)
 
 
-def spectrogram(seconds: float = 30.0) -> QuantizedMel:
+def spectrogram(seconds: float = 35.0) -> QuantizedMel:
     samples = int(seconds * 22_050)
     frames = 1 + samples // HOP_LENGTH
     rng = np.random.default_rng(0)

@@ -46,6 +46,14 @@ async def test_a_songs_spectrogram_comes_back_as_it_was(stores: Stores) -> None:
     assert await stores.results.spectrogram("b" * 64) is None
 
 
+async def test_a_song_without_another_part_is_kept_without_its_spectrogram(stores: Stores) -> None:
+    await stores.results.put(key(), result(mel=spectrogram(32.5)))
+    assert await stores.results.get(key()) is not None
+    assert await stores.results.spectrogram("a" * 64) is None
+    await stores.results.put(key("b" * 64), result(mel=spectrogram(33.0)))
+    assert await stores.results.spectrogram("b" * 64) is not None
+
+
 async def test_songs_not_asked_for_longest_go_when_the_quota_is_full(tmp_path: Path, clock: Clock) -> None:
     stores = Stores(settings(tmp_path, store_mb=1), clock=clock)
     await stores.open()

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
+import pytest
+
 from bot.storage.engine import DATABASE_FILE
 from bot.storage.guilds import GuildSettings
-from bot.storage.retention import DAY_S
+from bot.storage.retention import DAY_S, Holdings, Scope
 from bot.storage.stores import Stores
 from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, Clock, key, result, row, spectrogram
+
+
+def all_bytes(directory: Path) -> bytes:
+    """All that is in the database's files, free pages and the write-ahead log too."""
+    return b"".join(path.read_bytes() for path in directory.glob(f"{DATABASE_FILE}*"))
 
 
 async def test_forgetting_a_member_leaves_the_others(stores: Stores) -> None:
@@ -16,13 +23,13 @@ async def test_forgetting_a_member_leaves_the_others(stores: Stores) -> None:
     his = await stores.requests.add(row(user_id=BEA, sha256="b" * 64))
     elsewhere = await stores.requests.add(row(guild_id=ELSEWHERE))
     await stores.corrections.add(row(), ANN, "jazz")
-    await stores.retention.forget_member(HOME, ANN)
+    await stores.retention.forget(Scope(HOME, ANN))
     assert await stores.requests.get(hers) is None
     assert await stores.requests.get(his) is not None
     assert await stores.requests.get(elsewhere) is not None
     assert await stores.corrections.all() == []
     assert await stores.results.spectrogram("a" * 64) is not None, "asked about elsewhere too"
-    await stores.retention.forget_member(ELSEWHERE, ANN)
+    await stores.retention.forget(Scope(ELSEWHERE, ANN))
     assert await stores.results.spectrogram("a" * 64) is None
     assert await stores.results.spectrogram("b" * 64) is not None
 
@@ -33,12 +40,43 @@ async def test_forgetting_a_server_takes_all_of_it(stores: Stores) -> None:
     await stores.corrections.add(row(), ANN, "jazz")
     await stores.guilds.save(GuildSettings(HOME, "es"))
     await stores.guilds.switch_autoscan(HOME, 100, on=True)
-    await stores.retention.forget_guild(HOME)
+    await stores.retention.forget(Scope(HOME))
     assert await stores.requests.get(request_id) is None
     assert await stores.results.spectrogram("a" * 64) is None
     assert await stores.corrections.all() == []
     assert stores.guilds.settings(HOME).language is None
     assert not stores.guilds.autoscan_is_on(100)
+
+
+async def test_forgetting_someone_everywhere_reaches_direct_messages_and_what_only_they_asked_for(
+    stores: Stores, tmp_path: Path
+) -> None:
+    await stores.results.put(key(), result(mel=spectrogram(), picture=b"a picture that nobody else asked for"))
+    await stores.results.put(key("b" * 64), result(mel=spectrogram()))
+    await stores.results.put(key("c" * 64), result(mel=spectrogram()))
+    for guild_id, sha256 in ((None, "a"), (HOME, "a"), (ELSEWHERE, "b"), (None, "c")):
+        await stores.requests.add(row(guild_id=guild_id, sha256=sha256 * 64, name="her secret demo.mp3"))
+    # One that is shared in a server, and one in somebody else's direct messages, whose row names no server.
+    await stores.requests.add(row(user_id=BEA, sha256="b" * 64))
+    await stores.requests.add(row(user_id=BEA, guild_id=None, sha256="c" * 64))
+    await stores.corrections.add(row(), ANN, "jazz")
+    scope = Scope(user_id=ANN)
+    assert await stores.retention.held(scope) == Holdings(requests=4, corrections=1, songs=1)
+    assert (await stores.retention.held(Scope(HOME))).songs == 0, "also asked about elsewhere"
+    await stores.retention.forget(scope)
+    assert not await stores.retention.held(scope)
+    assert await stores.results.get(key()) is None
+    assert await stores.results.spectrogram("a" * 64) is None
+    assert await stores.results.spectrogram("b" * 64) is not None
+    assert await stores.results.spectrogram("c" * 64) is not None
+    assert await stores.retention.held(Scope(user_id=BEA)) == Holdings(requests=2, corrections=0, songs=2)
+    assert b"her secret demo" not in all_bytes(tmp_path), "overwritten, not only unlinked"
+    assert b"a picture that nobody else" not in all_bytes(tmp_path)
+
+
+def test_a_scope_is_never_everyone_everywhere() -> None:
+    with pytest.raises(ValueError, match="a server or a member"):
+        Scope()
 
 
 async def test_a_server_that_was_left_is_forgotten_after_its_grace_time_only(stores: Stores, clock: Clock) -> None:

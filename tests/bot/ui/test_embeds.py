@@ -6,12 +6,12 @@ import discord
 import pytest
 
 from bot.jobs.result import SongResult
-from bot.ui.embeds import clean, confidence, escaped, results_message
+from bot.ui.embeds import capitalised, clean, escaped, results_message
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
-from core.i18n.wording import notes
+from core.i18n.wording import confidence_words, headline, notes
 from core.verdict import Outside
 from tests.bot.ui.identified import identified, verdict
 
@@ -23,13 +23,14 @@ def characters(embeds: tuple[discord.Embed, ...]) -> int:
 
 
 @pytest.mark.parametrize("locale", ["en", "es"])
-def test_a_message_names_genre_confidence_runner_up_part_and_every_vote_in_order(locale: str) -> None:
+def test_a_message_names_genres_confidence_part_and_every_vote_in_order(locale: str) -> None:
     message = results_message([SongResult("song.mp3", identified(), 1)], locale)
     [embed] = message.embeds
-    assert embed.title == translate("genre.rock", locale).capitalize()
+    assert embed.title == capitalised(headline(verdict().prediction, locale))
     assert embed.author.name == "song.mp3"
     description = embed.description or ""
-    assert confidence(verdict().prediction, locale) in description
+    assert confidence_words(verdict().prediction, locale) in description
+    assert "rock 7, metal 3" in description
     assert percent(0.52, locale) in description
     assert "Metal" in description
     assert "1:02–1:32" in description
@@ -52,17 +53,21 @@ def test_a_cut_and_several_tracks_are_said_however_short_the_message(locale: str
     for results in ([SongResult("a", cut, 1)], [SongResult("a", cut, 1), SongResult("b", identified(), 2)]):
         message = results_message(results, locale)
         for sentence in said:
-            assert sentence in (message.embeds[0].description or "")
+            assert sentence in (message.content or message.embeds[0].description or "")
             assert sentence in (message.as_text().content or "")
 
 
-def test_ten_songs_fit_into_one_message() -> None:
+def test_ten_songs_are_a_line_each_and_no_pictures() -> None:
     results = [SongResult(HOSTILE, identified(), n) for n in range(10)]
     message = results_message(results, "es")
-    assert len(message.embeds) == 10
+    assert message.pictures == ()
+    lines = (message.content or message.embeds[0].description or "").splitlines()
+    assert [line.partition(".")[0] for line in lines] == [str(n) for n in range(1, 11)]
+    assert all(line.endswith(confidence_words(verdict().prediction, "es")) for line in lines)
     assert characters(message.embeds) <= 6_000
-    assert len({picture.name for picture in message.pictures}) == 10
     assert len(message.text) <= 2_000
+    few = results_message(results[:2], "es")
+    assert (len((few.content or "").splitlines()), few.embeds) == (2, ())
 
 
 def test_an_hour_of_votes_fits_into_one_message() -> None:
@@ -103,9 +108,11 @@ def test_every_error_is_a_sentence(code: ErrorCode, locale: str) -> None:
 
 def test_among_several_songs_an_error_says_whose_it_is() -> None:
     results = [SongResult("a.mp3", identified(), 1), SongResult("b.mp3", GenreGenieError(ErrorCode.SILENT), 2)]
-    message = results_message(results, "en")
-    assert "b.mp3" in (message.content or "").replace("\\", "")
-    assert len(message.embeds) == 1
+    silent = f"2. **b.mp3**: {translate('error.silent', 'en')}"
+    rock = results_message(results, "en", failed=False).content or ""
+    assert rock.startswith("1. **a.mp3**: Rock, with some metal")
+    assert results_message(results, "en", failed=True).content == silent
+    assert results_message(results, "en").content == f"{rock}\n{silent}"
 
 
 def test_a_hostile_name_formats_nothing_and_calls_nobody_in_text() -> None:
@@ -132,6 +139,8 @@ def test_a_song_outside_the_ten_genres_is_said_to_be(locale: str, words: str) ->
     said = verdict()
     outside = replace(said, prediction=replace(said.prediction, outside=Outside("electronic", 0.81)))
     message = results_message([SongResult("song.mp3", identified(outside), 1)], locale)
+    assert message.embeds[0].title == capitalised(headline(outside.prediction, locale))
+    assert translate("confidence.low", locale, share=percent(0.52, locale)) in (message.embeds[0].description or "")
     assert words in (message.embeds[0].description or "")
     assert words in (message.as_text().content or "")
     assert words not in (results_message([SongResult("song.mp3", identified(), 1)], locale).embeds[0].description or "")

@@ -9,6 +9,7 @@ from bot.jobs.request import JobRequest, ReplyCapabilities, RequestKind, Song
 from bot.jobs.result import SongResult
 from bot.ui.message import OutgoingMessage
 from bot.ui.responder import DiscordResponder, progress_text
+from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.inference.pipeline import Step
 from core.service.admission import Admission, AdmissionLimits
@@ -22,12 +23,17 @@ class Sent:
     def __init__(self) -> None:
         self.shown: list[OutgoingMessage] = []
         self.answers: list[OutgoingMessage] = []
+        self.failures: list[tuple[OutgoingMessage, ErrorCode | None, bool]] = []
 
     async def progress(self, message: OutgoingMessage) -> None:
         self.shown.append(message)
 
     async def final(self, message: OutgoingMessage) -> bool:
         self.answers.append(message)
+        return True
+
+    async def failed(self, message: OutgoingMessage, code: ErrorCode | None, *, beside: bool = False) -> bool:
+        self.failures.append((message, code, beside))
         return True
 
 
@@ -95,6 +101,23 @@ async def test_songs_that_there_was_no_room_for_are_said_under_the_results() -> 
     crowded = replace(request(2), left_out=1)
     results = [SongResult(song.name, identified(), None) for song in crowded.songs]
     await DiscordResponder(sent).results(crowded, results)
-    await DiscordResponder(sent).results(crowded, results[:1])  # one refusal of them all
-    assert sent.answers[0].content == translate("bot.reply.more-songs", "en", songs=2, n=1)
-    assert sent.answers[1].content is None
+    refused = SongResult("song 0", GenreGenieError(ErrorCode.BUSY))
+    await DiscordResponder(sent).results(crowded, [refused])  # one refusal of them all
+    more = translate("bot.reply.more-songs", "en", songs=2, n=1)
+    assert (sent.answers[0].content or "").endswith(f"\n{more}")
+    assert [(message.content, code) for message, code, _ in sent.failures] == [
+        (translate("error.busy", "en"), ErrorCode.BUSY)
+    ]
+
+
+async def test_what_failed_is_for_the_asker_beside_what_did_not() -> None:
+    sent = Sent()
+    silent = SongResult("b", GenreGenieError(ErrorCode.SILENT), None)
+    results = [SongResult("a", identified(), 1), silent]
+    await DiscordResponder(sent).results(request(2), results)
+    await DiscordResponder(sent).results(replace(request(2), private=True), results)
+    [(alone, code, beside)] = sent.failures
+    assert (alone.content, code, beside) == (f"2. **b**: {translate('error.silent', 'en')}", ErrorCode.SILENT, True)
+    public, private = (message.content or "" for message in sent.answers)
+    assert "**b**" not in public
+    assert private == f"{public}\n{alone.content}"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bot.jobs.result import SongResult
 from bot.storage.requests import RequestRow
-from bot.ui.views import DYNAMIC_ITEMS, cancel_view, next_start, results_view, song_view
+from bot.ui.views import DYNAMIC_ITEMS, again_view, cancel_view, next_start, results_view, song_view
 from core.errors import ErrorCode, GenreGenieError
 from core.verdict import Prediction
 from tests.bot.ui.identified import identified, verdict
@@ -23,7 +23,7 @@ def test_parts_follow_each_other_and_begin_again_at_the_end() -> None:
 
 async def test_buttons_that_could_do_nothing_are_not_there() -> None:
     async def labels(prediction: Prediction, *, whole: bool) -> list[str]:
-        view = song_view(7, prediction, "en", whole=whole)
+        view = song_view(7, prediction.duration, "en", whole=whole)
         return [component["label"] for line in view.to_components() for component in line["components"]]
 
     assert await labels(verdict().prediction, whole=False) == ["Another part", "Whole song", "That's not right"]
@@ -52,9 +52,10 @@ async def test_where_nothing_more_can_be_asked_there_is_no_view() -> None:
 async def test_every_custom_id_is_recognised_by_the_item_that_made_it() -> None:
     long = identified(verdict(*("rock",) * 10))
     views = [
-        song_view(7, long.prediction, "en", whole=False),
+        song_view(7, long.prediction.duration, "en", whole=False),
         results_view([SongResult("a", long, 1), SongResult("b", long, 2)], "en", whole=False),
         cancel_view("0123456789abcdef", "en"),
+        again_view("7", "en"),
     ]
     for view in filter(None, views):
         for item in view.children:

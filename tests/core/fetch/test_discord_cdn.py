@@ -173,13 +173,22 @@ async def test_fewer_bytes_than_discord_announced_are_unavailable(
     assert await failure(server.url(), directory, proxy, settings, size=100) == "unavailable"
 
 
-@pytest.mark.parametrize("status", [204, 206, 301, 302, 400, 401, 403, 404, 410, 416, 429, 500, 503])
+@pytest.mark.parametrize("status", [204, 206, 301, 302, 400, 401, 403, 404, 410, 416, 429])
 async def test_any_other_answer_is_unavailable(
     server: Server, proxy: FetchProxy, settings: Settings, directory: Path, status: int
 ) -> None:
     server.routes["/"] = lambda exchange: exchange.respond(status=status, headers={"Location": "/elsewhere"})
     assert await failure(server.url(), directory, proxy, settings) == "unavailable"
     assert len(server.requests) == 1  # a redirect leads away from Discord's hosts
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_error_of_the_servers_own_is_tried_again_once_and_called_one(
+    server: Server, proxy: FetchProxy, settings: Settings, directory: Path, status: int
+) -> None:
+    server.routes["/"] = lambda exchange: exchange.respond(status=status)
+    assert await failure(server.url(), directory, proxy, settings) == "server-error"
+    assert len(server.requests) == 2
 
 
 async def test_a_host_that_refuses_connections_is_unavailable(

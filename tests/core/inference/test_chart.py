@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from core.audio.spectrogram import LogMel, log_mel
+from core.constants import GENRES
 from core.i18n.languages import locales
 from core.inference import chart
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
@@ -42,6 +43,36 @@ def test_a_verdict_is_drawn(recording: LogMel, prediction: Prediction) -> None:
 
 def test_it_fits_into_a_message(recording: LogMel, prediction: Prediction) -> None:
     assert len(chart.draw(prediction, recording)) < 1024**2
+
+
+@pytest.mark.parametrize("seconds", [30.0, 400.0])
+def test_it_is_light_and_its_text_is_readable_on_a_phone(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = log_mel([make_song(seconds)])
+    prediction = classify_spectrogram(recording, ClassifyOptions(whole=True), models=Models("plain")).prediction
+    varied = tuple(
+        replace(segment, probabilities=tuple(0.91 if i == n % 10 else 0.01 for i in range(10)))
+        for n, segment in enumerate(prediction.segments)
+    )
+    # The longest legend and noise, which compresses worst.
+    noise = replace(recording, db=np.random.default_rng(0).uniform(-80, 0, recording.db.shape).astype(np.float32))
+    votes = dict.fromkeys(GENRES, len(varied) // 10)
+    drawn: list[tuple[float, float]] = []
+    plain_text = ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, xy: tuple[float, float], words: str, *args: object, **more: object) -> None:
+        font = next(a for a in args if isinstance(a, ImageFont.FreeTypeFont))
+        shown = self.textbbox(xy, words, font, anchor=str(more["anchor"]))
+        drawn.append((font.size, shown[2]))
+        assert shown[0] >= 0
+        plain_text(self, xy, words, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    for locale in locales():
+        png = chart.draw(replace(prediction, segments=varied, votes=votes), noise, locale)
+        assert len(png) < 120_000
+        width = opened(png).width
+        assert min(size for size, _ in drawn) * 360 / width >= 11
+        assert max(right for _, right in drawn) <= width
 
 
 def test_other_votes_are_another_picture(recording: LogMel, prediction: Prediction) -> None:

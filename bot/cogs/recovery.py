@@ -1,0 +1,114 @@
+"""After a crash: what an earlier process left open is ended, or begun again where nobody has to ask."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Final
+
+import discord
+from discord.ext import commands
+
+from bot.cogs.autoscan import FAILURES, WORKING_EMOJI, Autoscan
+from bot.services import BotServices
+from bot.storage.database import StoreError
+from bot.storage.open_requests import OpenRequest
+from bot.ui.delivery import NO_MENTIONS
+from bot.ui.views import again_view, shows_progress
+from core.i18n.catalog import translate
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 4
+RECENT_S: Final = 3_600.0
+"""Audio that was posted longer ago is not answered any more: the talk has moved on."""
+
+MOST_READ: Final = 100
+"""Messages after the posted one among which an answer is looked for."""
+
+
+class Recovery(commands.Cog):
+    """Goes through the open requests of the process before, once.
+
+    Args:
+        bot: edits its messages.
+        services: the open requests.
+        autoscan: begins again with audio that was posted.
+    """
+
+    def __init__(self, bot: commands.AutoShardedBot, services: BotServices, autoscan: Autoscan) -> None:
+        self._bot = bot
+        self._services = services
+        self._autoscan = autoscan
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """End what is open."""
+        for left in self._services.open_requests.take_leftovers():
+            self._services.jobs.start(self._end(left))
+
+    async def _end(self, left: OpenRequest) -> None:
+        async with self._at_once:
+            try:
+                if left.posted_id is not None:
+                    await self._end_posted(left, left.posted_id)
+                else:
+                    await self._end_reply(left)
+            except StoreError:
+                log.warning("A request of the process before was not ended")
+
+    async def _end_posted(self, left: OpenRequest, posted_id: int) -> None:
+        """Take the reaction back, and answer the message if that was not done or tried before."""
+        # First: audio that ends the process may end it only once more.
+        await self._services.open_requests.delete(left.id or 0)
+        with contextlib.suppress(*FAILURES):
+            channel: object = self._bot.get_channel(left.channel_id)
+            if channel is None and left.guild_id is None:
+                channel = await self._bot.fetch_channel(left.channel_id)
+            if not isinstance(channel, discord.abc.Messageable) or self._bot.user is None:
+                return
+            message = await channel.fetch_message(posted_id)
+            with contextlib.suppress(discord.NotFound):
+                await message.remove_reaction(WORKING_EMOJI, self._bot.user)
+            if left.attempt or time.time() - left.asked_at > RECENT_S or await self._is_answered(channel, message):
+                return
+            await self._autoscan.scan(message, attempt=left.attempt + 1)
+
+    async def _is_answered(self, channel: discord.abc.Messageable, posted: discord.Message) -> bool:
+        async for message in channel.history(limit=MOST_READ, after=posted):
+            reference = message.reference
+            if message.author == self._bot.user and reference is not None and reference.message_id == posted.id:
+                return True
+        return False
+
+    async def _end_reply(self, left: OpenRequest) -> None:
+        """Put a sentence and the button that asks again in place of the progress."""
+        message = await self._message(left)
+        if message is None or not shows_progress(message):
+            await self._services.open_requests.delete(left.id or 0)
+            return
+        await self._services.open_requests.interrupt(left.id or 0)
+        try:
+            await message.edit(
+                content=translate("bot.interrupted", left.locale),
+                view=again_view(str(left.id), left.locale),
+                allowed_mentions=NO_MENTIONS,
+            )
+        except FAILURES as error:
+            log.warning("An interrupted request could not be ended: %s", type(error).__name__)
+
+    async def _message(self, left: OpenRequest) -> discord.Message | None:
+        """Find the message with the progress: by the interaction's token while it lives, else in the channel."""
+        if left.message_id is None:
+            return None
+        if left.token is not None and self._bot.application_id is not None:
+            webhook = discord.Webhook.partial(self._bot.application_id, left.token, client=self._bot)
+            with contextlib.suppress(*FAILURES):
+                return await webhook.fetch_message(left.message_id)
+        if left.private:
+            return None
+        channel = self._bot.get_partial_messageable(left.channel_id, guild_id=left.guild_id)
+        with contextlib.suppress(*FAILURES):
+            return await channel.fetch_message(left.message_id)
+        return None

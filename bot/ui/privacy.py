@@ -1,0 +1,150 @@
+"""What is stored, said to members, and its deletion: whatever deletes asks again first, and names what goes."""
+
+import re
+from typing import Any, Final, Self
+
+import discord
+from discord.ui import Button, DynamicItem, Item, View
+
+from bot.services import services_of
+from bot.settings import BotSettings
+from bot.storage.database import StoreError
+from bot.storage.retention import Holdings, Scope
+from bot.ui.delivery import NO_MENTIONS
+from bot.ui.interactions import Interaction
+from core.i18n.catalog import translate
+
+ASK, KEEP, ME, SERVER = "ask", "keep", "me", "server"
+
+
+class ForgetButton(DynamicItem[Button[View]], template=r"gg:forget:(?P<action>ask|keep|me|server|\d{1,20})"):
+    """Asks whether to delete (`ask`), deletes (`me`, `server`, or a member's id) or leaves everything (`keep`).
+
+    Args:
+        action: what pressing it does.
+        label: what is written on it.
+    """
+
+    def __init__(self, action: str, label: str = "-") -> None:
+        self.action = action
+        harmless = action in (ASK, KEEP)
+        style = discord.ButtonStyle.secondary if harmless else discord.ButtonStyle.danger
+        super().__init__(Button(style=style, label=label, custom_id=f"gg:forget:{action}"))
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
+        """Rebuild the button that was pressed."""
+        return cls(match["action"])
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Do it, and put what came of it in place of the question."""
+        services = services_of(interaction)
+        if not await services.acknowledge(interaction, thinking=False):
+            return
+        view: View | None = None
+        try:
+            if self.action == ASK:
+                scope = Scope(user_id=interaction.user.id)
+                text, view = await question(interaction, scope)
+            elif self.action == KEEP:
+                text = translate("bot.privacy.kept-all", interaction.locale.value)
+            else:
+                text = await self._delete(interaction)
+        except StoreError:
+            text = translate("bot.admin.not-saved", interaction.locale.value)
+        await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
+
+    async def _delete(self, interaction: Interaction) -> str:
+        locale, guild_id = interaction.locale.value, interaction.guild_id
+        if self.action == ME:
+            await services_of(interaction).retention.forget(Scope(user_id=interaction.user.id))
+            return translate("bot.privacy.forgot-me", locale)
+        # An admin may have lost the right since the question was asked.
+        if guild_id is None or not interaction.permissions.manage_guild:
+            return translate("bot.privacy.not-allowed", locale)
+        if self.action == SERVER:
+            await services_of(interaction).retention.forget(Scope(guild_id))
+            return translate("bot.admin.forgot-server", locale)
+        await services_of(interaction).retention.forget(Scope(guild_id, int(self.action)))
+        return translate("bot.admin.forgot-member", locale, member=f"<@{self.action}>")
+
+
+PRIVACY_ITEMS: Final = (ForgetButton,)
+
+
+def stored_text(settings: BotSettings, locale: str) -> str:
+    """Say what is stored and for how long."""
+    return translate(
+        "bot.privacy.stored",
+        locale,
+        kept=translate("bot.privacy.kept", locale, n=settings.retention_days),
+        corrections=translate("bot.privacy.corrections", locale, n=settings.correction_days),
+        left=translate("bot.privacy.left", locale, n=settings.grace_days),
+        mb=settings.store_mb,
+    )
+
+
+def held_text(held: Holdings, locale: str) -> str:
+    """Count what is stored of someone: requests, corrections, and songs of nobody else."""
+    return translate(
+        "bot.privacy.held",
+        locale,
+        requests=translate("bot.privacy.n-requests", locale, n=held.requests),
+        corrections=translate("bot.privacy.n-corrections", locale, n=held.corrections),
+        songs=translate("bot.privacy.n-songs", locale, n=held.songs),
+    )
+
+
+async def own_text(interaction: Interaction) -> tuple[str, View | None]:
+    """Say what is stored, also of the one who asks, and offer to delete that.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    services, locale = services_of(interaction), interaction.locale.value
+    held = await services.retention.held(Scope(user_id=interaction.user.id))
+    mine = held_text(held, locale) if held else translate("bot.privacy.held-nothing", locale)
+    text = f"{stored_text(services.settings, locale)}\n\n{translate('bot.privacy.mine', locale, held=mine)}"
+    return text, _view(ForgetButton(ASK, translate("bot.privacy.button.ask", locale))) if held else None
+
+
+async def question(
+    interaction: Interaction, scope: Scope, *, named_besides: discord.abc.Snowflake | None = None
+) -> tuple[str, View | None]:
+    """Ask whether to delete what is stored, and name it.
+
+    Args:
+        interaction: of the one who wants it deleted; a scope with a server is this interaction's.
+        scope: whose data goes.
+        named_besides: a member who was named although the whole server was chosen: perhaps only they are meant.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    locale = interaction.locale.value
+    held = await services_of(interaction).retention.held(scope)
+    what = held_text(held, locale)
+    keep = ForgetButton(KEEP, translate("bot.privacy.button.keep", locale))
+    if scope.guild_id is None:
+        if not held:
+            return translate("bot.privacy.held-nothing", locale), None
+        delete = ForgetButton(ME, translate("bot.privacy.button.me", locale))
+        return translate("bot.privacy.ask-me", locale, held=what), _view(delete, keep)
+    if scope.user_id is not None:
+        delete = ForgetButton(str(scope.user_id), translate("bot.privacy.button.member", locale))
+        text = translate("bot.privacy.ask-member", locale, member=f"<@{scope.user_id}>", held=what)
+        return text, _view(delete, keep)
+    delete = ForgetButton(SERVER, translate("bot.privacy.button.server", locale))
+    text = translate("bot.privacy.ask-server", locale, held=what)
+    if named_besides is None:
+        return text, _view(delete, keep)
+    member = translate("bot.privacy.ask-which", locale, member=f"<@{named_besides.id}>")
+    only = ForgetButton(str(named_besides.id), translate("bot.privacy.button.member", locale))
+    return f"{text}\n{member}", _view(only, delete, keep)
+
+
+def _view(*buttons: ForgetButton) -> View:
+    view = View(timeout=None)
+    for button in buttons:
+        view.add_item(button)
+    return view
