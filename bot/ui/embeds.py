@@ -22,6 +22,10 @@ MAX_ALT: Final = 1_024
 MAX_LINES: Final = 20
 """Lines of votes in one reply; the picture has them all."""
 
+MAX_DESCRIPTION: Final = 4_096
+MAX_EMBEDS_TOTAL: Final = 6_000
+"""Characters in all embeds of a message together, by Discord's rule; each song has its share."""
+
 CONFIDENCE_STEPS: Final = ((0.8, "high"), (0.6, "good"), (0.4, "fair"), (0.0, "low"))
 
 
@@ -51,6 +55,7 @@ def confidence(prediction: Prediction, locale: str) -> str:
 def results_message(results: Sequence[SongResult], locale: str, view: discord.ui.View | None = None) -> OutgoingMessage:
     """Make one message of all songs of a request, in order."""
     embeds, pictures, lines, texts = [], [], [], []
+    room = MAX_EMBEDS_TOTAL // max(1, sum(not isinstance(result.outcome, GenreGenieError) for result in results))
     for number, result in enumerate(results, 1):
         if isinstance(result.outcome, GenreGenieError):
             line = error_sentence(result.outcome, locale)
@@ -64,7 +69,7 @@ def results_message(results: Sequence[SongResult], locale: str, view: discord.ui
         if picture:
             pictures.append(picture)
         label = clean(result.name)
-        embeds.append(_embed(identified, f"{number}. {label}" if len(results) > 1 else label, picture, locale))
+        embeds.append(_embed(identified, f"{number}. {label}" if len(results) > 1 else label, picture, locale, room))
         texts.append(_text(result.name, identified, locale, short=len(results) > 1))
     return OutgoingMessage(
         "\n".join(lines)[:MAX_TEXT] or None,
@@ -75,22 +80,44 @@ def results_message(results: Sequence[SongResult], locale: str, view: discord.ui
     )
 
 
-def _embed(identified: IdentifyResult, label: str, picture: Picture | None, locale: str) -> discord.Embed:
+def _embed(identified: IdentifyResult, label: str, picture: Picture | None, locale: str, room: int) -> discord.Embed:
+    """Make a song's embed of at most `room` characters: what finds no room is left out, the votes first."""
     prediction = identified.prediction
     embed = discord.Embed(
         title=genre_name(prediction.genre, locale),
-        description=f"{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```",
         colour=discord.Colour.from_rgb(*GENRE_COLOURS[prediction.genre]),
     )
     # An author's name and a footer are shown as they are: no markdown, no mentions.
     embed.set_author(name=label)
     embed.set_footer(text=translate("bot.reply.footer", locale, model=str(prediction.model)))
+    embed.description = _description(
+        identified.verdict, locale, min(room - _units(label) - len(embed), MAX_DESCRIPTION)
+    )
     if picture:
         embed.set_image(url=f"attachment://{picture.name}")
     return embed
 
 
-def _summary(verdict: Verdict, locale: str) -> str:
+def _units(text: str) -> int:
+    """Count characters outside the basic plane twice, as UTF-16 does: however Discord counts, it is not more."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _description(verdict: Verdict, locale: str, room: int) -> str:
+    lines: list[str] = []
+    for line in _summary(verdict, locale):
+        if _units("\n".join((*lines, line))) <= room:
+            lines.append(line)
+    summary, votes = "\n".join(lines), _votes(verdict.prediction, locale)
+    for most in range(MAX_LINES + 1, 0, -1):
+        whole = f"{summary}\n{_block(votes, most, locale)}"
+        if _units(whole) <= room:
+            return whole
+    return summary
+
+
+def _summary(verdict: Verdict, locale: str) -> list[str]:
+    """Say what is known of a song besides its genre, a line each, the most important first."""
     prediction, song = verdict.prediction, verdict.song
     lines = [
         *([f"**{outside_sentence(prediction.outside, locale)}**"] if prediction.outside else []),
@@ -111,29 +138,33 @@ def _summary(verdict: Verdict, locale: str) -> str:
     ]
     if song.uploader:
         lines.append(translate("bot.reply.uploader", locale, name=escaped(song.uploader)))
-    lines += notes(verdict, locale)
-    return "\n".join(lines)
+    return [*lines, *notes(verdict, locale)]
 
 
-def _votes(prediction: Prediction, locale: str) -> str:
-    """List the votes in order, one a line; of many, neighbours that agree share a line."""
+def _votes(prediction: Prediction, locale: str) -> list[str]:
+    """List the votes in order, one a line; of many, neighbours that agree share a line, under a tally."""
     names = {genre: genre_name(genre, locale) for genre in prediction.votes}
     width, widest = max(map(len, names.values())), len(percent(1, locale))
     if len(prediction.segments) <= 10:
-        return "\n".join(
+        return [
             f"{clock(s.start):>5}  {names[s.genre]:<{width}}  {percent(s.probability, locale):>{widest}}"
             for s in prediction.segments
-        )
+        ]
     lines = []
     for genre, run in groupby(prediction.segments, key=lambda segment: segment.genre):
         voters = list(run)
         mean = sum(voter.probability for voter in voters) / len(voters)
         span = f"{clock(voters[0].start):>5}–{clock(voters[-1].end):<5}"
         lines.append(f"{span}  {names[genre]:<{width}} ×{len(voters):<2} {percent(mean, locale):>{widest}}")
-    if len(lines) > MAX_LINES:
-        lines[MAX_LINES - 1 :] = [translate("bot.reply.more-votes", locale, n=len(lines) - MAX_LINES + 1)]
     tally = ", ".join(f"{names[genre]} {n}" for genre, n in prediction.votes.items())
-    return "\n".join((tally, *lines))
+    return [tally, *lines]
+
+
+def _block(votes: list[str], most: int, locale: str) -> str:
+    """Set the votes in a block of at most `most` lines, the last of which counts those that are missing."""
+    if len(votes) > most:
+        votes = [*votes[: most - 1], translate("bot.reply.more-votes", locale, n=len(votes) - most + 1)]
+    return "\n".join(("```", *votes, "```"))
 
 
 def _text(name: str, identified: IdentifyResult, locale: str, *, short: bool) -> str:
@@ -142,7 +173,8 @@ def _text(name: str, identified: IdentifyResult, locale: str, *, short: bool) ->
     if short:
         outside = f" {outside_sentence(prediction.outside, locale)}" if prediction.outside else ""
         return " ".join((f"{head} ({confidence(prediction, locale)}){outside}", *notes(identified.verdict, locale)))
-    return f"{head}\n{_summary(identified.verdict, locale)}\n```\n{_votes(prediction, locale)}\n```"
+    summary = "\n".join(_summary(identified.verdict, locale))
+    return f"{head}\n{summary}\n{_block(_votes(prediction, locale), MAX_LINES + 1, locale)}"
 
 
 def _picture(identified: IdentifyResult, number: int, locale: str) -> Picture | None:
