@@ -59,7 +59,7 @@ CPU_SECONDS_PER_SECOND: Final = 0.1
 hundreds of seconds in one, also on a small machine; only what it reads in vain, like a million tags, takes longer."""
 
 CHANNELS: Final = 2
-"""Channels that are decoded: one is repeated, more than two are mixed as ITU-R BS.775 has it."""
+"""Channels that are decoded: one is repeated, more than two are mixed down by ffmpeg."""
 
 _BLOCK_BYTES: Final = 1 << 17
 _LOG_BYTES: Final = 1 << 16
@@ -423,8 +423,8 @@ def bounded(samples: FloatArray) -> FloatArray:
     numbers = magnitude <= _MAX_SAMPLE
     samples, magnitude = np.where(numbers, samples, 0), np.where(numbers, magnitude, 0)
     bound = _GLITCH * max(1.0, float(np.percentile(magnitude, 99)))
-    bounded: FloatArray = np.clip(samples, -bound, bound)
-    return bounded
+    within: FloatArray = np.clip(samples, -bound, bound)
+    return within
 
 
 class _LogReader:
