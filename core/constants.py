@@ -60,8 +60,13 @@ SECTION_SEGMENTS: Final = 10
 SECTION_SECONDS: Final = 30.0
 SECTION_FRAMES: Final = 723
 
-FRONT_END_VERSION: Final = "1"
-"""Changes with anything that changes a spectrogram; a model card names the one that its model was trained on."""
+FRONT_END_VERSION: Final = "2"
+"""Changes with anything that changes a spectrogram: what is kept of an older one is not used again."""
+
+TRAINED_FRONT_ENDS: Final = ("1", FRONT_END_VERSION)
+"""The versions that a model may have been trained on. Version 1 had no high-pass filter and lost what channels cancel.
+
+Of other music it gives the same spectrogram, and so does the training archive, which was made without a filter."""
 
 
 def segment_frame(index: int) -> int:

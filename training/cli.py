@@ -259,13 +259,19 @@ def robustness(
     archive: Annotated[
         Path | None, typer.Option(help="mel.npz, to compare its spectrograms of the same tracks.")
     ] = None,
+    inaudible: Annotated[
+        bool, typer.Option("--inaudible", help="All tracks, and ten changes that nobody hears, instead.")
+    ] = False,
 ) -> None:
     """Measure a model on held-out audio before and after ten distortions that posted music goes through."""
-    from training.evaluation.robustness import measure_robustness
+    from training.evaluation.robustness import measure_inaudible, measure_robustness
 
     console = Console()
     try:
-        rows = measure_robustness(model, data, lists, out, archive)
+        if inaudible:
+            rows = measure_inaudible(model, data, out)
+        else:
+            rows = measure_robustness(model, data, lists, out, archive)
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None

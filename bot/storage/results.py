@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.storage.database import Database, StoreError
 from bot.storage.tables import requests, results, songs
 from core.audio.spectrogram import QuantizedMel
-from core.constants import SECTION_SECONDS, SEGMENT_SECONDS
+from core.constants import FRONT_END_VERSION, SECTION_SECONDS, SEGMENT_SECONDS
 from core.service.identify import CachedResult, CacheKey
 from core.verdict import Prediction
 
@@ -64,6 +64,9 @@ class ResultStore:
                     await connection.execute(
                         insert(songs).values(sha256=key.sha256, size=len(mel), used_at=now, mel=mel)
                     )
+                elif mel is not None:  # the one that is kept may be an older front end's
+                    older = and_(songs.c.sha256 == key.sha256, ~_has_results_of(key.front_end))
+                    await connection.execute(update(songs).where(older).values(size=len(mel), mel=mel))
                 await connection.execute(delete(results).where(_has_key(key)))
                 await connection.execute(
                     insert(results).values(**asdict(key), size=size, verdict=prediction, picture=result.picture)
@@ -79,7 +82,8 @@ class ResultStore:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
-            mel = (await connection.execute(select(songs.c.mel).where(songs.c.sha256 == sha256))).scalar()
+            current = and_(songs.c.sha256 == sha256, _has_results_of(FRONT_END_VERSION))
+            mel = (await connection.execute(select(songs.c.mel).where(current))).scalar()
         if not mel:
             return None
         await self._touch(sha256)
@@ -167,6 +171,11 @@ def _only_named_by(asked: ColumnElement[bool]) -> ColumnElement[bool]:
     # A condition on the server is null, and no more false, for a direct conversation.
     others = named.where(func.coalesce(asked, false()).is_(false()))
     return and_(songs.c.sha256.in_(named.where(asked)), songs.c.sha256.not_in(others))
+
+
+def _has_results_of(front_end: str) -> ColumnElement[bool]:
+    """Condition for the songs whose spectrogram is this front end's: it is kept with the first result of it."""
+    return exists().where(results.c.sha256 == songs.c.sha256, results.c.front_end == front_end)
 
 
 def _has_key(key: CacheKey) -> ColumnElement[bool]:

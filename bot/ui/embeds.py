@@ -7,7 +7,7 @@ from typing import Final
 import discord
 
 from bot.jobs.result import SongResult
-from bot.ui.message import MAX_TEXT, OutgoingMessage, Picture
+from bot.ui.message import MAX_TEXT, OutgoingMessage, Picture, fitting, units
 from core.constants import GENRE_COLOURS
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -70,7 +70,7 @@ def results_message(
     picture = _picture(result.outcome, locale)
     embed = _embed(result.outcome, clean(result.name), picture, locale)
     text = _text(result.name, result.outcome, locale)
-    return OutgoingMessage(None, (embed,), (picture,) if picture else (), view, text[:MAX_TEXT])
+    return OutgoingMessage(None, (embed,), (picture,) if picture else (), view, fitting(text, MAX_TEXT))
 
 
 def _line(number: int, result: SongResult, locale: str) -> str:
@@ -85,9 +85,11 @@ def _line(number: int, result: SongResult, locale: str) -> str:
 def _list_message(lines: Sequence[str], view: discord.ui.View | None) -> OutgoingMessage:
     """Make a message of lines: the text has room for two thousand characters, an embed for twice as much."""
     text = "\n".join(lines)
-    if len(text) <= MAX_TEXT:
+    if units(text) <= MAX_TEXT:
         return OutgoingMessage(text, view=view, text=text)
-    return OutgoingMessage(None, (discord.Embed(description=text[:MAX_DESCRIPTION]),), (), view, text[:MAX_TEXT])
+    return OutgoingMessage(
+        None, (discord.Embed(description=fitting(text, MAX_DESCRIPTION)),), (), view, fitting(text, MAX_TEXT)
+    )
 
 
 def _embed(identified: IdentifyResult, label: str, picture: Picture | None, locale: str) -> discord.Embed:

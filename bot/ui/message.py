@@ -11,6 +11,16 @@ from bot.jobs.request import ReplyCapabilities
 MAX_TEXT: Final = 2_000
 
 
+def units(text: str) -> int:
+    """Count characters outside the basic plane twice, as UTF-16 does: however Discord counts, it is not more."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def fitting(text: str, limit: int) -> str:
+    """Beginning of a text that Discord takes where it allows `limit` characters."""
+    return text.encode("utf-16-le", "surrogatepass")[: 2 * limit].decode("utf-16-le", "ignore")
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A PNG with its text alternative."""
@@ -57,9 +67,11 @@ class OutgoingMessage:
         """Put a sentence under the text."""
         if not notice:
             return self
-        room = MAX_TEXT - len(notice) - 1
+        room = MAX_TEXT - units(notice) - 1
         content = f"{self.content[:room]}\n{notice}" if self.content else notice
-        return replace(self, content=content[:MAX_TEXT], text=f"{self.text[:room]}\n{notice}"[:MAX_TEXT])
+        return replace(
+            self, content=fitting(content, MAX_TEXT), text=fitting(f"{fitting(self.text, room)}\n{notice}", MAX_TEXT)
+        )
 
     def fitted(self, capabilities: ReplyCapabilities) -> "OutgoingMessage":
         """Leave out what the channel does not allow, and say so."""

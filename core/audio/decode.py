@@ -1,4 +1,4 @@
-"""An audio file → mono samples, by an ffmpeg that can read nothing but that file.
+"""An audio file → samples of two channels, by an ffmpeg that can read nothing but that file.
 
 There is no ffprobe (imageio-ffmpeg has none): tracks and duration are parsed from what ffmpeg logs before it decodes.
 ffmpeg gets an open descriptor, and detects the format from the content; see `core.audio.sniff` for where that fails.
@@ -58,7 +58,10 @@ CPU_SECONDS_PER_SECOND: Final = 0.1
 """ffmpeg's processor time: to begin with, for each MiB of the file, and for each second that it has decoded. It decodes
 hundreds of seconds in one, also on a small machine; only what it reads in vain, like a million tags, takes longer."""
 
-_BLOCK_BYTES: Final = 1 << 16
+CHANNELS: Final = 2
+"""Channels that are decoded: one is repeated, more than two are mixed down by ffmpeg."""
+
+_BLOCK_BYTES: Final = 1 << 17
 _LOG_BYTES: Final = 1 << 16
 _LOG_TAIL_BYTES: Final = 1 << 14
 
@@ -88,8 +91,11 @@ MISSING_SECONDS: Final = 0.5
 MOST_TRACKS: Final = 8
 """Tracks that are tried, one after the other, where they are silent or cannot be decoded."""
 
-_MAX_SAMPLE: Final = 100.0
-"""Far beyond any codec's overshoot, and far below what overflows when it is squared."""
+_MAX_SAMPLE: Final = 2.0**32
+"""Beyond the range of any integer that a float may stand for, and far below what overflows when it is squared."""
+
+_GLITCH: Final = 100.0
+"""A sample is bounded by this many times full scale, or by as many times what 99% of those around it stay under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,8 @@ class FfmpegDecoder:
         """Decode.
 
         Yields:
-            float32 `(n,)`, mono, `SAMPLE_RATE`, full scale 1 (beyond it where a lossy codec overshoots).
+            float32 `(n, 2)`, left and right, `SAMPLE_RATE`. A mono file is on both, 3 dB quieter.
+            Full scale is 1; codecs overshoot it a little, and floats may be of any scale.
 
         Raises:
             GenreGenieError: `not-found`, `not-audio`, `no-audio-track`, `too-large`, `too-long`, `damaged`, `timeout`,
@@ -242,8 +249,8 @@ class FfmpegDecoder:
             self._choose_track(log.text(), guess)
             self._check_announced_length(os.fstat(source.fileno()).st_size)
             for block in _blocks(process.stdout):
-                decoded += block.size
-                budget.grant(CPU_SECONDS_PER_SECOND * block.size / SAMPLE_RATE)
+                decoded += len(block)
+                budget.grant(CPU_SECONDS_PER_SECOND * len(block) / SAMPLE_RATE)
                 self._check_length(decoded)
                 yield block
             process.wait()
@@ -394,19 +401,30 @@ def _ffmpeg_command(path: Path, guess: InputGuess, track: int) -> list[str]:
         **demuxer,
     )
     # Not bounded by `t`, which goes by timestamps, and those may begin or jump anywhere: who reads counts samples.
-    output = ffmpeg.output(source[f"a:{track}"], "pipe:1", format="f32le", ac=1, ar=SAMPLE_RATE, threads=1)
+    output = ffmpeg.output(source[f"a:{track}"], "pipe:1", format="f32le", ac=CHANNELS, ar=SAMPLE_RATE, threads=1)
     output = output.global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-filter_threads", "1")
     command: list[str] = output.compile(cmd=ffmpeg_path())
     return command
 
 
 def _blocks(pipe: IO[bytes] | None) -> Iterator[FloatArray]:
-    """Read float32 samples; NaN and infinity become silence, absurdly large samples are clipped."""
+    """Read float32 samples `(n, CHANNELS)`, each within bounds."""
     if pipe is None:  # pragma: no cover - Popen was asked for a pipe
         return
     while data := pipe.read(_BLOCK_BYTES):
-        block = np.frombuffer(data, "<f4", len(data) // 4)
-        yield np.clip(np.nan_to_num(block, nan=0, posinf=0, neginf=0), -_MAX_SAMPLE, _MAX_SAMPLE)
+        yield bounded(np.frombuffer(data, "<f4", len(data) // 4 // CHANNELS * CHANNELS)).reshape(-1, CHANNELS)
+
+
+def bounded(samples: FloatArray) -> FloatArray:
+    """Turn what is no number, or none of a sample, into silence, and bound glitches; floats of any scale stay."""
+    magnitude = np.abs(samples)
+    if magnitude.max(initial=0) <= _GLITCH:  # False also for NaN
+        return samples
+    numbers = magnitude <= _MAX_SAMPLE
+    samples, magnitude = np.where(numbers, samples, 0), np.where(numbers, magnitude, 0)
+    bound = _GLITCH * max(1.0, float(np.percentile(magnitude, 99)))
+    within: FloatArray = np.clip(samples, -bound, bound)
+    return within
 
 
 class _LogReader:

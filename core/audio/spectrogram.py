@@ -39,11 +39,17 @@ _BLOCK_FRAMES: Final = 64
 
 
 @cache
-def _filterbank() -> FloatArray:
-    """Load the Slaney mel filters, float32 `(N_MELS, 1 + N_FFT // 2)`."""
+def _filterbank() -> tuple[tuple[slice, FloatArray], ...]:
+    """Load the Slaney mel filters in groups of neighbours, since each covers a few bins only.
+
+    Returns:
+        For each group its bins, and the filters there, float32 `(N_MELS / 8, n_bins)`.
+    """
     with np.load(FILTERBANK_FILE) as archive:
-        filters: FloatArray = archive["filters"]
-    return filters
+        groups = np.split(archive["filters"], 8)
+    covered = [np.flatnonzero(group.any(axis=0)) for group in groups]
+    spans = [slice(int(bins[0]), int(bins[-1]) + 1) for bins in covered]
+    return tuple((span, np.ascontiguousarray(group[:, span])) for span, group in zip(spans, groups, strict=True))
 
 
 @cache
@@ -58,7 +64,8 @@ class LogMel:
 
     Attributes:
         db: `10 log10(power)`, float32 `(N_MELS, n_frames)`, frame `j` centred on sample `j * HOP_LENGTH`.
-        peaks: largest magnitude of the samples around each frame's centre, float32 `(n_frames,)`, full scale 1.
+        peaks: largest magnitude of the samples around each frame's centre, float32 `(n_frames,)`, full scale 1. In a
+            recording that is not within full scale, 1 is what 95% of the frames stay under.
         samples: number of samples in the recording.
     """
 
@@ -170,35 +177,47 @@ def mel_to_hertz(mel: float) -> float:
 class MelStream:
     """Computes log-mel frames from samples that arrive in blocks, in bounded memory for the samples.
 
-    Equal to `librosa.feature.melspectrogram(y, sr=22050, n_fft=2048, hop_length=914, n_mels=128, power=2.0)` of the
-    whole (`center=True`, zeros beyond the ends) in `librosa.power_to_db(ref=1.0, top_db=None)`.
+    For one channel it equals `librosa.feature.melspectrogram(y, sr=22050, n_fft=2048, hop_length=914, n_mels=128,
+    power=2.0)` of the whole (`center=True`, zeros beyond the ends) in `librosa.power_to_db(ref=1.0, top_db=None)`.
+
+    For two channels it is that of their sum, but where they cancel. Channels that have nothing in common add up to half
+    of their power, so a bin of the sum that holds less than half is raised to half. What differs in time, phase or
+    polarity only is thus off by 3 dB at most, and other music is that of the sum.
     """
 
     def __init__(self) -> None:
-        self._pending = np.zeros(N_FFT // 2, np.float32)
+        self._mid = np.zeros(N_FFT // 2, np.float32)
+        self._side = np.zeros(N_FFT // 2, np.float32)
         self._blocks: list[FloatArray] = []
         self._peaks: list[FloatArray] = []
         self.samples = 0
 
-    def feed(self, block: FloatArray) -> None:
-        """Add the next samples, float32 `(n,)`, full scale 1."""
-        self.samples += block.size
-        self._pending = np.concatenate((self._pending, block))
+    def feed(self, mid: FloatArray, side: FloatArray | None = None) -> None:
+        """Add the next samples, each float32 `(n,)`, full scale 1.
+
+        Args:
+            mid: the only channel, or `(left + right) / sqrt(2)`.
+            side: `(left - right) / sqrt(2)`.
+        """
+        self.samples += mid.size
+        self._mid = np.concatenate((self._mid, mid))
+        self._side = np.concatenate((self._side, np.zeros_like(mid) if side is None else side))
         needed = N_FFT + (_BLOCK_FRAMES - 1) * HOP_LENGTH
-        while self._pending.size >= needed:
+        while self._mid.size >= needed:
             self._transform(_BLOCK_FRAMES)
 
     def finish(self) -> LogMel:
         """Transform the remaining samples, zero-padded, and return the recording: without samples, one of no frames."""
         if self.samples:
-            self._pending = np.concatenate((self._pending, np.zeros(N_FFT // 2, np.float32)))
+            self._mid = np.pad(self._mid, (0, N_FFT // 2))
+            self._side = np.pad(self._side, (0, N_FFT // 2))
             done = sum(block.shape[1] for block in self._blocks)
             self._transform(1 + self.samples // HOP_LENGTH - done)
         else:
             self._blocks.append(np.zeros((N_MELS, 0), np.float32))
             self._peaks.append(np.zeros(0, np.float32))
         db = np.concatenate(self._blocks, axis=1)
-        peaks = np.concatenate(self._peaks)
+        peaks = below_full_scale(np.concatenate(self._peaks))
         self._blocks.clear()
         self._peaks.clear()
         return LogMel(db, peaks, self.samples)
@@ -207,20 +226,51 @@ class MelStream:
         """Transform the next `n_frames` frames of the pending samples."""
         if n_frames <= 0:
             return
-        used = self._pending[: N_FFT + (n_frames - 1) * HOP_LENGTH]
-        frames = np.lib.stride_tricks.sliding_window_view(used, N_FFT)[::HOP_LENGTH]
-        spectrum = np.fft.rfft(frames * _window(), axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
-        mel = _filterbank() @ power.T
-        self._blocks.append(np.log10(np.maximum(mel, np.float32(POWER_MIN))) * np.float32(10))
-        # The hop around a frame's centre: together the hops cover every sample.
-        centre = frames[:, (N_FFT - HOP_LENGTH) // 2 : (N_FFT + HOP_LENGTH) // 2]
-        self._peaks.append(np.abs(centre).max(axis=1))
-        self._pending = self._pending[n_frames * HOP_LENGTH :]
+        mid = _frames(self._mid, n_frames)
+        power, peaks = _mel_power(mid), _peaks(mid)
+        if self._side.any():  # else the channels are equal
+            side = _frames(self._side, n_frames)
+            power = np.maximum(power, (power + _mel_power(side)) / 2)
+            peaks = np.maximum(peaks, _peaks(side))
+        self._blocks.append(np.log(np.maximum(power, np.float32(POWER_MIN))) * np.float32(10 / math.log(10)))
+        self._peaks.append(peaks)
+        self._mid = self._mid[n_frames * HOP_LENGTH :]
+        self._side = self._side[n_frames * HOP_LENGTH :]
+
+
+def _frames(samples: FloatArray, n_frames: int) -> FloatArray:
+    """View the first `n_frames` frames of samples, float32 `(n_frames, N_FFT)`."""
+    used = samples[: N_FFT + (n_frames - 1) * HOP_LENGTH]
+    frames: FloatArray = np.lib.stride_tricks.sliding_window_view(used, N_FFT)[::HOP_LENGTH]
+    return frames
+
+
+def _peaks(frames: FloatArray) -> FloatArray:
+    """Find the largest magnitude in the hop around each frame's centre: together the hops cover every sample."""
+    peaks: FloatArray = np.abs(frames[:, (N_FFT - HOP_LENGTH) // 2 : (N_FFT + HOP_LENGTH) // 2]).max(axis=1)
+    return peaks
+
+
+def _mel_power(frames: FloatArray) -> FloatArray:
+    """Compute the power in each mel band of frames `(n, N_FFT)`, float32 `(N_MELS, n)`."""
+    spectrum = np.fft.rfft(frames * _window(), axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    return np.concatenate([filters @ power[:, bins].T for bins, filters in _filterbank()], dtype=np.float32)
+
+
+def below_full_scale(peaks: FloatArray) -> FloatArray:
+    """Scale the peaks of a recording that goes beyond full scale, as floats in the range of 16-bit integers do.
+
+    A few frames may: codecs overshoot, and a glitch is not the recording's level.
+    """
+    if not peaks.size:
+        return peaks
+    scaled: FloatArray = peaks / np.float32(max(1.0, float(np.percentile(peaks, 95))))
+    return scaled
 
 
 def log_mel(blocks: Iterable[FloatArray]) -> LogMel:
-    """Compute the log-mel spectrogram of samples in blocks, each float32 `(n,)`, full scale 1."""
+    """Compute the log-mel spectrogram of one channel's samples as they are, in blocks, each float32 `(n,)`."""
     stream = MelStream()
     for block in blocks:
         stream.feed(block)

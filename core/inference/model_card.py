@@ -18,6 +18,7 @@ from core.constants import (
     N_FFT,
     N_MELS,
     SAMPLE_RATE,
+    TRAINED_FRONT_ENDS,
 )
 from core.errors import ConfigurationError
 from core.verdict import CERTAINTIES
@@ -36,10 +37,10 @@ CARD_KEYS: Final = frozenset(
 )
 
 
-def front_end() -> dict[str, Any]:
+def front_end(version: str = FRONT_END_VERSION) -> dict[str, Any]:
     """Parameters of the spectrogram, as model cards carry them."""
     return {
-        "version": FRONT_END_VERSION,
+        "version": version,
         "sample_rate": SAMPLE_RATE,
         "n_fft": N_FFT,
         "hop_length": HOP_LENGTH,
@@ -176,7 +177,7 @@ def read_card(path: Path) -> ModelCard:
         raise ConfigurationError(f"{card_file.name} is not a model card") from None
     if card.sha256 != digest:
         raise ConfigurationError(f"{path.name} is not the model that {card_file.name} describes (sha256 differs)")
-    if described["front_end"] != front_end():
+    if described["front_end"] not in map(front_end, TRAINED_FRONT_ENDS):
         raise ConfigurationError(f"{card_file.name} is for another front end than this program's")
     if card.classifies and described["genres"] != list(GENRES):
         raise ConfigurationError(f"{card_file.name} does not name the ten genres in their order")

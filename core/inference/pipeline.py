@@ -12,11 +12,11 @@ import numpy as np
 
 from core.audio.cancel import CancelToken
 from core.audio.decode import DecodeLimits, FfmpegDecoder, StreamInfo
+from core.audio.front_end import FrontEnd
 from core.audio.section import main_section
 from core.audio.spectrogram import (
     FloatArray,
     LogMel,
-    MelStream,
     QuantizedMel,
     mel_band_edge,
     segments_db,
@@ -191,18 +191,18 @@ def _record(
     feature_s = 0.0
     first: tuple[LogMel, StreamInfo] | None = None
     while True:
-        stream = MelStream()
+        front_end = FrontEnd()
         try:
             for block in _with_progress(decoder, on_progress):
                 block_began = time.perf_counter()
-                stream.feed(block)
+                front_end.feed(block)
                 feature_s += time.perf_counter() - block_began
         except GenreGenieError as error:
             if first is None or error.code not in (ErrorCode.NOT_AUDIO, ErrorCode.DAMAGED, ErrorCode.TOO_LONG):
                 raise
         else:
             finishing = time.perf_counter()
-            recording = stream.finish()
+            recording = front_end.finish()
             feature_s += time.perf_counter() - finishing
             cancel_token.check()
             if recording.segment_starts(most=1) and not recording.is_silent():
@@ -217,7 +217,7 @@ def _with_progress(decoder: FfmpegDecoder, on_progress: ProgressCallback) -> Ite
     samples, last = 0, 0.0
     on_progress(Step.DECODING, None)
     for block in decoder:
-        samples += block.size
+        samples += len(block)
         duration = decoder.stream_info.duration
         if duration and time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()

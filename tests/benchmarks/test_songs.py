@@ -9,7 +9,7 @@ from core.constants import SAMPLE_RATE
 
 def seconds(path: Path) -> float:
     limits = DecodeLimits(max_bytes=10**8, max_seconds=3600, timeout_s=60)
-    return sum(block.size for block in FfmpegDecoder(path, limits)) / SAMPLE_RATE
+    return sum(len(block) for block in FfmpegDecoder(path, limits)) / SAMPLE_RATE
 
 
 def test_without_gtzan_clips_are_made_of_the_demo_song_and_differ(

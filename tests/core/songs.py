@@ -20,7 +20,7 @@ from core.constants import (
     frame_to_seconds,
     seconds_to_frame,
 )
-from tests.support.audio import make_noise, make_speech
+from tests.support.audio import make_noise, make_speech, mixed
 
 SILENCE_DB: Final = 10 * np.log10(POWER_MIN)
 
@@ -36,7 +36,7 @@ def _at_level(samples: FloatArray, dbfs: float) -> FloatArray:
 @functools.lru_cache(200)
 def mel_of(path: Path) -> Mel:
     """A recording at -18 dBFS."""
-    samples = np.concatenate(list(FfmpegDecoder(path, DecodeLimits(2**30, 600, 60))))
+    samples = mixed(np.concatenate(list(FfmpegDecoder(path, DecodeLimits(2**30, 600, 60)))))
     return log_mel([_at_level(samples, -18)]).db
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import wave
 from collections.abc import Iterator
@@ -114,6 +115,25 @@ def write_wav(path: Path, samples: NDArray[np.floating], rate: int = SAMPLE_RATE
         file.setframerate(rate)
         file.writeframes(np.repeat(data, channels).tobytes())
     return path
+
+
+def write_float_wav(path: Path, samples: NDArray[np.floating], rate: int = SAMPLE_RATE) -> Path:
+    """Write samples `(n, channels)`, of whatever scale, as WAV of 32-bit floats."""
+    data = np.ascontiguousarray(samples, "<f4").tobytes()
+    channels = samples.shape[1]
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 3, channels, rate, rate * 4 * channels, 4 * channels, 32),
+        *(b"data", len(data)),
+    )
+    path.write_bytes(header + data)
+    return path
+
+
+def mixed(stereo: FloatArray) -> FloatArray:
+    """Both channels `(n, 2)` as decoded, in one `(n,)`: a mono file as it was."""
+    mono: FloatArray = stereo.sum(axis=1) * np.float32(0.5**0.5)
+    return mono
 
 
 def encode(target: Path, *arguments: str | Path) -> Path:

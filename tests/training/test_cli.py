@@ -19,6 +19,7 @@ runner = CliRunner()
         (["evaluate", "svm", "--data", "text.npz"], "neither a folder nor"),
         (["evaluate", "svm", "--songs", "songs.csv"], "polka"),
         (["robustness", "genie", "--data", "."], "filtered"),
+        (["robustness", "genie", "--data", ".", "--inaudible"], "no track"),
     ],
 )
 def test_what_is_wrong_is_one_line(

@@ -5,8 +5,11 @@ from os import cpu_count
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from core.audio.decode import DecodeLimits, FfmpegDecoder
-from core.audio.spectrogram import LogMel, log_mel
+from core.audio.front_end import decoded_log_mel
+from core.audio.spectrogram import FloatArray, LogMel
 
 LIMITS: Final = DecodeLimits(max_bytes=500 * 1024**2, max_seconds=3_600, timeout_s=600)
 
@@ -17,7 +20,18 @@ def log_mel_from_file(path: Path) -> LogMel:
     Raises:
         GenreGenieError: the file cannot be decoded.
     """
-    return log_mel(FfmpegDecoder(path, LIMITS))
+    return decoded_log_mel(FfmpegDecoder(path, LIMITS))
+
+
+def decoded_mono(path: Path) -> FloatArray:
+    """Decode a file of one channel, float32 `(n,)`.
+
+    Raises:
+        GenreGenieError: the file cannot be decoded.
+    """
+    stereo = np.concatenate(list(FfmpegDecoder(path, LIMITS)))
+    mono: FloatArray = stereo.sum(axis=1) * np.float32(0.5**0.5)
+    return mono
 
 
 def feature_pool(workers: int | None = None) -> Executor:

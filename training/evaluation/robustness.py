@@ -1,20 +1,24 @@
-"""Robustness: held-out audio, classified as it is and after each of ten distortions."""
+"""Robustness: audio, classified as it is and after each of ten distortions, or of ten changes that nobody hears."""
 
 import json
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich.progress import track as progress_bar
 
+from core.audio.decode import CHANNELS, bounded
+from core.audio.front_end import decoded_log_mel
 from core.constants import GENRES
 from core.inference.classifier import Classifier
 from core.inference.pipeline import Models
-from training.data.distort import DISTORTIONS, Distortion, distort
+from training.data.distort import DISTORTIONS, INAUDIBLE, Distortion, distort
+from training.data.features import decoded_mono
 from training.data.gtzan import Gtzan, audio_files, filtered_list, load, to_db
 from training.data.splits import SubsetName, subset_of
 from training.evaluation.metrics import vote
-from training.evaluation.songs import predicted_genres
+from training.evaluation.songs import predicted_genre, predicted_genres
 
 UNDISTORTED: Final = "none"
 ARCHIVE: Final = "archive"
@@ -22,6 +26,7 @@ ABOUT: Final = {
     UNDISTORTED: "as it is",
     ARCHIVE: "no distortion: the same track's spectrogram from the archive",
     **{label: distortion.about for label, distortion in DISTORTIONS.items()},
+    **{label: change.about for label, change in INAUDIBLE.items()},
 }
 
 
@@ -58,10 +63,44 @@ def measure_robustness(
         }
     if archive is not None:
         predicted[ARCHIVE] = _predict_from_archive(load(archive), list(files), loaded.genre(model))
+    return _write("robustness", loaded.genre(model).card.name, predicted, out)
+
+
+def measure_inaudible(model: str, folder: Path, out: Path) -> list[dict[str, Any]]:
+    """Classify all audio tracks, each as it is and after each change that nobody hears; write `inaudible-MODEL.json`.
+
+    It asks whether the answer changes, not whether it is right, so that the model may know the tracks.
+
+    Args:
+        model: a name under `models/` or a file.
+        folder: GTZAN's audio.
+        out: folder in which the file is written.
+
+    Returns:
+        A row for no change and for each change, as from `measure_robustness`.
+
+    Raises:
+        FileNotFoundError: there is no such audio.
+    """
+    files = audio_files(folder)
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no track of GTZAN")
+    loaded = Models()
+    labels = (UNDISTORTED, *INAUDIBLE)
+    predicted: dict[str, dict[str, str]] = {label: {} for label in labels}
+    for name, path in progress_bar(files.items(), "tracks", transient=True):
+        samples = decoded_mono(path)
+        for label in labels:
+            stereo = INAUDIBLE[label].apply(samples) if label in INAUDIBLE else np.stack((samples, samples), axis=1)
+            mel = decoded_log_mel([bounded(stereo.ravel()).reshape(-1, CHANNELS)])
+            predicted[label][name] = predicted_genre(mel, model, loaded)
+    return _write("inaudible", loaded.genre(model).card.name, predicted, out)
+
+
+def _write(kind: str, name: str, predicted: dict[str, dict[str, str]], out: Path) -> list[dict[str, Any]]:
     rows = [_row(label, predicted) for label in predicted]
     out.mkdir(parents=True, exist_ok=True)
-    name = loaded.genre(model).card.name
-    (out / f"robustness-{name}.json").write_text(json.dumps({"model": name, "rows": rows}, indent=1) + "\n")
+    (out / f"{kind}-{name}.json").write_text(json.dumps({"model": name, "rows": rows}, indent=1) + "\n")
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.progress import track as progress_bar
 
+from core.audio.spectrogram import LogMel
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
@@ -46,11 +47,15 @@ def predicted_genres(path: Path, models: Sequence[str], loaded: Models) -> Itera
     except GenreGenieError as error:
         yield from (f"({error.code})" for _ in models)
         return
-    for model in models:
-        try:
-            yield classify_spectrogram(mel, ClassifyOptions(model=model), models=loaded).prediction.genre
-        except GenreGenieError as error:
-            yield f"({error.code})"
+    yield from (predicted_genre(mel, model, loaded) for model in models)
+
+
+def predicted_genre(mel: LogMel, model: str, loaded: Models) -> str:
+    """Classify a recording; gives its genre, or the code of the error in brackets."""
+    try:
+        return classify_spectrogram(mel, ClassifyOptions(model=model), models=loaded).prediction.genre
+    except GenreGenieError as error:
+        return f"({error.code})"
 
 
 def compare_models(songs: Path, models: Sequence[str], out: Path) -> list[dict[str, Any]]:

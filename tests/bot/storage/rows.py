@@ -9,7 +9,7 @@ import numpy as np
 from bot.settings import BotSettings
 from bot.storage.requests import RequestRow
 from core.audio.spectrogram import QuantizedMel
-from core.constants import GENRES, HOP_LENGTH, N_MELS
+from core.constants import FRONT_END_VERSION, GENRES, HOP_LENGTH, N_MELS
 from core.service.identify import CachedResult, CacheKey
 from core.verdict import ModelInfo, Prediction, Section, Segment
 
@@ -55,7 +55,7 @@ def result(*, mel: QuantizedMel | None = None, picture: bytes | None = b"png") -
 
 
 def key(sha256: str = "a" * 64, part: str = "main") -> CacheKey:
-    return CacheKey(sha256, "m" * 64, "1", part)
+    return CacheKey(sha256, "m" * 64, FRONT_END_VERSION, part)
 
 
 def row(**values: Any) -> RequestRow:

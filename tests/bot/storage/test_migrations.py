@@ -96,6 +96,12 @@ def upgrade():
 """
 
 
+@pytest.fixture(autouse=True)
+def _front_end_of_the_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spectrogram of an older front end is kept, but not used."""
+    monkeypatch.setattr("bot.storage.results.FRONT_END_VERSION", KEY.front_end)
+
+
 async def assert_kept(stores: Stores) -> None:
     """What `schemas/` was written with is there."""
     assert stores.guilds.settings(7) == GuildSettings(7, "es", False, 600.0, 5.0, 3)

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from bot.storage.engine import DATABASE_FILE
@@ -52,6 +53,18 @@ async def test_a_song_without_another_part_is_kept_without_its_spectrogram(store
     assert await stores.results.spectrogram("a" * 64) is None
     await stores.results.put(key("b" * 64), result(mel=spectrogram(33.0)))
     assert await stores.results.spectrogram("b" * 64) is not None
+
+
+async def test_what_an_older_front_end_made_is_not_used_and_is_replaced(stores: Stores) -> None:
+    older = replace(key(), front_end="0")
+    await stores.results.put(older, result(mel=spectrogram(33)))
+    assert await stores.results.get(key()) is None
+    assert await stores.results.spectrogram(key().sha256) is None
+    await stores.results.put(key(), result(mel=spectrogram(36)))
+    await stores.results.put(key(part="whole"), result(mel=spectrogram(39)))
+    again = await stores.results.spectrogram(key().sha256)
+    assert again is not None
+    assert again.to_bytes() == spectrogram(36).to_bytes()
 
 
 async def test_songs_not_asked_for_longest_go_when_the_quota_is_full(tmp_path: Path, clock: Clock) -> None:

@@ -18,6 +18,18 @@ from tests.bot.ui.identified import identified, verdict
 HOSTILE = "**bold** [x](https://evil.example) @everyone <@1> `code` \u202egnp.exe\n# title ||spoiler||" + "y" * 400
 
 
+def utf16_length(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def utf16_units(embed: discord.Embed) -> int:
+    return sum(
+        map(
+            utf16_length, (embed.title or "", embed.description or "", embed.author.name or "", embed.footer.text or "")
+        )
+    )
+
+
 def characters(embeds: tuple[discord.Embed, ...]) -> int:
     return sum(len(embed) for embed in embeds)
 
@@ -68,6 +80,30 @@ def test_ten_songs_are_a_line_each_and_no_pictures() -> None:
     assert len(message.text) <= 2_000
     few = results_message(results[:2], "es")
     assert (len((few.content or "").splitlines()), few.embeds) == (2, ())
+
+
+@pytest.mark.parametrize(
+    "name", ["y" * 400, HOSTILE, "🎵*" * 200, "\\_" * 200], ids=["long", "hostile", "wide", "escaped"]
+)
+@pytest.mark.parametrize("locale", ["en", "es"])
+def test_ten_links_with_long_titles_fit_into_one_message(name: str, locale: str) -> None:
+    said = verdict(*(GENRES[i % 10] for i in range(300)))
+    said = replace(
+        said,
+        prediction=replace(said.prediction, outside=Outside("electronic", 0.81)),
+        song=replace(said.song, title=name, uploader=name, note="note.playlist-first"),
+    )
+    for count in (1, 2, 10):
+        message = results_message([SongResult(name, identified(said), n) for n in range(count)], locale)
+        assert sum(map(utf16_units, message.embeds)) <= 6_000
+        assert utf16_length(message.content or "") <= 2_000
+        for embed in message.embeds:
+            assert utf16_length(embed.description or "") <= 4_096
+            assert utf16_length(embed.author.name or "") <= 256
+            assert (embed.description or "").count("```") in (0, 2)
+        assert utf16_length(message.text) <= 2_000
+        lines = (message.content or message.embeds[0].description or "").splitlines()
+        assert count == 1 or [line.split(".")[0] for line in lines] == [str(n) for n in range(1, count + 1)]
 
 
 def test_an_hour_of_votes_fits_into_one_message() -> None:

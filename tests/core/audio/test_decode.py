@@ -16,7 +16,7 @@ from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
 from core.errors import ErrorCode, GenreGenieError
 from tests.core.files import FORMATS, UNDECODABLE, VIDEOS, cut, encoded, make_bad, picture, random_files
-from tests.support.audio import encode, heard_pitches, make_scale, scale_pitch, write_wav
+from tests.support.audio import encode, heard_pitches, make_scale, mixed, scale_pitch, write_wav
 from tests.support.processes import ffmpegs, is_alive, living_children, wait_until
 from tests.support.users import as_another_user
 
@@ -36,7 +36,7 @@ def decoding(path: Path, limits: DecodeLimits = LIMITS, cancel: CancelToken | No
 
 
 def decode(path: Path, limits: DecodeLimits = LIMITS) -> FloatArray:
-    return np.concatenate([np.zeros(0, np.float32), *decoding(path, limits)])
+    return mixed(np.concatenate([np.zeros((0, 2), np.float32), *decoding(path, limits)]))
 
 
 def drain(blocks: Blocks, pause: float = 0) -> tuple[int, ErrorCode | None]:
@@ -45,7 +45,7 @@ def drain(blocks: Blocks, pause: float = 0) -> tuple[int, ErrorCode | None]:
     try:
         for block in blocks:
             assert np.isfinite(block).all()
-            samples += block.size
+            samples += len(block)
             time.sleep(pause)
     except GenreGenieError as error:
         return samples, error.code
@@ -154,10 +154,10 @@ def test_a_cut_off_file_is_decoded_to_the_cut_and_is_said_to_be_one(
 ) -> None:
     path = folder / name
     whole = FfmpegDecoder(path if path.exists() else encoded(folder, name, scale, SECONDS), LIMITS)
-    assert sum(block.size for block in whole) == pytest.approx(SECONDS * SAMPLE_RATE, rel=0.03)
+    assert sum(len(block) for block in whole) == pytest.approx(SECONDS * SAMPLE_RATE, rel=0.03)
     assert not whole.stream_info.cut_off
     decoder = FfmpegDecoder(cut(path, 0.7), LIMITS)
-    assert_is_scale(np.concatenate(list(decoder))[: 4 * SAMPLE_RATE], seconds=4)
+    assert_is_scale(mixed(np.concatenate(list(decoder)))[: 4 * SAMPLE_RATE], seconds=4)
     assert decoder.stream_info.cut_off
 
 
@@ -181,7 +181,7 @@ class TestWhatHeadersSayOfTheLength:
 
     def decoded(self, path: Path) -> FfmpegDecoder:
         decoder = FfmpegDecoder(path, self.LIMITS)
-        assert_is_scale(np.concatenate(list(decoder)))
+        assert_is_scale(mixed(np.concatenate(list(decoder))))
         return decoder
 
     @pytest.mark.parametrize("name", ["late.opus", "late.webm", "late.mka", "late.ts", "late.m4a"])
@@ -282,17 +282,17 @@ class TestTracks:
     def test_the_default_one_is(self, each_ffmpeg: str, folder: Path, scale: Path) -> None:
         path = self.tracks(folder / "default.mka", "-disposition:a:0", "0", "-disposition:a:1", "default")
         decoder = FfmpegDecoder(path, LIMITS)
-        assert_is_scale(np.concatenate(list(decoder)))
+        assert_is_scale(mixed(np.concatenate(list(decoder))))
         assert (decoder.stream_info.track, len(decoder.stream_info.tracks)) == (1, 2)
         assert decoder.next_track()
-        assert heard_pitches(np.concatenate(list(decoder)))[3] == pytest.approx(5_000, abs=4)
+        assert heard_pitches(mixed(np.concatenate(list(decoder))))[3] == pytest.approx(5_000, abs=4)
         assert not decoder.next_track()
 
     def test_else_the_first_that_can_be_decoded(self, each_ffmpeg: str, folder: Path, scale: Path) -> None:
         path = self.tracks(folder / "unknown.mka")
         path.write_bytes(path.read_bytes().replace(b"A_VORBIS", b"A_NOBODY", 1))
         decoder = FfmpegDecoder(path, LIMITS)
-        assert_is_scale(np.concatenate(list(decoder)))
+        assert_is_scale(mixed(np.concatenate(list(decoder))))
         assert decoder.stream_info.track == 1
 
 

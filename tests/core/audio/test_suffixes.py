@@ -9,7 +9,7 @@ import pytest
 from core.audio.decode import DecodeLimits, FfmpegDecoder
 from core.audio.suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES, media_suffix
 from core.constants import SAMPLE_RATE
-from tests.support.audio import encode, heard_pitches
+from tests.support.audio import encode, heard_pitches, mixed
 
 AAC = ("-c:a", "aac")
 MUXERS = {
@@ -77,7 +77,7 @@ def test_files_of_a_suffix_are_decoded(tmp_path: Path, suffix: str) -> None:
     muxer, *options = MUXERS[suffix]
     path = encode(tmp_path / f"song{suffix}", "-f", "lavfi", "-i", "sine=440:r=48000", "-t", "3", *options, "-f", muxer)
     limits = DecodeLimits(max_bytes=10**8, max_seconds=60, timeout_s=30)
-    assert sum(block.size for block in FfmpegDecoder(path, limits)) == pytest.approx(3 * SAMPLE_RATE, rel=0.1)
+    assert sum(len(block) for block in FfmpegDecoder(path, limits)) == pytest.approx(3 * SAMPLE_RATE, rel=0.1)
 
 
 CODECS = {
@@ -94,7 +94,7 @@ CODECS = {
 
 def pitch_of(path: Path) -> float:
     limits = DecodeLimits(max_bytes=10**8, max_seconds=60, timeout_s=30)
-    samples = np.concatenate(list(FfmpegDecoder(path, limits)))
+    samples = mixed(np.concatenate(list(FfmpegDecoder(path, limits))))
     assert samples.size == pytest.approx(3 * SAMPLE_RATE, rel=0.1)
     return heard_pitches(samples)[1]
 

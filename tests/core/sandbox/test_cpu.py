@@ -48,7 +48,7 @@ def test_tags_that_ffmpeg_would_compare_for_minutes_are_given_up(
     tagged = tmp_path / "tagged.flac"
     monkeypatch.setattr(decode, "CPU_SECONDS", 0.7)
     tagged.write_bytes(flac_with_tags(song, 500))
-    assert sum(block.size for block in decode.FfmpegDecoder(tagged, LIMITS)) > 5 * 22_050
+    assert sum(len(block) for block in decode.FfmpegDecoder(tagged, LIMITS)) > 5 * 22_050
     tagged.write_bytes(flac_with_tags(song, 100_000))
     with pytest.raises(GenreGenieError, match="timeout"):
         list(decode.FfmpegDecoder(tagged, LIMITS))

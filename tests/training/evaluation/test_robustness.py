@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.audio import make_song, write_wav
-from training.data.distort import DISTORTIONS
+from training.data.distort import DISTORTIONS, INAUDIBLE
 from training.data.gtzan import track_mel
-from training.evaluation.robustness import measure_robustness
+from training.evaluation.robustness import measure_inaudible, measure_robustness
 
 
 def test_robustness_counts_correct_and_unchanged_predictions(tmp_path: Path, model: Path) -> None:
@@ -25,3 +25,14 @@ def test_robustness_counts_correct_and_unchanged_predictions(tmp_path: Path, mod
     assert rows[0]["same"] == 1
     assert [row for row in rows if row["distortion"] == "one-side"][0]["same"] == 1
     assert (tmp_path / "figures" / "robustness-small.json").is_file()
+
+
+def test_what_nobody_hears_is_measured_on_every_track(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "pop").mkdir()
+    for number in (3, 4):
+        write_wav(tmp_path / "pop" / f"pop.0000{number}.wav", make_song(6, seed=number))
+    rows = measure_inaudible(str(model), tmp_path, tmp_path / "figures")
+    assert [row["distortion"] for row in rows] == ["none", *INAUDIBLE]
+    assert {row["songs"] for row in rows} == {2}
+    assert {row["same"] for row in rows if row["distortion"] in ("none", "anti-phase", "float-x4")} == {2}
+    assert (tmp_path / "figures" / "inaudible-small.json").is_file()
