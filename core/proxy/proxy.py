@@ -60,6 +60,7 @@ _RESOLVE_THREADS: Final = 128
 
 _MAX_ADDRESSES: Final = 4
 _NAT64_SECONDS: Final = 600.0
+_ICY: Final = b"ICY "
 _METHODS: Final = (b"GET", b"HEAD", b"POST", b"CONNECT")
 
 _STATUS: Final = {
@@ -346,6 +347,7 @@ class FetchProxy(Proxy):
         """Forward a response, as much of its body at a time as has come: one write for many small chunks."""
         pace = Pace()
         body = bytearray()
+        connection.receive_data(await _first_data(server))
         while True:
             event = connection.next_event()
             if body and not (isinstance(event, h11.Data) and len(body) < CHUNK_BYTES):
@@ -375,6 +377,14 @@ class FetchProxy(Proxy):
         with contextlib.suppress(ClientGoneError, TimeoutError, h11.ProtocolError):
             async with asyncio.timeout(1.0):
                 await client.send_error(_STATUS[reason])
+
+
+async def _first_data(server: ServerStream) -> bytes:
+    """Read the beginning of a response, with HTTP's status line where a radio station has SHOUTcast's `ICY 200 OK`."""
+    data = await server.read()
+    while _ICY.startswith(data) and data != _ICY and (more := await server.read()):
+        data += more
+    return b"HTTP/1.0 " + data.removeprefix(_ICY) if data.startswith(_ICY) else data
 
 
 async def _read_request(client: ClientStream) -> h11.Request:

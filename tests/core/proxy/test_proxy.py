@@ -311,7 +311,7 @@ async def test_a_server_that_dribbles_is_cut_in_the_end(server: Server) -> None:
 async def test_a_server_that_does_not_speak_http_is_unreachable(
     proxy: FetchProxy, lease: ProxyLease, server: Server
 ) -> None:
-    server.routes["/"] = lambda exchange: exchange.send(b"ICY 200 OK\r\n\r\nmusic for ever")
+    server.routes["/"] = lambda exchange: exchange.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\nmusic for ever")
     assert status(await request(proxy, lease, get(server.url()), "Host: x")) == 502
     assert lease.refusals == {Refusal.UNREACHABLE: 1}
 
@@ -433,6 +433,21 @@ async def test_more_connections_than_there_may_be_at_once_are_turned_away() -> N
             assert await request(proxy, lease, get(server.url()), "Host: x") == b""
             assert proxy.refusals == {Refusal.CONNECTIONS: 1}
         await asyncio.gather(*first)
+
+
+@pytest.mark.parametrize("parts", [(b"ICY 200 OK\r\n",), (b"I", b"CY 200 OK\r\n")], ids=["whole", "in parts"])
+async def test_a_radio_stations_own_status_line_is_understood(server: Server, parts: tuple[bytes, ...]) -> None:
+    async def station(exchange: Exchange) -> None:
+        for part in (*parts, b"icy-name: Night\r\n\r\nmusic"):
+            await exchange.send(part)
+            await asyncio.sleep(0.02)
+
+    server.routes["/"] = station
+    async with FetchProxy(allowed_hosts=[server.host]) as proxy, proxy.lease(max_bytes=MIB) as lease:
+        answer = await request(proxy, lease, get(server.url()), "Host: x")
+    assert status(answer) == 200
+    assert b"icy-name: Night" in answer
+    assert b"music" in answer
 
 
 async def dribble(exchange: Exchange) -> None:
