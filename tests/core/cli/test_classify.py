@@ -41,7 +41,7 @@ def test_the_json_contract(song: Path) -> None:
     (printed,) = lines(done)
     assert set(printed) == {
         *("source", "title", "duration", "music", "genre", "confidence", "votes", "probabilities", "section"),
-        *("segments", "model", "elapsed"),
+        *("segments", "model", "elapsed", "tags", "outside"),
     }
     assert printed["duration"] == 12.0
     assert sum(printed["votes"].values()) == len(printed["segments"]) == 4

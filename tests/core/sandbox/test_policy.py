@@ -7,8 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from core.audio.decode import CHANNELS
 from core.audio.ffmpeg import FFMPEG_VARIABLE, ffmpeg_path
 from core.errors import ErrorCode, GenreGenieError
 from core.sandbox.landlock import landlock_abi
@@ -266,7 +268,7 @@ class TestAnFfmpegThatMeansHarm:
         program.write_text(f"#!/bin/bash\nprintf '\\nOutput #0\\n' >&2\n{script}\n")
         program.chmod(0o755)
         song = place / "song.mp3"
-        song.write_bytes(make_song(4).tobytes())
+        song.write_bytes(np.repeat(make_song(4), CHANNELS).tobytes())
         monkeypatch.setenv(FFMPEG_VARIABLE, str(program))
         ffmpeg_path.cache_clear()
         try:

@@ -7,7 +7,6 @@ import pytest
 
 from core.constants import GENRES
 from tests.training.made_teacher import write_labelled
-from training.evaluation import labelled
 from training.evaluation.labelled import LabelledPrediction, confidence_bands, evaluate_labelled, labelled_figures
 
 PREDICTIONS = [
@@ -36,12 +35,6 @@ def test_every_song_is_in_one_band_up_to_full_confidence() -> None:
         {"from": 0.6, "to": 0.8, "songs": 1, "correct": 0},
         {"from": 0.8, "to": 1.0, "songs": 2, "correct": 1},
     ]
-
-
-def test_bands_are_those_that_the_bot_has_words_for() -> None:
-    from bot.ui.embeds import CONFIDENCE_STEPS
-
-    assert sorted(least for least, _ in CONFIDENCE_STEPS) == list(labelled.BAND_EDGES[:-1])
 
 
 def test_no_song_that_is_classified_has_no_calibration() -> None:
