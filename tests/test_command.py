@@ -22,6 +22,8 @@ def run(folder: Path, *arguments: str, path: str = "", **variables: str) -> subp
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("GENREGENIE_", "DISCORD_"))
     }
+    # As in an image: what the environment brings, such as deno, is on the PATH.
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment["PATH"]))
     data = str(folder / "data") if folder != ROOT else "data"
     return subprocess.run(
         # Without `site`, no .pth file leads back to the whole project.

@@ -95,6 +95,8 @@ async def test_a_signal_ends_it_with_each_running_request_answered_or_told(tmp_p
         ]
         for interaction in asked:
             await interaction.acknowledged()
+        fetching = translate("bot.progress.fetching", "en").partition("{")[0]
+        await asked[0].reply(lambda message: fetching in message.text)
         began = time.monotonic()
         workers = process.children()
         process.process.send_signal(number)

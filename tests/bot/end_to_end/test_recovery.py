@@ -44,7 +44,8 @@ def open_requests(directory: Path) -> int:
 
 
 async def test_what_a_kill_interrupts_says_so_and_is_asked_again_with_a_button(tmp_path: Path) -> None:
-    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
+    # Three workers, so that one member's songs are fetched at once.
+    async with Discord() as discord, BotProcess(discord, tmp_path, GENREGENIE_WORKERS="3") as process:
         house = furnished(discord)
         done = await answer(discord.slash("genre", user=house.ben, channel=house.channel, file=new_song(6)))
         public = await begun(discord, house)
