@@ -86,7 +86,7 @@ def largest_child() -> int:
 
 def processor_seconds_of_ffmpegs() -> float:
     """Processor time of all that our workers have started and waited for."""
-    times = [child.cpu_times() for child in psutil.Process().children()]
+    times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
     return sum(time.children_user + time.children_system for time in times)
 
 

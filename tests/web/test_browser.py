@@ -170,7 +170,7 @@ def test_a_recording_is_classified_and_can_be_played(visit: Callable[..., Page],
     assert genre_shown(tab)
     assert tab.locator("[data-play]").count() >= 1
     tab.locator("[data-play]").first.click()
-    tab.wait_for_function("document.getElementById('gg-audio').currentTime > 0.2")
+    tab.wait_for_function("() => document.getElementById('gg-audio').currentTime > 0.2")
 
 
 def test_a_file_without_audio_shows_the_error(visit: Callable[..., Page], tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_the_page_asks_for_the_password(browser: Browser, model: str | None, tmp
 
 def sound_of(tab: Page) -> float:
     """Wait until the player holds a song, and give its length."""
-    tab.wait_for_function("document.getElementById('gg-audio').readyState > 0")
+    tab.wait_for_function("() => document.getElementById('gg-audio').readyState > 0")
     return tab.locator("#gg-audio").evaluate("audio => audio.duration")
 
 
