@@ -273,7 +273,7 @@ def test_a_closed_tab_cancels_its_work(visit: Callable[..., Page], page: PagePro
     cancelled = page.log.count("cancelled")
     tab.close()
     wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 30, "the end of ffmpeg")
-    wait_until(lambda: page.log.count("cancelled") == cancelled + 1, 30, "the word of it")  # it did not just finish
+    wait_until(lambda: page.log.count("cancelled") > cancelled, 30, "the word of it")  # it did not just finish
 
 
 def test_after_cancelling_the_next_song_is_classified(
