@@ -156,11 +156,6 @@ class Prediction:
             return "good"
         return certainty
 
-    @property
-    def runner_up(self) -> str:
-        """The second genre: by votes, then by probability."""
-        return ranking(self.votes, self.probabilities)[1]
-
     def probability(self, genre: str) -> float:
         """Mean probability of a genre."""
         return self.probabilities[GENRES.index(genre)]
