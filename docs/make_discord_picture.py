@@ -11,13 +11,13 @@ import shutil
 from pathlib import Path
 
 import discord
-from PIL import ImageFont
 from playwright.sync_api import sync_playwright
 
 from bot.jobs.result import SongResult
 from bot.ui.embeds import results_message
 from core.audio.decode import DecodeLimits
 from core.i18n.catalog import translate
+from core.inference.chart import FONT_FILE
 from core.inference.pipeline import ClassifyOptions, Models, classify_file
 from core.service.identify import IdentifyResult
 from core.verdict import SongInfo, Verdict
@@ -76,7 +76,7 @@ def data_url(kind: str, content: bytes) -> str:
 
 def page(embed: discord.Embed, picture: bytes) -> str:
     """Lay the message out as Discord does in its dark theme."""
-    font = data_url("font/ttf", ImageFont.load_default(16).font_bytes)
+    font = data_url("font/ttf", FONT_FILE.read_bytes())
     avatar = data_url("image/svg+xml", (ROOT / "web" / "static" / "icon.svg").read_bytes())
     buttons = "".join(f"<span>{html.escape(translate(f'bot.button.{name}'))}</span>" for name in BUTTONS)
     return f"""<!doctype html><meta charset="utf-8">

@@ -17,7 +17,7 @@ _COUNTED: Final = ("retry_after", "limit_minutes")
 """Parameters of errors that are counts: the `n` of their sentences."""
 
 _SEVERAL: Final = 2
-"""Stands for a fraction where a plural form is chosen: gettext knows whole numbers only."""
+"""Stands for a fraction where a plural form is chosen, since gettext knows whole numbers only: "1.5 minutes"."""
 
 
 @cache
@@ -53,13 +53,22 @@ def translate(key: str, locale: str | None = None, **params: object) -> str:
     catalogue = _catalogue(language, _domain(key.partition(".")[0]))
     template, n = key, params.get("n")
     if isinstance(n, int | float):
-        template = catalogue.ngettext(key, key, int(n) if n == int(n) else _SEVERAL)
+        template = catalogue.ngettext(key, key, _whole(n, catalogue, key))
         params["n"] = number(n, language)
     if template == key:
         template = catalogue.gettext(key)
     if template == key:
         raise KeyError(key)
     return template.format(**params)
+
+
+def _whole(n: float, catalogue: gettext.NullTranslations, key: str) -> int:
+    """Whole number that has the plural form of `n`.
+
+    Where none is one's form, as in French and Portuguese, so is that of all below two: "1,5 minute" (CLDR: i = 0, 1).
+    """
+    counts_from_two = catalogue.ngettext(key, key, 0) == catalogue.ngettext(key, key, 1)
+    return int(n) if n == int(n) or counts_from_two else _SEVERAL
 
 
 def error_sentence(error: GenreGenieError, locale: str | None = None) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
+from core.i18n.languages import locales
 from tests.support.processes import wait_until
 from tests.web.page import PageProcess
 from web.static import FOLDER
@@ -49,14 +50,16 @@ def upload(client: httpx.Client, song: Path, locale: str = "en") -> str:
     return answer.json()["song"]
 
 
-@pytest.mark.parametrize(("wanted", "locale"), [("es-MX,es;q=0.9", "es"), ("en-GB", "en"), ("de", "en")])
+@pytest.mark.parametrize(
+    ("wanted", "locale"), [("es-MX,es;q=0.9", "es"), ("en-GB", "en"), ("pt-BR", "pt"), ("nl", "en")]
+)
 def test_a_visitor_is_redirected_to_their_language(client: httpx.Client, wanted: str, locale: str) -> None:
     answer = client.get("/", headers={"Accept-Language": wanted})
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/{locale}/")
     assert client.get(f"/{locale}/").status_code == 200
 
 
-@pytest.mark.parametrize("locale", ["en", "es"])
+@pytest.mark.parametrize("locale", locales())
 def test_an_uploaded_song_gets_a_verdict(client: httpx.Client, page: PageProcess, song: Path, locale: str) -> None:
     shown = submit(client, {"song": upload(client, song, locale)}, locale)
     assert "gg-verdict" in shown

@@ -94,10 +94,13 @@ async def test_public_answers_speak_the_servers_language_and_private_ones_the_me
     assert translate("bot.button.wrong", "es") in own.buttons
 
 
-async def test_commands_are_named_in_spanish_for_those_who_speak_it(discord: Discord, bot: BotProcess) -> None:
+async def test_commands_are_named_in_every_language_for_those_who_speak_it(discord: Discord, bot: BotProcess) -> None:
     [command] = [c for c in discord.commands.registered[None] if c["name"] == "genre"]
-    assert command["description_localizations"]["es-ES"] == translate("bot.command.genre.description", "es")
-    assert set(command["description_localizations"]) >= {"es-ES", "es-419"}
+    named = {"de": "de", "es-ES": "es", "es-419": "es", "fr": "fr", "pt-BR": "pt"}
+    assert command["description_localizations"] == {
+        key: translate("bot.command.genre.description", locale) for key, locale in named.items()
+    }
+    assert command["name_localizations"]["pt-BR"] == "gênero"
 
 
 async def test_a_name_that_would_format_or_call_somebody_does_nothing(

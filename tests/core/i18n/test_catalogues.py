@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.i18n.catalog import translate
 from core.i18n.compile import compiled
 from core.i18n.languages import LOCALES_DIR, locales
 from tests.core.i18n.catalogues import forms, key_of, messages, placeholders, read, sources
@@ -22,8 +23,8 @@ def label(path: Path) -> str:
     return f"{path.parents[1].name}-{path.stem}"
 
 
-def test_english_and_spanish_are_there() -> None:
-    assert {"en", "es"} <= set(locales())
+def test_five_languages_are_there() -> None:
+    assert {"de", "en", "es", "fr", "pt"} <= set(locales())
     assert {path.parents[1].name for path in sources()} == set(locales())
 
 
@@ -88,12 +89,46 @@ def test_what_is_read_at_run_time_is_what_was_written(path: Path) -> None:
     assert content(path.with_suffix(".mo").read_bytes()) == content(compiled(path))
 
 
+LIMITS = {
+    r"bot\.command\..+\.name": 32,
+    r"bot\.command\..+": 100,
+    r"bot\.(privacy\.)?button\..+": 80,
+    r"bot\.(pick|correction)\.(placeholder|none)": 100,
+    r"bot\.help\.(.+\.)?title": 256,
+    r"(bot|error|note)\..+": 1_200,
+}
+"""Characters that Discord takes, by key; the last is what may stand in a message beside others."""
+
+
 @pytest.mark.parametrize("locale", locales())
-def test_what_discord_shows_of_commands_is_not_too_long(locale: str) -> None:
+def test_nothing_is_longer_than_discord_takes(locale: str) -> None:
+    for path in sources(locale):
+        for message in messages(read(path)):
+            limits = [most for pattern, most in LIMITS.items() if re.fullmatch(pattern, key_of(message))]
+            assert all(len(text) <= limits[0] for text in forms(message) if limits), key_of(message)
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_commands_and_options_have_names_that_discord_takes(locale: str) -> None:
+    """https://docs.discord.com/developers/interactions/application-commands#application-command-object."""
+    siblings: dict[str, list[str]] = {}
     for message in messages(read(LOCALES_DIR / locale / "LC_MESSAGES" / "bot.po")):
-        key = key_of(message)
-        if key.startswith("bot.command."):
-            assert len(forms(message)[0]) <= (32 if key.endswith(".name") else 100), key
+        key, [name, *_] = key_of(message), forms(message)
+        # The name of a message command may be anything.
+        if key.startswith("bot.command.") and key.endswith(".name") and key != "bot.command.identify.name":
+            assert re.fullmatch(r"[-_'\w]{1,32}", name), key
+            assert name == name.lower(), key
+            *group, last, _ = key.split(".")
+            if last != "own-privacy":  # a command of its own, beside /genregenie
+                siblings.setdefault(".".join(group), []).append(name)
+    for group, names in siblings.items():
+        assert len(names) == len(set(names)), group
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_commands_are_named_in_sentences_as_the_language_names_them(locale: str) -> None:
+    names = [translate(f"bot.command.{part}.name", locale) for part in ("genregenie", "channel", "channel.on")]
+    assert f"`/{' '.join(names)}`" in translate("bot.admin.no-channels", locale)
 
 
 CALLS = {"translate": "", "phrase": "bot.command."}

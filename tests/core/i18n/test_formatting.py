@@ -18,12 +18,19 @@ def test_a_share_is_written_as_the_language_does() -> None:
     assert percent(0.614, "en") == "61%"
     assert percent(0.614, "es") == percent(0.614, "es-ES") == "61\u00a0%"
     assert percent(1.0, "en") == "100%"
-    assert percent(0.614, "fr") == "61%", "no sentences in it: English all through"
+    assert percent(0.614, "pt-BR") == "61%"
+    assert percent(0.614, "xx") == "61%", "no sentences in it: English all through"
+
+
+@pytest.mark.parametrize("locale", ["de", "fr"])
+def test_the_space_before_a_percent_sign_does_not_break(locale: str) -> None:
+    assert percent(0.614, locale) in {"61\u00a0%", "61\u202f%"}
 
 
 def test_a_number_is_written_as_the_language_does() -> None:
     assert [number(n, "en") for n in (3, 3.0, 1.5, 5 / 3, 12_345)] == ["3", "3", "1.5", "1.67", "12345"]
-    assert [number(n, "es") for n in (3, 3.0, 1.5, 5 / 3, 12_345.5)] == ["3", "3", "1,5", "1,67", "12345,5"]
+    for locale in ("de", "es", "fr", "pt"):
+        assert [number(n, locale) for n in (3, 3.0, 1.5, 5 / 3, 12_345.5)] == ["3", "3", "1,5", "1,67", "12345,5"]
 
 
 @pytest.mark.parametrize("locale", locales())

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.constants import GENRES
-from core.i18n.wording import confidence_words, headline, nearest, notes, votes_text
+from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, votes_text
 from core.verdict import Outside, Prediction, Segment
 from tests.support.verdicts import make_prediction, make_verdict
 
@@ -44,6 +44,40 @@ def test_the_headline_names_what_the_votes_name(votes: dict[str, int], english: 
     assert headline(said) == english
     assert spanish is None or headline(said, "es") == spanish
     assert votes_text(said).count(",") == len(votes) - 1
+
+
+@pytest.mark.parametrize(
+    ("locale", "some", "tied", "mixed", "outside"),
+    [
+        (
+            "de",
+            "Klassik, mit etwas Hip-Hop und Pop",
+            "Klassik und Hip-Hop, gleichauf",
+            "gemischt: Blues, Klassik und Country…",
+            "Keins meiner zehn Genres: Es klingt wie elektronische Musik (81\u00a0%).",
+        ),
+        (
+            "fr",
+            "classique, avec un peu de hip-hop et pop",
+            "classique et hip-hop, à égalité",
+            "mélange\u00a0: blues, classique et country…",
+            "Hors de mes dix genres\u00a0: ça sonne plutôt musique électronique (81\u00a0%).",
+        ),
+        (
+            "pt-BR",
+            "clássica, com um pouco de hip-hop e pop",
+            "clássica e hip-hop, empatados",
+            "mistura: blues, clássica e country…",
+            "Fora dos meus dez gêneros: parece música eletrônica (81%).",
+        ),
+    ],
+)
+def test_other_languages_name_them_too(locale: str, some: str, tied: str, mixed: str, outside: str) -> None:
+    assert headline(cast(classical=6, hiphop=2, pop=2), locale) == some
+    assert headline(cast(classical=5, hiphop=5), locale) == tied
+    assert headline(cast(**dict.fromkeys(GENRES, 1)), locale) == mixed
+    said = outside_sentence(Outside("electronic", 0.81), locale)
+    assert said.replace("\u202f", "\u00a0") == outside
 
 
 @pytest.mark.parametrize(

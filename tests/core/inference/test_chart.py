@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.audio.spectrogram import LogMel, log_mel
 from core.constants import GENRES
+from core.i18n.catalog import translate
 from core.i18n.languages import locales
 from core.inference import chart
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
@@ -89,14 +90,14 @@ def test_every_language_can_be_drawn(recording: LogMel, prediction: Prediction, 
 def test_the_font_has_every_character_that_is_drawn(
     recording: LogMel, prediction: Prediction, locale: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: set[str] = set()
+    drawn = set("".join(translate(f"genre.{genre}", locale) for genre in GENRES) + "ÄÖÜäöüßçãõéèœñ")
 
     def text(self: ImageDraw.ImageDraw, xy: object, words: str, *args: object, **kwargs: object) -> None:
         drawn.update(words)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
     chart.draw(prediction, recording, locale)
-    font = ImageFont.load_default(20)
+    font = ImageFont.truetype(chart.FONT_FILE, 20)
     missing = bytes(font.getmask("\u0378"))
     assert "%" in drawn
     assert not {character for character in drawn - {" "} if bytes(font.getmask(character)) == missing}
