@@ -1,4 +1,4 @@
-# Two images from one file: `bot` (the default, runtime only) and `page` (the web page as well). For amd64 and arm64:
+# Two images from one file: `bot` (the default, which can serve the page too) and `page` (the page alone). For amd64 and arm64:
 # everything is installed from wheels, nothing is compiled.
 #   docker build -t genregenie .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t genregenie .
@@ -42,8 +42,9 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
 CMD ["web"]
 
 FROM program AS bot
-COPY --from=build /opt/venv /opt/venv
+COPY --from=build-page /opt/venv /opt/venv
 COPY bot /app/bot
+COPY web /app/web
 RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/app"]
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \

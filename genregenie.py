@@ -5,10 +5,17 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, TextIO, cast
+from collections.abc import Callable, Sequence
+from logging import getLogger
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from core.service.shared import OpenGuest
+    from core.settings import Settings
 
 COMMANDS: Final = {
     "classify": ("core.cli.classify", "Classify songs: files, folders or links."),
@@ -28,6 +35,8 @@ COMMANDS: Final = {
 EXTRAS: Final = {"web": "web", "training": "train"}
 """Packages that need more than the runtime's requirements: the extra that has it."""
 
+_NEEDS_MORE: Final = "this needs more than the bot does: pip install --require-hashes -r requirements/{extra}.txt"
+
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Make the app with the one command that the arguments name loaded, and the others known by name only."""
@@ -45,7 +54,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         if name != wanted:
             app.command(name, help=summary)(_unloaded)
             continue
-        loaded = doctor if name == "doctor" else getattr(importlib.import_module(module), name)
+        loaded = OWN[name] if name in OWN else getattr(importlib.import_module(module), name)
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=name, help=summary)
         else:
@@ -101,6 +110,59 @@ def doctor() -> None:
 
         groups.append(bot_checks())
     raise typer.Exit(asyncio.run(print_checks(*groups)))
+
+
+def bot() -> None:
+    """Run the Discord bot until SIGTERM or Ctrl+C; with GENREGENIE_WEB=1 the page too.
+
+    Exit status: 0 when it was stopped, 2 when its settings do not let it start.
+    """
+    from bot.app import serve
+    from bot.settings import BotSettings
+    from core.settings import raise_problems, read_settings
+
+    settings, problems = read_settings(BotSettings)
+    problems += settings.missing()
+    load_page: Callable[[], OpenGuest] | None = None
+    secrets: tuple[SecretStr | None, ...] = ()
+    if settings.web:
+        page_problems, load_page, secrets = _page_in_bot()
+        problems += page_problems
+    raise_problems(problems)
+    os.umask(0o077)  # members' songs are nobody else's
+    asyncio.run(serve(settings, load_page, secrets))
+
+
+def _page_in_bot() -> "tuple[list[str], Callable[[], OpenGuest], tuple[SecretStr | None, ...]]":
+    """Read the page's settings: their problems, what loads the page, and its secrets."""
+    from core.settings import read_settings
+    from web.settings import WebSettings
+
+    settings, problems = read_settings(WebSettings)
+    settings = settings.listening(in_bot=True)
+    if importlib.util.find_spec("jinja2") is None:
+        problems.append(f"GENREGENIE_WEB: {_NEEDS_MORE.format(extra='web')}")
+
+    def load() -> "OpenGuest":
+        from web.app import guest
+
+        return guest(settings, lambda address: getLogger("web").info("The page listens on %s", address))
+
+    return [*problems, *settings.missing()], load, (settings.web_password, settings.web_api_token)
+
+
+OWN: Final[dict[str, Callable[[], None]]] = {"bot": bot, "doctor": doctor}
+"""Commands that need more than one package, so they are here."""
+
+
+def _settings_of_all() -> "list[type[Settings]] | None":
+    """Give the settings of every face; None where one is not installed."""
+    if not all(map(importlib.util.find_spec, ("bot", "web"))):
+        return None
+    from bot.settings import BotSettings
+    from web.settings import WebSettings
+
+    return [BotSettings, WebSettings]
 
 
 class _OutputError(Exception):
@@ -160,7 +222,9 @@ def _prepare_streams() -> None:
 def _run() -> None:
     """Run the command; exit 2 with one line where the set-up is wrong."""
     from core.errors import ConfigurationError
+    from core.settings import KnownNames
 
+    KnownNames.prefixes, KnownNames.kinds = ("GENREGENIE_", "DISCORD_"), _settings_of_all
     arguments = sys.argv[1:]
     try:
         app = build_app(arguments)
@@ -184,7 +248,7 @@ def _remedy_for(missing: str, command: str) -> str | None:
     own = missing.split(".")[0] in ("core", "bot", "training", "web")
     if own or package not in EXTRAS:
         return None
-    return f"this needs more than the bot does: pip install --require-hashes -r requirements/{EXTRAS[package]}.txt"
+    return _NEEDS_MORE.format(extra=EXTRAS[package])
 
 
 if __name__ == "__main__":

@@ -4,19 +4,23 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
+
+from pydantic import SecretStr
 
 from bot.logs import set_up_bot_logs
 from bot.settings import BotSettings
 from core.service.admission import Admission
+from core.service.slots import FairSlots
 from core.signals import on_stop_signal
 from core.version import version_line
 from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from bot.storage.retention import Retention
+    from core.service.shared import OpenGuest
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +30,22 @@ FINISH_S: Final = 9.0
 CLOSE_S: Final = 3.0
 
 
-async def serve(settings: BotSettings) -> None:
+async def serve(
+    settings: BotSettings, load_guest: "Callable[[], OpenGuest] | None" = None, secrets: Sequence[SecretStr | None] = ()
+) -> None:
     """Run the bot until SIGTERM or SIGINT.
+
+    Args:
+        settings: all of them.
+        load_guest: imports what opens another face on the same workers.
+        secrets: that face's, which no line of the log may contain.
 
     Raises:
         ConfigurationError: it cannot start as it is set up.
     """
     token = settings.required_token()
     gc.disable()
-    set_up_bot_logs(settings)
+    set_up_bot_logs(settings, *secrets)
     log.info("%s", version_line(settings.model))
     stop = asyncio.Event()
     on_stop_signal(stop.set)
@@ -44,10 +55,11 @@ async def serve(settings: BotSettings) -> None:
         stack.push_async_callback(pool.close, 0)
         # Its imports take a second: the loop stays free for the workers' start meanwhile.
         await asyncio.to_thread(_import_client)
+        open_guest = await asyncio.to_thread(load_guest) if load_guest is not None else None
         # What has been imported stays: a collection that went through all of it would hold the loop up for 0.2 s.
         gc.freeze()
         gc.enable()
-        await _serve(settings, token, pool, stop, stack)
+        await _serve(settings, token, pool, open_guest, stop, stack)
 
 
 def _import_client() -> None:
@@ -56,7 +68,12 @@ def _import_client() -> None:
 
 
 async def _serve(
-    settings: BotSettings, token: str, pool: WorkerPool, stop: asyncio.Event, stack: AsyncExitStack
+    settings: BotSettings,
+    token: str,
+    pool: WorkerPool,
+    open_guest: "OpenGuest | None",
+    stop: asyncio.Event,
+    stack: AsyncExitStack,
 ) -> None:
     from bot.client import GenreGenie
     from bot.connection import stay_connected
@@ -71,15 +88,18 @@ async def _serve(
     from bot.ui.responder import DiscordResponder
     from core.service.fetcher import open_fetcher
     from core.service.identify import Identifier
+    from core.service.shared import GuestFace, SharedService
 
     stack.enter_context(sole_writer(settings, shards=settings.shards))
     stores = Stores(settings)
     stack.push_async_callback(stores.close)
     await stores.open()
-    fetcher = await open_fetcher(stack, settings)
-    admission = Admission.for_workers(settings.limits, pool.size)
+    fetcher = await open_fetcher(stack, settings, faces=1 if open_guest is None else 2)
+    turns = None if open_guest is None else FairSlots(pool.size)
+    admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face="bot")
     metrics = Metrics()
-    metrics.registry.register(StateCollector(admission, pool, fetcher.proxy))
+    state = StateCollector(admission, pool, fetcher.proxy)
+    metrics.registry.register(state)
     jobs = JobService(
         settings,
         guilds=stores.guilds,
@@ -102,6 +122,7 @@ async def _serve(
         notices=PermissionNotices(),
         respond=DiscordResponder,
     )
+    guests: list[GuestFace] = []
     bots: list[GenreGenie] = []
 
     def make_bot(message_content: bool) -> GenreGenie:
@@ -113,11 +134,17 @@ async def _serve(
             "gateway": bool(bots) and bots[0].connected,
             "workers": pool.ready_count > 0,
             "database": await stores.database.reachable(),
+            **{guest.name: guest.is_serving() for guest in guests},
         }
 
     health = HealthServer(settings, metrics, readiness)
     await health.start()
     stack.push_async_callback(health.close)
+    guest_stack = await stack.enter_async_context(AsyncExitStack())
+    if open_guest is not None and turns is not None:
+        lent = SharedService(pool, turns, fetcher, metrics.observe)
+        guests.append(await guest_stack.enter_async_context(open_guest(lent)))
+        state.add(guests[0].admission)
     background = [
         asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention), watch_ytdlp())
     ]
@@ -127,7 +154,10 @@ async def _serve(
     warm.add_done_callback(lambda _: stop.set() if _failed(warm) else None)
     bot = await stay_connected(make_bot, token, stop)
     log.info("Stopping")
+    # At the same time: the end of both together is to take no longer than that of one.
+    closing = asyncio.create_task(guest_stack.aclose())
     await jobs.close(FINISH_S)
+    await closing
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(bot.close(), CLOSE_S)
     if failure := _failed(warm):

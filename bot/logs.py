@@ -4,6 +4,8 @@ import logging
 import re
 from typing import Final
 
+from pydantic import SecretStr
+
 from bot.settings import BotSettings
 from core.logging_setup import set_up_logs
 
@@ -13,8 +15,8 @@ INTERACTION_TOKEN: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'
 """The token in the URL of an interaction's reply."""
 
 
-def set_up_bot_logs(settings: BotSettings) -> None:
-    """Log to standard error without the bot's token and interactions' tokens."""
-    set_up_logs(settings, settings.token, quiet_loggers=QUIET_LOGGERS, redact=[INTERACTION_TOKEN])
+def set_up_bot_logs(settings: BotSettings, *secrets: SecretStr | None) -> None:
+    """Log to standard error without the bot's token, interactions' tokens and further secrets."""
+    set_up_logs(settings, settings.token, *secrets, quiet_loggers=QUIET_LOGGERS, redact=[INTERACTION_TOKEN])
     # discord.py warns at every start that voice is not available; the bot does not use it.
     logging.getLogger("discord.client").addFilter(lambda record: "voice will NOT" not in record.getMessage())

@@ -127,15 +127,19 @@ class StateCollector(Collector):
     """Reads the state of queue, workers and proxy when it is asked for."""
 
     def __init__(self, admission: Admission, pool: WorkerPool, proxy: Proxy) -> None:
-        self._admission = admission
+        self._admissions = [admission]
         self._pool = pool
         self._proxy = proxy
+
+    def add(self, admission: Admission) -> None:
+        """Count the queue of another face too."""
+        self._admissions.append(admission)
 
     def collect(self) -> Iterable[Metric]:
         """Give the metrics of this moment."""
         gauges = (
-            ("genregenie_queue_length", "Songs that wait for their turn", self._admission.waiting),
-            ("genregenie_running", "Songs whose turn has come", self._admission.running),
+            ("genregenie_queue_length", "Songs that wait for their turn", sum(one.waiting for one in self._admissions)),
+            ("genregenie_running", "Songs whose turn has come", sum(one.running for one in self._admissions)),
             ("genregenie_workers_ready", "Workers that are warm", self._pool.ready_count),
             ("genregenie_workers_busy", "Workers at work", self._pool.busy_count),
         )

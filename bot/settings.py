@@ -27,6 +27,9 @@ class BotSettings(Settings):
     shards: str | None = Field(default=None, validation_alias="DISCORD_SHARDS")
     """Shards of this process, as `0-3`; None is all of them."""
 
+    web: bool = False
+    """Serve the page too, in the bot's process and on its workers."""
+
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8_080, ge=0, le=65_535)
     """Where health and metrics listen; 0 takes any free port."""
@@ -88,6 +91,15 @@ class BotSettings(Settings):
     def store_bytes(self) -> int:
         """`store_mb` in bytes."""
         return self.store_mb * MIB
+
+    def missing(self) -> list[str]:
+        """Name what the bot cannot start without."""
+        lines = super().missing()
+        try:
+            self.required_token()
+        except ConfigurationError as error:
+            lines.append(str(error))
+        return lines
 
     def required_token(self) -> str:
         """Return the token.

@@ -62,7 +62,7 @@ async def core_checks() -> AsyncIterator[Check]:
     yield Check(
         True, f"GenreGenie {VERSION}, Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     )
-    yield _ffmpeg()
+    yield _ffmpeg(settings.ffmpeg)
     yield _model(settings.model)
     yield _music_model()
     yield await _workers(settings)
@@ -76,10 +76,10 @@ async def core_checks() -> AsyncIterator[Check]:
         yield check
 
 
-def _ffmpeg() -> Check:
+def _ffmpeg(named: str | None) -> Check:
     remedy = "install ffmpeg with the system's package manager, or `pip install imageio-ffmpeg`"
     try:
-        path = ffmpeg_path()
+        path = ffmpeg_path(named)
         bundled = path == _bundled()
     except ConfigurationError as error:
         return Check(False, f"ffmpeg: {error}", remedy)

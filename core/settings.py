@@ -2,12 +2,15 @@
 
 import codecs
 import ipaddress
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
 
@@ -15,6 +18,9 @@ MIB = 1024 * 1024
 
 ENV_FILE: Final = Path(".env")
 """Variables that the environment does not have, in the working directory; UTF-8 without a byte order mark."""
+
+DEVELOPMENT: Final = "GENREGENIE_TEST_"
+"""What the tests' own variables begin with."""
 
 SettingsType = TypeVar("SettingsType", bound="Settings")
 
@@ -48,6 +54,8 @@ class Settings(BaseSettings):
     """Public networks that may not be fetched from, in CIDR notation, separated by commas."""
     ca_file: Path | None = None
     """One more authority to trust when fetching, PEM."""
+    ffmpeg: str | None = None
+    """The ffmpeg to use; None is the one on the PATH, or else imageio-ffmpeg's."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
 
@@ -87,29 +95,121 @@ class Settings(BaseSettings):
         """`max_file_mb` in bytes."""
         return self.max_file_mb * MIB
 
+    def missing(self) -> list[str]:
+        """Name what a service cannot start without, though each setting by itself is valid: a line for each."""
+        import ssl  # most commands do without
+
+        from core.inference.model_card import model_file
+
+        lines = []
+        if self.ca_file is not None:
+            try:
+                ssl.create_default_context(cafile=self.ca_file)
+            except OSError as error:  # of which `ssl.SSLError` is one
+                reason = "is no PEM file" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
+                lines.append(f"GENREGENIE_CA_FILE: {reason}")
+        if self.ffmpeg is not None and shutil.which(self.ffmpeg) is None:
+            lines.append("GENREGENIE_FFMPEG: does not name a program")
+        if self.model is not None:
+            try:
+                model_file(self.model)
+            except ConfigurationError as error:
+                lines.append(f"GENREGENIE_MODEL: {error}")
+        return lines
+
+
+class KnownNames:
+    """Which variables there are, once somebody who knows all kinds of settings has said so.
+
+    Attributes:
+        prefixes: what our variables begin with: others of that kind that nobody reads are misspelt.
+        kinds: gives the settings of all faces; None where one of them is not installed, so that nobody can say.
+    """
+
+    prefixes: tuple[str, ...] = ("GENREGENIE_",)
+    kinds: Callable[[], Iterable[type[Settings]] | None] = staticmethod(lambda: None)
+
 
 def load_settings(kind: type[SettingsType]) -> SettingsType:
     """Read the settings.
 
     Raises:
-        ConfigurationError: variables are invalid; the message names all of them, but not their values. Or `.env`
-            cannot be read.
+        ConfigurationError: variables are invalid or unknown; the message names all of them, but not their values. Or
+            `.env` cannot be read.
     """
-    _check_env_file(ENV_FILE)
+    settings, problems = read_settings(kind)
+    raise_problems(problems)
+    return settings
+
+
+def read_settings(kind: type[SettingsType]) -> tuple[SettingsType, list[str]]:
+    """Read the settings, with defaults in the place of what is wrong, and say in a line each what that is.
+
+    Raises:
+        ConfigurationError: they cannot be read at all, or do not fit together.
+    """
+    from_file = DotEnvSettingsSource(kind, ENV_FILE).env_vars if _is_read_twice(ENV_FILE) else {}
+    unknown = _unknown_names(kind, from_file)
     try:
-        return kind()
+        return kind(), unknown
     except ValidationError as error:
-        raise ConfigurationError(describe(error, kind)) from None
+        problems = describe(error, kind).splitlines() + unknown
+        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    defaults = {str(field.validation_alias or name): field.default for name, field in kind.model_fields.items()}
+    try:
+        return kind(**{name: defaults[name] for name in wrong}), problems
+    except ValidationError as error:
+        raise ConfigurationError("\n".join([*problems, *describe(error, kind).splitlines()])) from None
 
 
-def _check_env_file(path: Path) -> None:
-    """Raise `ConfigurationError` where there is a file that cannot be read, or would be read as something else."""
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise a `ConfigurationError` that names all problems, if there are any; a variable once, with what came first."""
+    if problems:
+        by_name: dict[str, str] = {}
+        for problem in problems:
+            by_name.setdefault(problem.partition(":")[0], problem)
+        raise ConfigurationError("\n".join(by_name.values()))
+
+
+def variable_names(kind: type[Settings]) -> set[str]:
+    """Names of the variables that settings are read from."""
+    prefix = kind.model_config.get("env_prefix", "")
+    return {str(field.validation_alias or f"{prefix}{name}").upper() for name, field in kind.model_fields.items()}
+
+
+def _unknown_names(kind: type[Settings], from_file: Iterable[str]) -> list[str]:
+    """Say which variables with our prefixes nobody reads; all faces' are looked up only where one stands out."""
+    ours = {name.upper() for name in (*os.environ, *from_file)}
+    ours = {name for name in ours if name.startswith(KnownNames.prefixes) and not name.startswith(DEVELOPMENT)}
+    unknown = ours - variable_names(kind)
+    if not unknown:
+        return []
+    kinds = KnownNames.kinds()
+    if kinds is None:
+        return []
+    known = variable_names(kind).union(*map(variable_names, kinds))
+    return [f"{name}: there is no such setting{_suggestion(name, known)}" for name in sorted(unknown - known)]
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, 1, 0.85)
+    return f"; is it {close[0]}?" if close else ""
+
+
+def _is_read_twice(path: Path) -> bool:
+    """Whether there is an `.env` that can be read more than once.
+
+    Raises:
+        ConfigurationError: there is a file that cannot be read, or would be read as something else.
+    """
     try:
         if path.is_fifo() or path.is_char_device():  # what is read now would be gone; `/dev/null` turns the file off
-            return
+            return False
         content = path.read_bytes()
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     remedy = "save it as UTF-8 without a byte order mark"
@@ -122,6 +222,7 @@ def _check_env_file(path: Path) -> None:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(f"{path} is not in UTF-8 (line {line}): {remedy}") from None
+    return True
 
 
 def describe(error: ValidationError, kind: type[Settings]) -> str:

@@ -102,7 +102,7 @@ def test_doctor_works_in_every_image_and_asks_for_a_token_only_where_there_is_a_
 def test_a_command_that_an_image_lacks_says_so_in_one_line(image: tuple[str, Path], command: str) -> None:
     name, folder = image
     package = {"web": "web", "train": "training", "evaluate": "training", "report": "training"}.get(command, "bot")
-    if package == {"bot": "bot", "page": "web"}[name]:
+    if package in {"bot": ("bot", "web"), "page": ("web",)}[name]:
         assert run(folder, command, "--help").returncode == 0
     else:
         assert_one_line(run(folder, command), command, f"no {package}/")
@@ -126,3 +126,50 @@ def test_a_song_that_is_called_like_a_command_is_a_song(tmp_path: Path) -> None:
     done = run(ROOT, "classify", str(tmp_path / "train"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_everything_that_a_start_lacks_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GENREGENIE_FFMPEG=/no/such/program\nDISCORD_TOKKEN=a-secret\nGENREGENIE_WEB=1\n")
+    variables = {
+        "GENREGENIE_WORKERS": "many",
+        "genregenie_workerz": "2",
+        "GENREGENIE_CA_FILE": str(tmp_path / "missing.pem"),
+        "GENREGENIE_MODEL": "none-such",
+        "GENREGENIE_WEB_HOST": "0.0.0.0",
+        "GENREGENIE_TEST_DATA": "the tests' own",
+    }
+    done = run(tmp_path, "bot", path=str(ROOT), **variables)
+    assert done.returncode == 2
+    lines = done.stderr.removeprefix("genregenie: ").splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "GENREGENIE_WORKERS",
+        "DISCORD_TOKKEN",
+        "GENREGENIE_WORKERZ",
+        "GENREGENIE_CA_FILE",
+        "GENREGENIE_FFMPEG",
+        "GENREGENIE_MODEL",
+        "DISCORD_TOKEN is not set",
+        "GENREGENIE_WEB_PASSWORD",
+    ]
+    assert "is it DISCORD_TOKEN?" in lines[1]
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "no certificate at all"], ids=["empty", "text"])
+def test_a_file_that_holds_no_certificate_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    done = run(tmp_path, "web", path=str(ROOT), GENREGENIE_CA_FILE="ca.pem")
+    assert_one_line(done, "GENREGENIE_CA_FILE: is no PEM file")
+
+
+@pytest.mark.parametrize("command", ["classify song.wav", "invite"])
+def test_a_setting_that_there_is_not_is_named_by_every_command(tmp_path: Path, command: str) -> None:
+    (tmp_path / ".env").write_text("GENREGENIE_MAX_FILE_MIB=3\n")
+    done = run(tmp_path, *command.split(), path=str(ROOT))
+    assert_one_line(done, "GENREGENIE_MAX_FILE_MIB: there is no such setting; is it GENREGENIE_MAX_FILE_MB?")
+
+
+def test_the_ffmpeg_of_the_file_of_settings_is_the_one_that_is_run(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GENREGENIE_FFMPEG=/no/such/program\n")
+    done = run(tmp_path, "classify", str(ROOT / "examples" / "demo.ogg"), path=str(ROOT))
+    assert_one_line(done, "GENREGENIE_FFMPEG does not name a program")

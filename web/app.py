@@ -13,8 +13,9 @@ from aiohttp import web
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file, shipped_models
 from core.service.admission import Admission
-from core.service.fetcher import open_fetcher
+from core.service.fetcher import Fetcher, open_fetcher, open_files
 from core.service.identify import Identifier
+from core.service.shared import GuestFace, OpenGuest, SharedService
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
 from web.access import MAX_JSON_BYTES, AccessControl
@@ -30,8 +31,8 @@ from web.uploads import Uploads
 
 log = getLogger(__name__)
 
-FETCH_AHEAD: Final = 2
-"""Links that may be fetched while every worker is busy with another song."""
+NAME: Final = "page"
+"""What the page is called where it is one of several faces."""
 
 SHUTDOWN_S: Final = 5.0
 """How long open connections may take to finish when the page is stopped."""
@@ -63,20 +64,29 @@ def compared_models(settings: WebSettings) -> list[str | None]:
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: WebSettings, models: Sequence[str | None]) -> AsyncIterator[Service]:
-    """Start the workers, which warm up in the background, the proxy and the temporary files.
+async def open_service(
+    settings: WebSettings, models: Sequence[str | None], shared: SharedService | None = None
+) -> AsyncIterator[Service]:
+    """Start the workers, which warm up in the background, the proxy and the temporary files, or borrow another face's.
 
     Raises:
         ConfigurationError: the page cannot start with these settings.
     """
     async with contextlib.AsyncExitStack() as stack:
-        fetcher = await open_fetcher(stack, settings)
+        if shared is None:
+            fetcher = await open_fetcher(stack, settings)
+            pool = await stack.enter_async_context(WorkerPool(settings))
+        else:
+            files = open_files(stack, settings, faces=2)
+            fetcher = Fetcher(settings, proxy=shared.fetcher.proxy, files=files)
+            pool = shared.pool
+        turns = shared.turns if shared is not None else None
+        admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face=NAME)
         uploads = Uploads(fetcher.files, settings)
         stack.callback(uploads.close)
-        pool = await stack.enter_async_context(WorkerPool(settings))
-        admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
         identifier = Identifier(settings, pool=pool, fetcher=fetcher)
-        jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models)
+        observe = shared.observe if shared is not None else None
+        jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models, observe=observe)
         stack.push_async_callback(jobs.close)
         yield Service(jobs, uploads, pool, admission)
 
@@ -96,7 +106,7 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
 
 
 @contextlib.asynccontextmanager
-async def listen(app: web.Application, settings: WebSettings, sock: socket.socket) -> AsyncIterator[None]:
+async def listen(app: web.Application, settings: WebSettings, sock: socket.socket) -> AsyncIterator[asyncio.Server]:
     """Serve an application on a socket until the context ends."""
     # What cannot be parsed is answered, and no news for the log; what a handler raises is logged by access control.
     quiet = getLogger("web.http")
@@ -119,7 +129,7 @@ async def listen(app: web.Application, settings: WebSettings, sock: socket.socke
         raise RuntimeError("a runner that is set up has a server")
     server = await asyncio.get_running_loop().create_server(lambda: Connection(connections, protocol()), sock=sock)
     try:
-        yield
+        yield server
     finally:
         server.close()
         await runner.cleanup()
@@ -152,6 +162,30 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
                 raise failure
 
 
+def guest(settings: WebSettings, announce: Callable[[str], None]) -> OpenGuest:
+    """Make what opens the page in another face's process; its address is open before `announce` is called with it.
+
+    Raises:
+        ConfigurationError: there is no model; when it is opened: the address cannot be bound.
+    """
+    models = compared_models(settings)
+
+    @contextlib.asynccontextmanager
+    async def open_page(shared: SharedService) -> AsyncIterator[GuestFace]:
+        with _open_socket(settings) as sock:
+            async with (
+                open_service(settings, models, shared) as service,
+                listen(build_app(service, settings), settings, sock) as server,
+            ):
+                announce(settings.web_origin or _address(sock))
+                try:
+                    yield GuestFace(NAME, service.admission, server.is_serving)
+                finally:
+                    await service.jobs.close()  # its streams end, and nobody waits for them
+
+    return open_page
+
+
 def _failure(task: asyncio.Task[None]) -> BaseException | None:
     """Give what a task has failed of, if it has."""
     return task.exception() if task.done() and not task.cancelled() else None
@@ -169,7 +203,7 @@ def _open_socket(settings: WebSettings) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise ConfigurationError(
-            f"GENREGENIE_HTTP_HOST, GENREGENIE_HTTP_PORT: cannot listen on {host} port {port}: {error.strerror}"
+            f"GENREGENIE_WEB_HOST, GENREGENIE_WEB_PORT: cannot listen on {host} port {port}: {error.strerror}"
         ) from None
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from core.logging_setup import set_up_logs
-from core.settings import load_settings
-from web.settings import WebSettings, check_exposure
+from core.settings import raise_problems, read_settings
+from web.settings import WebSettings
 
 
 def web(
@@ -23,9 +23,9 @@ def web(
 
     Exit status: 0 when it was stopped, 2 when it cannot start with these settings.
     """
-    given = {"http_host": host, "http_port": port}
-    settings = load_settings(WebSettings).model_copy(update={k: v for k, v in given.items() if v is not None})
-    check_exposure(settings)
+    settings, problems = read_settings(WebSettings)
+    settings = settings.listening(host, port)
+    raise_problems([*problems, *settings.missing()])
     set_up_logs(settings, settings.web_password, settings.web_api_token)
 
     def announce(address: str) -> None:

@@ -125,15 +125,23 @@ class PageJobs:
         admission: the queue.
         uploads: the files that visitors have sent.
         models: names of the models to compare; the first gives the verdict.
+        observe: counts a song, as `core.service.shared.SharedService.observe` does.
     """
 
     def __init__(
-        self, identifier: Identifier, *, admission: Admission, uploads: Uploads, models: Sequence[str | None]
+        self,
+        identifier: Identifier,
+        *,
+        admission: Admission,
+        uploads: Uploads,
+        models: Sequence[str | None],
+        observe: Callable[[str, str, float, IdentifyResult | None], None] | None = None,
     ) -> None:
         self._identifier = identifier
         self._admission = admission
         self._uploads = uploads
         self._models = models
+        self._observe = observe
         self._jobs: dict[str, Job] = {}
         self._watched: Counter[str] = Counter()
         self._closing = False
@@ -255,8 +263,9 @@ class PageJobs:
     async def _run(self, job: Job) -> None:
         began = time.monotonic()
         outcome = "cancelled"
+        result = None
         try:
-            await self._classify(job)
+            result = await self._classify(job)
             outcome = "verdict"
         except GenreGenieError as error:
             job.state = replace(job.state, error=error)
@@ -276,9 +285,11 @@ class PageJobs:
                 "outcome": outcome,
             }
             request_log.info("request", extra={"fields": fields})
+            if self._observe is not None:
+                self._observe(str(fields["kind"]), outcome, time.monotonic() - began, result)
 
-    async def _classify(self, job: Job) -> None:
-        """Classify a song with the first model, then compare the others on the same spectrogram.
+    async def _classify(self, job: Job) -> IdentifyResult:
+        """Classify a song with the first model, then compare the others on the same spectrogram; gives the first's.
 
         Raises:
             GenreGenieError: there is no verdict.
@@ -292,10 +303,13 @@ class PageJobs:
                 upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
                 job.name = upload.name or request.default_name
                 source = PathSource(upload.path, job.name)
-            (job.ticket,) = self._admission.admit(request.visitor, request.visitor)
-            async with job.ticket:
+            is_link = request.link is not None
+            (job.ticket,) = self._admission.admit(request.visitor, request.visitor, links=is_link)
+            async with job.ticket as ticket:
                 options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
-                result = await self._identifier.identify(Request(source, options), on_progress=job.on_progress)
+                result = await self._identifier.identify(
+                    Request(source, options), on_progress=job.on_progress, before_classifying=ticket.classifying
+                )
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
                 if result.spectrogram is None:
                     raise RuntimeError("keep_spectrogram was set, but there is no spectrogram")
@@ -307,6 +321,7 @@ class PageJobs:
                 kept = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
                 for model in others:
                     await self._compare(kept, result, model, job)
+        return result
 
     async def _compare(self, kept: Source, first: IdentifyResult, model: str | None, job: Job) -> None:
         """Add another model's verdict on the same section; a model that fails is left out."""

@@ -21,6 +21,9 @@ class WebSettings(Settings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8_081, ge=0, le=65_535)
     """Where the page listens; 0 takes any free port. Not the bot's port, so that both run on one machine by default."""
+    web_host: str | None = None
+    web_port: int | None = Field(default=None, ge=0, le=65_535)
+    """The same, without being the bot's health's too: what a page in the bot's process goes by."""
     web_password: SecretStr | None = None
     """Required of every visitor. Must be set unless the page listens on loopback."""
     web_origin: str | None = None
@@ -59,6 +62,34 @@ class WebSettings(Settings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError("is not like https://genre.example.org")
         return f"{parts.scheme}://{parts.netloc}".lower()
+
+    def listening(self, host: str | None = None, port: int | None = None, *, in_bot: bool = False) -> "WebSettings":
+        """Give the settings whose `http_host` and `http_port` are where the page listens.
+
+        Args:
+            host: stronger than any setting.
+            port: likewise.
+            in_bot: whether the page is in the bot's process, where `GENREGENIE_HTTP_*` is the bot's.
+        """
+        defaults = type(self).model_fields
+        fallback = defaults["http_host"].default if in_bot else self.http_host
+        hosts = (host, self.web_host, fallback)
+        ports = (port, self.web_port, defaults["http_port"].default if in_bot else self.http_port)
+        return self.model_copy(
+            update={
+                "http_host": next(one for one in hosts if one is not None),
+                "http_port": next(one for one in ports if one is not None),
+            }
+        )
+
+    def missing(self) -> list[str]:
+        """Name what the page cannot start without where it listens now."""
+        lines = super().missing()
+        try:
+            check_exposure(self)
+        except ConfigurationError as error:
+            lines.append(str(error))
+        return lines
 
     @cached_property
     def limits(self) -> AdmissionLimits:

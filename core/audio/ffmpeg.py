@@ -9,17 +9,20 @@ from os import environ
 from core.errors import ConfigurationError
 
 FFMPEG_VARIABLE = "GENREGENIE_FFMPEG"
-"""Environment variable that names the ffmpeg to use."""
+"""Environment variable that names the ffmpeg to use: the setting's, and how a worker is told."""
 
 
 @cache
-def ffmpeg_path() -> str:
-    """Return the path of the ffmpeg to use: `GENREGENIE_FFMPEG`, the one on the PATH, or imageio-ffmpeg's.
+def ffmpeg_path(named: str | None = None) -> str:
+    """Return the path of the ffmpeg to use: the one of the settings, the one on the PATH, or imageio-ffmpeg's.
+
+    Args:
+        named: `Settings.ffmpeg`; without it the environment is asked, which a worker has instead of settings.
 
     Raises:
         ConfigurationError: there is none.
     """
-    named = environ.get(FFMPEG_VARIABLE)
+    named = named or environ.get(FFMPEG_VARIABLE)
     if named:
         found = shutil.which(named)
         if found is None:

@@ -102,9 +102,13 @@ class Ticket:
 
     async def classifying(self) -> None:
         """Wait for a worker's turn, and only then give back the slot that fetching took: files do not pile up."""
-        if self._admission.workers is not None and not self._left:
-            self._turns.append(self._admission.workers.enter(self.requester, self.group))
+        admission = self._admission
+        if admission.workers is not None and not self._left:
+            self._turns.append(admission.workers.enter(self.requester, self.group))
             await self._turns[-1].wait()
+            if admission.shared is not None:
+                self._turns.append(admission.shared.enter(admission.face, admission.face))
+                await self._turns[-1].wait()
             self._turns[0].release()
 
     def leave(self) -> None:
@@ -126,12 +130,16 @@ class Admission:
 
     Attributes:
         workers: what fetched songs wait for; None where `slots` are all that there is.
+        shared: what the songs whose turn has come in `workers` wait for too, where other faces use the same workers.
+        face: the group that this one is there.
     """
 
     def __init__(self, limits: AdmissionLimits, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self.clock = clock
         self.workers: FairSlots | None = None
+        self.shared: FairSlots | None = None
+        self.face: Hashable = None
         self._slots = slots
         self._links = self._files = FairSlots(slots)
         self._tickets: set[Ticket] = set()
@@ -141,14 +149,25 @@ class Admission:
         self._mean_s = FIRST_ESTIMATE_S
 
     @classmethod
-    def for_workers(cls, limits: AdmissionLimits, workers: int) -> "Admission":
+    def for_workers(
+        cls, limits: AdmissionLimits, workers: int, *, shared: FairSlots | None = None, face: Hashable = None
+    ) -> "Admission":
         """Make one whose jobs fetch apart from the workers, and links apart from files.
 
         A stranger's server can make a link last, so files never wait for one. Nobody holds all slots for fetching, nor
         all of more than two workers; turns go round between groups at each step.
+
+        Args:
+            limits: of the host.
+            workers: how many songs are classified at a time.
+            shared: slots of these workers, where they are several faces'. Turns go round between the faces, so that
+                none waits for more than one song of each other's, however many those have.
+            face: this face.
         """
         admission = cls(limits, slots=workers)
-        admission._links = FairSlots(LINK_SLOTS, per_group=LINK_SLOTS - 1, per_requester=LINK_SLOTS // 2)
+        admission.shared, admission.face = shared, face
+        links = LINK_SLOTS if shared is None else LINK_SLOTS // 2  # memory for as many in all
+        admission._links = FairSlots(links, per_group=links - 1, per_requester=links // 2)
         admission._files = FairSlots(workers + FETCH_AHEAD, per_group=workers + 1, per_requester=workers)
         admission.workers = FairSlots(workers, per_requester=workers - 1 if workers > 2 else None)
         return admission

@@ -62,19 +62,29 @@ def _in_shares(on_progress: ProgressCallback) -> Callable[[int, int | None], Non
     return report
 
 
-async def open_fetcher(stack: contextlib.AsyncExitStack, settings: Settings) -> Fetcher:
-    """Open the proxy and the temporary files until the stack is closed.
+def open_files(stack: contextlib.AsyncExitStack, settings: Settings, *, faces: int = 1) -> TemporaryFiles:
+    """Open the temporary files until the stack is closed.
+
+    Args:
+        stack: closes them.
+        settings: where they are, and their quota.
+        faces: how many share the quota; each gets a part of its own.
 
     Raises:
         ConfigurationError: the data directory cannot be written to.
     """
     # One link at a time must always fit, however the two limits are set.
-    quota = max(settings.max_tmp_mb * MIB, LINK_COPIES * settings.max_file_bytes)
+    quota = max(settings.max_tmp_mb * MIB // faces, LINK_COPIES * settings.max_file_bytes)
     files = TemporaryFiles(settings.data_dir / "tmp", quota=quota, min_free=settings.min_free_mb * MIB)
     try:
-        stack.enter_context(files)
+        return stack.enter_context(files)
     except OSError as error:
         raise ConfigurationError(f"GENREGENIE_DATA_DIR cannot be written to: {error.strerror}") from None
+
+
+async def open_fetcher(stack: contextlib.AsyncExitStack, settings: Settings, *, faces: int = 1) -> Fetcher:
+    """Open the proxy and the temporary files until the stack is closed; raises as `open_files` does."""
+    files = open_files(stack, settings, faces=faces)
     proxy = await stack.enter_async_context(
         ProxyProcess(
             allowed_hosts=settings.allowed_hosts, blocked_networks=settings.blocked_networks, ca_file=settings.ca_file

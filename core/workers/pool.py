@@ -133,7 +133,7 @@ class WorkerPool:
         Raises:
             ConfigurationError: there is no ffmpeg.
         """
-        ffmpeg_path()
+        ffmpeg_path(self._settings.ffmpeg)
         self._first_ready = asyncio.get_running_loop().create_future()
         # Nobody has to ask for readiness: a failure that nobody awaits is in the log already.
         self._first_ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
@@ -292,7 +292,7 @@ class WorkerPool:
         environment = minimal_environment(
             Path(tempfile.gettempdir()),
             PYTHONPATH=str(root),
-            **{FFMPEG_VARIABLE: ffmpeg_path()},
+            **{FFMPEG_VARIABLE: ffmpeg_path(self._settings.ffmpeg)},
             # One core a worker: the pool is what uses several. Threads of BLAS would cost memory too.
             OMP_NUM_THREADS="1",
             OPENBLAS_NUM_THREADS="1",

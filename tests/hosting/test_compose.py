@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from bot.settings import BotSettings
+from core.settings import variable_names
 from tests.hosting.dockerfile import read_stages
 from tests.support.data import ROOT
+from web.settings import WebSettings
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -50,9 +52,32 @@ def test_the_page_starts_only_when_asked_for_and_never_sees_the_token() -> None:
     assert page["environment"]["GENREGENIE_HTTP_HOST"].endswith(":-127.0.0.1}")
 
 
-def test_the_settings_that_it_makes_are_settings() -> None:
-    from web.settings import WebSettings
+def test_every_setting_of_the_example_reaches_the_service_that_reads_it() -> None:
+    assert SERVICES["bot"]["env_file"] == [".env"]
+    page = SERVICES["page"]["environment"]
+    assert page.keys() == variable_names(WebSettings)
+    for name in page.keys() - {"GENREGENIE_DATA_DIR", "GENREGENIE_HTTP_HOST", "GENREGENIE_HTTP_PORT"}:
+        assert page[name] == f"${{{name}:-}}"
 
+
+def test_the_page_in_the_bots_process_is_reached_as_the_page_alone_is() -> None:
+    class Loader(yaml.SafeLoader):
+        """Knows the tag by which an override takes something away."""
+
+    Loader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+    text = (ROOT / "deploy" / "page-in-bot.yaml").read_text("utf-8")
+    bot, page = yaml.load(text, Loader)["services"]["bot"], SERVICES["page"]
+    assert bot["network_mode"] == page["network_mode"] == "host"
+    assert bot["ports"] == []
+    environment = {**SERVICES["bot"]["environment"], **bot["environment"]}
+    assert environment["GENREGENIE_WEB"] == "1"
+    assert environment["GENREGENIE_WEB_HOST"] == page["environment"]["GENREGENIE_HTTP_HOST"]
+    assert environment["GENREGENIE_WEB_PORT"] == page["environment"]["GENREGENIE_HTTP_PORT"]
+    assert environment["GENREGENIE_HTTP_HOST"] == "127.0.0.1"
+    assert environment.keys() <= variable_names(BotSettings) | variable_names(WebSettings)
+
+
+def test_the_settings_that_it_makes_are_settings() -> None:
     known = {f"GENREGENIE_{name}".upper() for kind in (BotSettings, WebSettings) for name in kind.model_fields}
     for service in SERVICES.values():
         assert set(service["environment"]) <= known

@@ -30,7 +30,7 @@ def test_the_example_of_settings_names_all_of_them() -> None:
     example = (ROOT / ".env.example").read_text("utf-8")
     there = set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE))
     assert SETTINGS - there == set()
-    assert there - SETTINGS == {"GENREGENIE_FFMPEG"} | OF_COMPOSE
+    assert there - SETTINGS == OF_COMPOSE
 
 
 def test_its_commands_are_commands() -> None:

@@ -35,7 +35,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         pytest.skip(f"an image needs a model: {error}")
     root = tmp_path_factory.mktemp("image")
     name: str = request.param
-    build = lineage(STAGES, {"bot": "build", "page": "build-page"}[name])
+    build = lineage(STAGES, "build-page")
     for stage in [*build, *lineage(STAGES, name)]:
         _carry_out(stage, root)
     yield name, root

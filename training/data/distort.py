@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
+from core.settings import Settings, load_settings
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def distort(path: Path, distortion: Distortion, folder: Path) -> Path:
     copy = folder / f"{path.stem}{distortion.suffix}"
     stream = ffmpeg.input(str(path)).output(str(copy), threads=1, **distortion.options)
     try:
-        stream.overwrite_output().run(cmd=ffmpeg_path(), quiet=True)
+        stream.overwrite_output().run(cmd=ffmpeg_path(load_settings(Settings).ffmpeg), quiet=True)
     except ffmpeg.Error as error:
         raise RuntimeError(f"ffmpeg could not distort {path.name}: {error.stderr[-300:]!r}") from None
     return copy

@@ -7,6 +7,7 @@ import pytest
 
 from core.errors import ErrorCode, GenreGenieError
 from core.service.admission import FETCH_AHEAD, LINK_SLOTS, Admission, AdmissionLimits, Ticket
+from core.service.slots import FairSlots
 
 
 class Clock:
@@ -230,6 +231,35 @@ async def test_a_worker_goes_to_the_groups_in_turn() -> None:
     await asyncio.gather(*(run(ticket) for ticket in [*many, *few]))
     assert order[:4] in (["many", "few", "many", "few"], ["many", "many", "few", "many"])
     assert (admission.jobs, admission.waiting, admission.running) == (0, 0, 0)
+
+
+async def test_faces_that_share_workers_take_them_in_turn_however_much_is_asked_of_one() -> None:
+    turns = FairSlots(1)
+    visitors = Admission.for_workers(AdmissionLimits(), workers=1, shared=turns, face="page")
+    members = Admission.for_workers(AdmissionLimits(), workers=1, shared=turns, face="bot")
+    order: list[object] = []
+
+    async def run(admission: Admission, requester: str) -> None:
+        (ticket,) = admission.admit(requester, requester)
+        async with ticket:
+            await ticket.classifying()
+            order.append(admission.face)
+            await asyncio.sleep(0.01)
+
+    many = [run(visitors, f"visitor {n}") for n in range(20)]
+    await asyncio.gather(*many, run(members, "a"), run(members, "b"))
+    assert order[:5] == ["page", "bot", "page", "bot", "page"]
+    assert (visitors.jobs, members.jobs, turns.waiting) == (0, 0, 0)
+
+
+async def test_faces_that_share_workers_fetch_as_many_links_together_as_one_alone() -> None:
+    faces = [Admission.for_workers(AdmissionLimits(), 1, shared=FairSlots(1), face=face) for face in ("page", "bot")]
+    attack = [asyncio.create_task(start(face.admit(n, n, links=True)[0])) for face in faces for n in range(8)]
+    await let_tasks_run()
+    assert sum(task.done() for task in attack) == LINK_SLOTS
+    for task in attack:
+        task.cancel()
+    await asyncio.gather(*attack, return_exceptions=True)
 
 
 async def test_one_member_never_has_all_of_several_workers() -> None:
