@@ -106,11 +106,34 @@ class ClassifyResult:
 
 
 class Models:
-    """The models of one process, each loaded when it is first needed and kept."""
+    """The models of one process, each loaded when it is first needed.
 
-    def __init__(self, default: str | None = None) -> None:
+    Args:
+        default: as for `--model`.
+        most_others: how many models stay loaded beside those that `keep` has named; None is all.
+    """
+
+    def __init__(self, default: str | None = None, *, most_others: int | None = None) -> None:
         self._default = default
+        self._most_others = most_others
         self._loaded: dict[Path, Classifier] = {}
+        self._kept: frozenset[Path] = frozenset()
+
+    def keep(self) -> None:
+        """Keep the models that are loaded now for as long as the process lives."""
+        self._kept = frozenset(self._loaded)
+
+    def release(self, most: int = 0) -> bool:
+        """Give models back, the one loaded first before the others, until `most` are left beside those that are kept.
+
+        Returns:
+            Whether there was one to give back.
+        """
+        others = [path for path in self._loaded if path not in self._kept]
+        given_back = others[: max(0, len(others) - most)]
+        for path in given_back:
+            del self._loaded[path]
+        return bool(given_back)
 
     def genre(self, name: str | None = None) -> Classifier:
         """Genre model by name; None is the default one.
@@ -133,6 +156,8 @@ class Models:
 
     def _load(self, path: Path) -> Classifier:
         if path not in self._loaded:
+            if self._most_others is not None:
+                self.release(max(0, self._most_others - 1))
             self._loaded[path] = Classifier(path)
         return self._loaded[path]
 

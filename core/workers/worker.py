@@ -4,13 +4,16 @@ Started by `core.workers.pool` with an environment that holds no secret. It ends
 the kernel sees to it where it can, and the end of standard input everywhere.
 """
 
+import contextlib
+import ctypes
+import gc
 import os
 import queue
 import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from core.audio.cancel import CancelToken
 from core.audio.spectrogram import QuantizedMel
@@ -19,6 +22,9 @@ from core.inference.pipeline import ClassifyResult, Models, Step, classify_file,
 from core.sandbox.processes import end_with_parent
 from core.workers import protocol
 from core.workers.protocol import Cancel, ClassifyFile, ClassifySpectrogram
+
+IDLE_S: Final = 60.0
+"""How long other models than the default one stay loaded when nobody asks for anything."""
 
 Job = tuple[ClassifyFile | ClassifySpectrogram, CancelToken]
 
@@ -36,7 +42,7 @@ class Worker:
         self._commands = commands
         self._events = events
         self._sending = threading.Lock()
-        self._models = Models(model)
+        self._models = Models(model, most_others=1)
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._cancel_token = CancelToken()
 
@@ -44,14 +50,23 @@ class Worker:
         """Warm up, then serve until the pool is gone."""
         try:
             self._models.music(self._models.genre())
+            self._models.keep()
         except ConfigurationError as error:
             self._send(protocol.Unusable(str(error)))
             return
         self._send(protocol.Ready())
         threading.Thread(target=self._receive, daemon=True).start()
         while True:
-            command, cancel_token = self._jobs.get()
-            self._serve(command, cancel_token)
+            self._serve(*self._next_job())
+
+    def _next_job(self) -> Job:
+        """Wait for a job; where none comes for a while, give back the models that only some ask for."""
+        try:
+            return self._jobs.get(timeout=IDLE_S)
+        except queue.Empty:
+            if self._models.release():
+                return_memory()
+            return self._jobs.get()
 
     def _receive(self) -> None:
         """Take messages while a job runs: that is what makes a job cancellable."""
@@ -99,6 +114,13 @@ class Worker:
         with self._sending:
             self._events.write(protocol.encode(event))
             self._events.flush()
+
+
+def return_memory() -> None:
+    """Hand freed memory back to the system, where the C library is one that would keep it (glibc)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no such function, or no such library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def main() -> None:

@@ -22,6 +22,21 @@ def models() -> Models:
     return Models("plain")
 
 
+def test_of_the_models_that_only_some_ask_for_one_stays_loaded_until_it_is_given_back() -> None:
+    models = Models("genie", most_others=1)
+    own = models.genre()
+    models.keep()
+    plain = models.genre("plain")
+    assert models.genre("plain") is plain
+    augmented = models.genre("augmented")
+    assert models.genre("augmented") is augmented
+    assert models.genre("plain") is not plain
+    assert models.release()
+    assert not models.release()
+    assert models.genre("augmented") is not augmented
+    assert models.genre() is own
+
+
 def classify(path: Path, models: Models, options: ClassifyOptions | None = None, **more: object) -> ClassifyResult:
     return classify_file(path, options or ClassifyOptions(), models=models, limits=LIMITS, **more)  # type: ignore[arg-type]
 
