@@ -26,7 +26,10 @@ def invite() -> None:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where the copy goes; with --restore, the copy to restore.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Where the copy goes; with --restore, the copy to restore. - is standard output or input."),
+    ],
     restore: Annotated[
         bool, typer.Option("--restore", help="Replace the database with the copy; stop the bot first.")
     ] = False,
@@ -35,10 +38,15 @@ def backup(
 
     Exit status: 0 when the copy is complete and intact, 2 when it could not be made.
     """
-    from bot.storage.backup import back_up, put_back
+    from bot.storage.backup import back_up, put_back, read_in, write_out
 
     settings = load_settings(BotSettings)
-    typer.echo(put_back(settings, file) if restore else back_up(settings, file))
+    if str(file) != "-":
+        typer.echo(put_back(settings, file) if restore else back_up(settings, file))
+    elif restore:
+        typer.echo(read_in(settings, sys.stdin.buffer))
+    else:
+        write_out(settings, sys.stdout.buffer)
 
 
 @corrections.callback()

@@ -25,6 +25,7 @@ from sqlalchemy import create_engine
 from bot.jobs.request import Song
 from bot.jobs.stored import songs_to_json
 from bot.settings import BotSettings
+from bot.storage.backup import put_back
 from bot.storage.engine import DATABASE_FILE, MIGRATIONS
 from bot.storage.guilds import GuildSettings
 from bot.storage.open_requests import OpenRequest
@@ -146,6 +147,21 @@ async def test_a_database_of_each_release_is_brought_up_to_date_with_all_that_is
         await assert_open_request_kept(stores)
     await stores.close()
     assert schema_of(path) == SCHEMA
+
+
+@pytest.mark.parametrize("schema", sorted(path.stem for path in SCHEMAS.glob("*.sql")))
+async def test_a_backup_of_each_release_is_put_back_and_brought_up_to_date(schema: str, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    path = released(schema, tmp_path / "old")
+    await _open_and_close(settings(tmp_path))
+    put_back(settings(tmp_path), path)
+    assert schema_of(tmp_path / DATABASE_FILE) == schema
+    stores = Stores(settings(tmp_path), clock=lambda: 1_700_000_100.0)
+    await stores.open()
+    await assert_kept(stores)
+    await stores.close()
+    assert schema_of(tmp_path / DATABASE_FILE) == SCHEMA
+    assert schema_of(path) == schema
 
 
 @pytest.mark.usefixtures("next_release")
