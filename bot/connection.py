@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import aiohttp
 import discord
 
 from bot.client import GenreGenie
@@ -27,7 +28,7 @@ async def stay_connected(make_bot: Callable[[bool], GenreGenie], token: str, sto
         stop: ends it.
 
     Returns:
-        The client, still connected, so that those whose jobs end with the bot can be told.
+        The client, still connected if it was, so that those whose jobs end with the bot can be told.
 
     Raises:
         ConfigurationError: Discord refuses the token, the shards or the intents.
@@ -37,6 +38,8 @@ async def stay_connected(make_bot: Callable[[bool], GenreGenie], token: str, sto
     while True:
         bot = make_bot(message_content)
         running = asyncio.create_task(bot.start(token))
+        # Once we stop nobody asks what came of it: that it could not connect is no news for the log then.
+        running.add_done_callback(lambda task: task.cancelled() or task.exception())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -55,6 +58,10 @@ async def stay_connected(make_bot: Callable[[bool], GenreGenie], token: str, sto
         if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CLOSE_CODES:
             raise ConfigurationError(translate(f"bot.start.bad-{FATAL_CLOSE_CODES[error.code]}"))
         delay = next(delays, RECONNECT_S[-1])
-        log.warning("Not connected (%s); trying again in %g s", type(error).__name__, delay)
+        unreachable = isinstance(error, OSError | TimeoutError | aiohttp.ClientError)
+        what = "Discord cannot be reached" if unreachable else "Not connected"
+        log.warning("%s (%s); trying again in %g s", what, type(error).__name__, delay)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), delay)
+        if stop.is_set():
+            return bot

@@ -24,6 +24,10 @@ from core.settings import load_settings
 LOGIN_S = 20.0
 
 
+class _UnreachableError(ConfigurationError):
+    """Discord does not answer, so nothing is known of the token."""
+
+
 async def bot_checks() -> AsyncIterator[Check]:
     """Check token, intents and database; without a token nobody wants the bot, and nothing is missing.
 
@@ -59,6 +63,8 @@ async def _discord_checks(settings: BotSettings) -> list[Check]:
         async with _logged_in(settings) as client:
             name = str(client.user)
             flags = client.application_flags
+    except _UnreachableError as error:
+        return [Check(False, translate("bot.doctor.connection"), str(error))]
     except ConfigurationError as error:
         return [Check(False, translate("bot.doctor.token"), str(error))]
     granted = flags.gateway_message_content or flags.gateway_message_content_limited
@@ -121,7 +127,7 @@ async def _logged_in(settings: BotSettings) -> AsyncIterator[discord.Client]:
         raise ConfigurationError(translate("bot.start.bad-token")) from None
     except (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError):
         await client.close()
-        raise ConfigurationError(translate("bot.start.no-discord")) from None
+        raise _UnreachableError(translate("bot.start.no-discord")) from None
     try:
         yield client
     finally:

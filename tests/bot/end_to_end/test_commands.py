@@ -57,6 +57,14 @@ async def test_doctor_checks_token_intent_and_database(discord: Discord, tmp_pat
     assert translate("bot.start.bad-token", "en") in out
 
 
+async def test_doctor_does_not_call_a_discord_that_is_away_a_missing_token(discord: Discord, tmp_path: Path) -> None:
+    code, out, _ = await run(discord, tmp_path, "doctor", DISCORD_API_URL="http://127.0.0.1:9/api/v10")
+    assert code == 1
+    assert f"missing  {translate('bot.doctor.connection', 'en')}" in out
+    assert translate("bot.start.no-discord", "en") in out
+    assert translate("bot.doctor.token", "en") not in out
+
+
 async def test_a_backup_made_while_the_bot_runs_is_complete(
     discord: Discord, bot: BotProcess, house: House, tmp_path: Path
 ) -> None:

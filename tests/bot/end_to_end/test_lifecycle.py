@@ -83,6 +83,19 @@ async def test_discord_that_cannot_be_reached_is_tried_again(tmp_path: Path) -> 
             assert genre_of(await answer(asked)) in GENRES
 
 
+async def test_a_bot_that_is_stopped_while_it_cannot_connect_has_nothing_else_to_say(
+    discord: Discord, tmp_path: Path
+) -> None:
+    closed = {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10", "DISCORD_GATEWAY_URL": "ws://127.0.0.1:9/"}
+    process = BotProcess(discord, tmp_path, **closed)
+    await process.launch()
+    await process.until(lambda: process.log.count("Discord cannot be reached") > 1, "the second try")
+    assert await process.stop() == 0
+    process.check_log()
+    after = process.log.partition("trying again in 2 s")[2].strip().splitlines()
+    assert [line.partition(" INFO ")[2] for line in after] == ["bot.app: Stopping"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_a_signal_ends_it_with_each_running_request_answered_or_told(tmp_path: Path, number: int) -> None:
     async with Discord() as discord, BotProcess(discord, tmp_path) as process:
