@@ -105,7 +105,7 @@ async def _serve(
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
         admission=admission,
-        recorder=RequestRecorder(stores.requests, stores.open_requests, metrics),
+        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, metrics),
     )
     services = BotServices(
         settings=settings,
@@ -116,6 +116,7 @@ async def _serve(
         results=stores.results,
         corrections=stores.corrections,
         open_requests=stores.open_requests,
+        neighbours=stores.neighbours,
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),

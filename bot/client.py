@@ -15,12 +15,14 @@ from bot.cogs.autoscan import Autoscan
 from bot.cogs.guilds import Guilds
 from bot.cogs.help import Help
 from bot.cogs.identify import Identify
+from bot.cogs.neighbours import Neighbours
 from bot.cogs.privacy import Privacy
 from bot.cogs.recovery import Recovery
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
 from bot.ui.delivery import NO_MENTIONS
+from bot.ui.neighbours import LikeButton
 from bot.ui.privacy import PRIVACY_ITEMS
 from bot.ui.translator import PhraseTranslator
 from bot.ui.views import DYNAMIC_ITEMS
@@ -86,9 +88,10 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Recovery(self, services, autoscan))
         await self.add_cog(Admin(services, message_content=self._message_content))
         await self.add_cog(Privacy(services))
+        await self.add_cog(Neighbours(services))
         await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
             self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
 

@@ -10,6 +10,7 @@ from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.guilds import GuildStore
 from bot.storage.meta import MetaStore
+from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
 from bot.storage.requests import RequestStore
 from bot.storage.results import ResultStore
@@ -32,6 +33,7 @@ class BotServices:
         results: the songs' results and spectrograms.
         corrections: what members say that songs are.
         open_requests: the requests that are on their way.
+        neighbours: finds songs that sound alike.
         retention: deletes what an admin wants deleted.
         meta: values that are needed again after a restart.
         acknowledge: tells Discord that an answer will come.
@@ -47,6 +49,7 @@ class BotServices:
     results: ResultStore
     corrections: CorrectionStore
     open_requests: OpenRequestStore
+    neighbours: NeighbourStore
     retention: Retention
     meta: MetaStore
     acknowledge: Acknowledger

@@ -128,6 +128,9 @@ def evaluate(
     deletion: Annotated[
         bool, typer.Option("--deletion", help="With --labelled: check that what --why marks is what matters.")
     ] = False,
+    neighbours: Annotated[
+        bool, typer.Option("--neighbours", help="How often the nearest song by the embedding is of the same genre.")
+    ] = False,
     out: FiguresOption = FIGURES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -149,6 +152,12 @@ def evaluate(
             return
         if data is None:
             raise typer.BadParameter("--data, --songs or --labelled is needed")
+        if neighbours:
+            from training.evaluation.neighbours import measure_neighbours
+
+            for model in models:
+                typer.echo(json.dumps(measure_neighbours(model, data, split or SplitName.FILTERED, lists), indent=1))
+            return
         measured = experiment.evaluate_models(models, EvaluationConfig(data, split, seed, subset, lists, out))
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)

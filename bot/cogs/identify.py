@@ -89,7 +89,7 @@ class Identify(commands.Cog):
         found = message_songs(message, locale, links=self._links_allowed(interaction))
         if found.songs:
             if await self._services.acknowledge(interaction):
-                self._start(interaction, RequestKind.MENU, found, locale)
+                self._start(interaction, RequestKind.MENU, found, locale, songs_id=message.id)
             return
         refused_link = has_links(message) and not self._links_allowed(interaction)
         key = "bot.links-off" if refused_link else "bot.nothing-to-hear"
@@ -104,6 +104,7 @@ class Identify(commands.Cog):
         *,
         private: bool = False,
         whole: bool = False,
+        songs_id: int | None = None,
     ) -> None:
         services = self._services
         found = self._files.with_files(found)
@@ -118,6 +119,7 @@ class Identify(commands.Cog):
             left_out=found.left_out,
             capabilities=services.notices.interaction_capabilities(interaction, locale),
             place=reply_place(interaction),
+            songs_id=songs_id,
         )
         services.jobs.start_answer(request, services.respond(InteractionDelivery(interaction, private=private)))
 

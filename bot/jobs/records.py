@@ -13,6 +13,7 @@ from bot.jobs.result import SongResult
 from bot.jobs.stored import songs_to_json
 from bot.monitoring import Metrics
 from bot.storage.database import StoreError
+from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequest, OpenRequestStore
 from bot.storage.requests import RequestRow, RequestStore
 from core.errors import GenreGenieError
@@ -31,12 +32,16 @@ class RequestRecorder:
     Args:
         requests: where the songs' rows go.
         open_requests: where a request is while it is on its way.
+        neighbours: knows whether there are songs to compare one with.
         metrics: counters.
     """
 
-    def __init__(self, requests: RequestStore, open_requests: OpenRequestStore, metrics: Metrics) -> None:
+    def __init__(
+        self, requests: RequestStore, open_requests: OpenRequestStore, neighbours: NeighbourStore, metrics: Metrics
+    ) -> None:
         self._requests = requests
         self._open_requests = open_requests
+        self._neighbours = neighbours
         self._metrics = metrics
 
     async def opened(self, request: JobRequest) -> "asyncio.Task[int] | None":
@@ -90,9 +95,13 @@ class RequestRecorder:
         identified = outcome if isinstance(outcome, IdentifyResult) else None
         self._metrics.observe(request.kind, result.code, seconds, identified)
         try:
-            return replace(result, request_id=await self._requests.add(_row(request, result, seconds)))
+            result = replace(result, request_id=await self._requests.add(_row(request, result, seconds)))
+            if identified is not None and request.guild_id is not None and not request.private:
+                others = await self._neighbours.exist(request.guild_id, identified.sha256)
+                result = replace(result, has_neighbours=others)
         except StoreError:
-            return result
+            pass
+        return result
 
 
 def _row(request: JobRequest, result: SongResult, seconds: float) -> RequestRow:
@@ -108,8 +117,11 @@ def _row(request: JobRequest, result: SongResult, seconds: float) -> RequestRow:
     if isinstance(result.outcome, GenreGenieError):
         return row
     prediction = result.outcome.prediction
+    place = None if request.private else request.place
     return replace(
         row,
+        channel_id=place.channel_id if place else None,
+        message_id=(request.songs_id or place.posted_id or place.message_id) if place else None,
         genre=prediction.genre,
         sha256=result.outcome.sha256,
         name=result.name,

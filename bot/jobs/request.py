@@ -75,6 +75,7 @@ class JobRequest:
         place: where the answer goes; None where it cannot be found again after a crash.
         restores: id of the stored request whose answer the message shows until this one's takes its place.
         attempt: how often it was begun before a crash.
+        songs_id: the message that holds the songs, where that is neither the answer nor the one answered.
     """
 
     kind: RequestKind
@@ -90,6 +91,7 @@ class JobRequest:
     place: ReplyPlace | None = None
     restores: int | None = None
     attempt: int = 0
+    songs_id: int | None = None
 
     @property
     def group(self) -> int:

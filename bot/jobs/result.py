@@ -14,11 +14,13 @@ class SongResult:
         asked_name: the asker's own name for the song.
         outcome: the verdict, or why there is none.
         request_id: what the song's buttons carry; None if the request could not be stored.
+        has_neighbours: whether the server has heard other songs to compare it with.
     """
 
     asked_name: str
     outcome: IdentifyResult | GenreGenieError
     request_id: int | None = None
+    has_neighbours: bool = False
 
     @property
     def name(self) -> str:

@@ -25,6 +25,8 @@ class RequestRow:
         start: seconds, of the part that was classified.
         end: seconds, likewise.
         duration: seconds, of the whole song.
+        channel_id: where the song was posted or asked about.
+        message_id: of the message with the song, or with the answer; None of what is private, and once it is deleted.
         id: what buttons carry; None until it is stored.
     """
 
@@ -43,6 +45,8 @@ class RequestRow:
     start: float | None = None
     end: float | None = None
     duration: float | None = None
+    channel_id: int | None = None
+    message_id: int | None = None
     id: int | None = None
 
 

@@ -6,10 +6,12 @@ member who asked.
 
 import asyncio
 import json
-from dataclasses import asdict, fields
-from typing import Final
+from dataclasses import asdict, fields, replace
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, false, func, insert, select, update
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, false, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database, StoreError
@@ -21,6 +23,9 @@ from core.verdict import Prediction
 
 OTHER_PARTS_FROM_S: Final = SECTION_SECONDS + SEGMENT_SECONDS
 """A song of this duration or longer has another part to ask about; of a shorter one no spectrogram is kept."""
+
+_KEPT: Final = (results.c.verdict, results.c.picture, results.c.embedding)
+_EMBEDDING_TYPE: Final = "<f2"
 
 
 class ResultStore:
@@ -39,21 +44,19 @@ class ResultStore:
         """Look up the result for the same bytes; a failing database is a miss, and costs no answer."""
         try:
             async with self._database.reading() as connection:
-                row = (
-                    await connection.execute(select(results.c.verdict, results.c.picture).where(_has_key(key)))
-                ).first()
+                row = (await connection.execute(select(*_KEPT).where(_has_key(key)))).first()
             if row is None:
                 return None
             await self._touch(key.sha256)
         except StoreError:
             return None
-        return CachedResult(await asyncio.to_thread(_prediction, row.verdict), row.picture)
+        return await asyncio.to_thread(_cached_result, row)
 
     async def put(self, key: CacheKey, result: CachedResult) -> None:
         """Keep a result, and the song's spectrogram if it comes along."""
         # Beside the loop: the prediction for all of a long song is a megabyte, its spectrogram many.
-        prediction, mel = await asyncio.to_thread(_serialised, result)
-        size = len(prediction) + len(result.picture or b"")
+        prediction, embedding, mel = await asyncio.to_thread(_serialised, result)
+        size = len(prediction) + len(result.picture or b"") + len(embedding or b"")
         now = self._database.clock()
         try:
             async with self._database.writing() as connection:
@@ -69,7 +72,9 @@ class ResultStore:
                     await connection.execute(update(songs).where(older).values(size=len(mel), mel=mel))
                 await connection.execute(delete(results).where(_has_key(key)))
                 await connection.execute(
-                    insert(results).values(**asdict(key), size=size, verdict=prediction, picture=result.picture)
+                    insert(results).values(
+                        **asdict(key), size=size, verdict=prediction, picture=result.picture, embedding=embedding
+                    )
                 )
                 await self.shrink_to_quota(connection)
         except StoreError:
@@ -96,13 +101,11 @@ class ResultStore:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
-            rows = await connection.execute(
-                select(results.c.verdict, results.c.picture).where(results.c.sha256 == sha256, results.c.part == part)
-            )
+            rows = await connection.execute(select(*_KEPT).where(results.c.sha256 == sha256, results.c.part == part))
             for row in rows:
-                prediction = await asyncio.to_thread(_prediction, row.verdict)
-                if str(prediction.model) == model:
-                    return CachedResult(prediction, row.picture)
+                kept = await asyncio.to_thread(_cached_result, row)
+                if str(kept.prediction.model) == model:
+                    return kept
         return None
 
     async def shrink_to_quota(self, connection: AsyncConnection) -> None:
@@ -154,15 +157,29 @@ class ResultStore:
         return int(of_songs + of_results)
 
 
-def _serialised(result: CachedResult) -> tuple[str, bytes | None]:
-    """Prediction and spectrogram as they are stored: no bytes where no button needs it, None where there is none."""
+def embedding_from_bytes(stored: bytes) -> NDArray[np.float32]:
+    """Read an embedding as it is stored."""
+    return np.frombuffer(stored, _EMBEDDING_TYPE).astype(np.float32)
+
+
+def _serialised(result: CachedResult) -> tuple[str, bytes | None, bytes | None]:
+    """Prediction, embedding and spectrogram as they are stored, None where there is none.
+
+    Of a spectrogram that no button needs there are no bytes. An embedding takes a tenth of the room that its numbers
+    take in the prediction's JSON, and can be read without it.
+    """
     mel = result.spectrogram
     spectrogram = None if mel is None else mel.to_bytes() if mel.duration >= OTHER_PARTS_FROM_S else b""
-    return json.dumps(result.prediction.to_dict()), spectrogram
+    embedding = result.prediction.embedding
+    stored = np.array(embedding, _EMBEDDING_TYPE).tobytes() if embedding else None
+    return json.dumps(replace(result.prediction, embedding=()).to_dict()), stored, spectrogram
 
 
-def _prediction(stored: str) -> Prediction:
-    return Prediction.from_dict(json.loads(stored))
+def _cached_result(row: Row[*tuple[Any, ...]]) -> CachedResult:
+    prediction = Prediction.from_dict(json.loads(row.verdict))
+    if row.embedding:
+        prediction = replace(prediction, embedding=tuple(embedding_from_bytes(row.embedding).tolist()))
+    return CachedResult(prediction, row.picture)
 
 
 def _only_named_by(asked: ColumnElement[bool]) -> ColumnElement[bool]:

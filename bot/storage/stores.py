@@ -8,6 +8,7 @@ from bot.storage.corrections import CorrectionStore
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
 from bot.storage.meta import MetaStore
+from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
 from bot.storage.requests import RequestStore
 from bot.storage.results import ResultStore
@@ -33,6 +34,7 @@ class Stores:
         self.corrections = CorrectionStore(self.database)
         self.meta = MetaStore(self.database)
         self.open_requests = OpenRequestStore(self.database, owner=settings.shards or "")
+        self.neighbours = NeighbourStore(self.database)
         self.retention = Retention(settings, self.database, self.guilds, self.results)
 
     async def open(self) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA: Final = "0002"
+SCHEMA: Final = "0004"
 """The newest migration."""
 
 metadata = MetaData()
@@ -68,6 +68,8 @@ results = Table(
     Column("size", Integer, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("picture", LargeBinary),
+    # float16, little-endian.
+    Column("embedding", LargeBinary),
 )
 
 requests = Table(
@@ -89,12 +91,16 @@ requests = Table(
     Column("start", Float),
     Column("end", Float),
     Column("duration", Float),
+    # Of the message with the song, or with the answer; null of what is private, and once it was deleted.
+    Column("channel_id", BigInteger),
+    Column("message_id", BigInteger),
     # An id is never given twice: buttons under old replies carry them.
     sqlite_autoincrement=True,
 )
 Index("requests_guild", requests.c.guild_id)
 Index("requests_asked", requests.c.asked_at)
 Index("requests_sha256", requests.c.sha256)
+Index("requests_message", requests.c.message_id)
 
 corrections = Table(
     "corrections",

@@ -19,6 +19,7 @@ from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
 from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.message import text_message
+from bot.ui.neighbours import LikeButton, offers_neighbours
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.errors import ErrorCode
 from core.i18n.catalog import translate
@@ -248,11 +249,12 @@ def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> 
         return pick_view(results, locale)
     for result in results:
         if isinstance(result.outcome, IdentifyResult) and result.request_id is not None:
-            return song_view(result.request_id, result.outcome.prediction.duration, locale, whole=whole)
+            duration = result.outcome.prediction.duration
+            return song_view(result.request_id, duration, locale, whole=whole, like=result.has_neighbours)
     return None
 
 
-def song_view(request_id: int, duration: float, locale: str, *, whole: bool) -> View:
+def song_view(request_id: int, duration: float, locale: str, *, whole: bool, like: bool = False) -> View:
     """Make the buttons under one song: those that have something left to do, and the correction.
 
     Args:
@@ -260,12 +262,15 @@ def song_view(request_id: int, duration: float, locale: str, *, whole: bool) -> 
         duration: of the song, seconds.
         locale: language.
         whole: whether all of it was classified.
+        like: whether there are songs to compare it with.
     """
     view = View(timeout=None)
     key = str(request_id)
     if not whole and duration >= OTHER_PARTS_FROM_S:
         view.add_item(PartButton(key, locale))
         view.add_item(WholeButton(key, locale))
+    if like:
+        view.add_item(LikeButton(key, locale))
     view.add_item(WrongButton(key, locale))
     return view
 
@@ -293,9 +298,9 @@ def again_view(key: str, locale: str) -> View:
     return view
 
 
-def stored_view(request: RequestRow, locale: str) -> View:
+def stored_view(request: RequestRow, locale: str, *, like: bool = False) -> View:
     """Make the buttons that stand under the answer to a stored request."""
-    return song_view(request.id or 0, request.duration or 0.0, locale, whole=request.part == "whole")
+    return song_view(request.id or 0, request.duration or 0.0, locale, whole=request.part == "whole", like=like)
 
 
 def shows_progress(message: discord.Message) -> bool:
@@ -355,7 +360,8 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         place=reply_place(interaction),
         restores=stored.id,
     )
-    delivery = InteractionDelivery(interaction, private=private, former=stored_view(stored, request.locale))
+    former = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
+    delivery = InteractionDelivery(interaction, private=private, former=former)
     services.jobs.start_answer(request, services.respond(delivery))
 
 

@@ -127,7 +127,11 @@ class Discord:
 
     def deny_bot(self, channel: Channel, *permissions: str) -> None:
         """Take permissions from the bot in the channel, named as discord.py names them."""
-        channel.overwrites[self.bot.id].deny |= Permissions(**dict.fromkeys(permissions, True)).value
+        self.deny(channel, self.bot, *permissions)
+
+    def deny(self, channel: Channel, user: User, *permissions: str) -> None:
+        """Take permissions from a member in the channel, named as discord.py names them."""
+        channel.overwrites[user.id].deny |= Permissions(**dict.fromkeys(permissions, True)).value
         self.gateway.dispatch_channel("CHANNEL_UPDATE", channel)
 
     def allow_bot(self, channel: Channel) -> None:

@@ -48,7 +48,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=WorkerPool(settings)),
         admission=Admission(settings.limits, slots=1),
-        recorder=RequestRecorder(stores.requests, stores.open_requests, metrics),
+        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, metrics),
     )
     return BotServices(
         settings=settings,
@@ -59,6 +59,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         results=stores.results,
         corrections=stores.corrections,
         open_requests=stores.open_requests,
+        neighbours=stores.neighbours,
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),
