@@ -117,6 +117,8 @@ async def _serve(
         corrections=stores.corrections,
         open_requests=stores.open_requests,
         neighbours=stores.neighbours,
+        games=stores.games,
+        fetcher=fetcher,
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),

@@ -12,6 +12,7 @@ from discord.http import Route
 
 from bot.cogs.admin import Admin
 from bot.cogs.autoscan import Autoscan
+from bot.cogs.guess import Guess
 from bot.cogs.guilds import Guilds
 from bot.cogs.help import Help
 from bot.cogs.identify import Identify
@@ -22,6 +23,7 @@ from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
 from bot.ui.delivery import NO_MENTIONS
+from bot.ui.guess import GuessButton
 from bot.ui.neighbours import LikeButton
 from bot.ui.privacy import PRIVACY_ITEMS
 from bot.ui.translator import PhraseTranslator
@@ -89,9 +91,10 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Admin(services, message_content=self._message_content))
         await self.add_cog(Privacy(services))
         await self.add_cog(Neighbours(services))
+        await self.add_cog(Guess(self, services))
         await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton, GuessButton)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
             self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
 

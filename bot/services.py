@@ -8,6 +8,7 @@ from bot.jobs.service import JobService
 from bot.monitoring import Metrics
 from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
+from bot.storage.games import GameStore
 from bot.storage.guilds import GuildStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
@@ -18,6 +19,7 @@ from bot.storage.retention import Retention
 from bot.ui.delivery import Delivery
 from bot.ui.interactions import Acknowledger, Interaction
 from bot.ui.permissions import PermissionNotices
+from core.service.fetcher import Fetcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class BotServices:
         corrections: what members say that songs are.
         open_requests: the requests that are on their way.
         neighbours: finds songs that sound alike.
+        games: the guessing games, and the members' scores.
+        fetcher: fetches a song that is to be posted again.
         retention: deletes what an admin wants deleted.
         meta: values that are needed again after a restart.
         acknowledge: tells Discord that an answer will come.
@@ -50,6 +54,8 @@ class BotServices:
     corrections: CorrectionStore
     open_requests: OpenRequestStore
     neighbours: NeighbourStore
+    games: GameStore
+    fetcher: Fetcher
     retention: Retention
     meta: MetaStore
     acknowledge: Acknowledger

@@ -41,6 +41,9 @@ class BotSettings(Settings):
     cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """Seconds between two requests of one member in one server."""
 
+    guess_s: float = Field(default=30.0, ge=5.0, le=300.0)
+    """Seconds for guesses in a game of `/guess`."""
+
     database_url: str | None = None
     """SQLAlchemy URL; None is SQLite in `data_dir`."""
     store_mb: int = Field(default=512, ge=0)

@@ -15,6 +15,7 @@ class RequestKind(StrEnum):
     DIRECT = "direct"
     PART = "part"
     WHOLE = "whole"
+    GUESS = "guess"
 
 
 @dataclass(frozen=True, slots=True)

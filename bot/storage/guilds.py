@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database
-from bot.storage.tables import channels, guilds, requests
+from bot.storage.tables import channels, guilds, requests, scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,10 @@ class GuildStore:
             StoreError: the database failed.
         """
         asked = select(requests.c.guild_id).where(requests.c.guild_id.is_not(None)).distinct()
+        played = select(scores.c.guild_id).distinct()
         left = select(guilds.c.guild_id).where(guilds.c.left_at.is_not(None))
         async with self._database.reading() as connection:
-            asked_ids = {row.guild_id for row in await connection.execute(asked)}
+            asked_ids = {row.guild_id for query in (asked, played) for row in await connection.execute(query)}
             left_ids = {row.guild_id for row in await connection.execute(left)}
         return (asked_ids | set(self._settings) | set(self._autoscan.values())) - left_ids
 

@@ -10,13 +10,13 @@ from bot.settings import BotSettings
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
 from bot.storage.results import ResultStore
-from bot.storage.tables import corrections, open_requests, requests
+from bot.storage.tables import corrections, games, guesses, open_requests, requests, scores
 
 DAY_S: Final = 86_400.0
 OPEN_S: Final = DAY_S
 """How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
 
-MEMBERS_TABLES: Final = (requests, corrections, open_requests)
+MEMBERS_TABLES: Final = (requests, corrections, open_requests, games, guesses, scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,17 @@ class Holdings:
         requests: the songs they asked about.
         corrections: what they say that songs are.
         songs: spectrograms and pictures of songs that nobody else asked about.
+        scores: scores in the guessing game, one a server.
     """
 
     requests: int
     corrections: int
     songs: int
+    scores: int = 0
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return bool(self.requests or self.corrections or self.songs)
+        return bool(self.requests or self.corrections or self.songs or self.scores)
 
 
 class Retention:
@@ -86,10 +88,10 @@ class Retention:
         async with self._database.reading() as connection:
             counts = [
                 (await connection.execute(select(func.count()).select_from(table).where(scope.of(table)))).scalar_one()
-                for table in (requests, corrections)
+                for table in (requests, corrections, scores)
             ]
             songs = await self._results.kept_for(connection, scope.of(requests))
-        return Holdings(counts[0], counts[1], songs)
+        return Holdings(counts[0], counts[1], songs, counts[2])
 
     async def forget(self, scope: Scope) -> None:
         """Delete all that is stored of someone, and give the room back to the disk.
@@ -125,6 +127,7 @@ class Retention:
             await connection.execute(delete(open_requests).where(open_requests.c.asked_at < now - OPEN_S))
             await self._results.delete_unused_since(connection, oldest_request)
             await connection.execute(delete(corrections).where(corrections.c.corrected_at < oldest_correction))
+            await connection.execute(delete(scores).where(scores.c.played_at < oldest_correction))
             await self._results.delete_orphans(connection)
             await self._results.shrink_to_quota(connection)
         self._guilds.forget(left)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.database import Database
+from bot.storage.games import GameStore
 from bot.storage.guilds import GuildStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
@@ -35,6 +36,7 @@ class Stores:
         self.meta = MetaStore(self.database)
         self.open_requests = OpenRequestStore(self.database, owner=settings.shards or "")
         self.neighbours = NeighbourStore(self.database)
+        self.games = GameStore(self.database, owner=settings.shards or "")
         self.retention = Retention(settings, self.database, self.guilds, self.results)
 
     async def open(self) -> None:
@@ -46,6 +48,7 @@ class Stores:
         await self.database.open()
         await self.guilds.load()
         await self.open_requests.load()
+        await self.games.load()
 
     async def close(self) -> None:
         """Finish the write that is going on, unless it hangs, and close all connections."""

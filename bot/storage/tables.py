@@ -138,3 +138,47 @@ open_requests = Table(
     Column("interrupted", Boolean, nullable=False),
     sqlite_autoincrement=True,
 )
+
+games = Table(
+    "games",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("owner", String(32), nullable=False),
+    Column("guild_id", BigInteger, nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("channel_id", BigInteger, nullable=False, unique=True),
+    Column("message_id", BigInteger),
+    Column("token", Text),
+    Column("locale", String(16), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Column("host_knows", Boolean, nullable=False),
+    # The answer; empty until the song has been classified.
+    Column("correct", Text, nullable=False),
+    Column("headline", Text, nullable=False),
+    Column("votes", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("link", Text),
+    sqlite_autoincrement=True,
+)
+
+guesses = Table(
+    "guesses",
+    metadata,
+    Column("game_id", Integer, ForeignKey("games.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("guild_id", BigInteger, nullable=False),
+    Column("genre", String(16), nullable=False),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("played", Integer, nullable=False),
+    Column("correct", Integer, nullable=False),
+    Column("streak", Integer, nullable=False),
+    Column("best_streak", Integer, nullable=False),
+    Column("played_at", Float, nullable=False),
+)

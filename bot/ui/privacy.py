@@ -85,14 +85,15 @@ def stored_text(settings: BotSettings, locale: str) -> str:
 
 
 def held_text(held: Holdings, locale: str) -> str:
-    """Count what is stored of someone: requests, corrections, and songs of nobody else."""
-    return translate(
+    """Count what is stored of someone: requests, corrections, songs of nobody else, and scores."""
+    text = translate(
         "bot.privacy.held",
         locale,
         requests=translate("bot.privacy.n-requests", locale, n=held.requests),
         corrections=translate("bot.privacy.n-corrections", locale, n=held.corrections),
         songs=translate("bot.privacy.n-songs", locale, n=held.songs),
     )
+    return f"{text} {translate('bot.privacy.n-scores', locale, n=held.scores)}" if held.scores else text
 
 
 async def own_text(interaction: Interaction) -> tuple[str, View | None]:

@@ -48,7 +48,7 @@ class Discord:
     # The server
 
     async def start(self) -> None:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
         app.add_subapp("/api/v10", rest_application(self.world))
         app.add_routes([*self.gateway.routes(), *self.world.cdn.routes()])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

@@ -21,6 +21,7 @@ from bot.ui.interactions import Acknowledger
 from bot.ui.permissions import PermissionNotices
 from bot.ui.responder import DiscordResponder
 from core.service.admission import Admission
+from core.service.fetcher import Fetcher
 from core.service.identify import Identifier
 from core.workers.pool import WorkerPool
 
@@ -60,6 +61,8 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         corrections=stores.corrections,
         open_requests=stores.open_requests,
         neighbours=stores.neighbours,
+        games=stores.games,
+        fetcher=create_autospec(Fetcher, instance=True),
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),

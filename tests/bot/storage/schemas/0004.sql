@@ -21,6 +21,33 @@ CREATE TABLE corrections (
 	PRIMARY KEY (sha256, user_id)
 );
 INSERT INTO "corrections" VALUES('5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a',70000,7,'rock','metal','genie 1',1700000000.0);
+CREATE TABLE games (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	owner VARCHAR(32) NOT NULL, 
+	guild_id BIGINT NOT NULL, 
+	user_id BIGINT NOT NULL, 
+	channel_id BIGINT NOT NULL, 
+	message_id BIGINT, 
+	token TEXT, 
+	locale VARCHAR(16) NOT NULL, 
+	state VARCHAR(8) NOT NULL, 
+	ends_at FLOAT NOT NULL, 
+	host_knows BOOLEAN NOT NULL, 
+	correct TEXT NOT NULL, 
+	headline TEXT NOT NULL, 
+	votes TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	link TEXT, 
+	UNIQUE (channel_id)
+);
+CREATE TABLE guesses (
+	game_id INTEGER NOT NULL, 
+	user_id BIGINT NOT NULL, 
+	guild_id BIGINT NOT NULL, 
+	genre VARCHAR(16) NOT NULL, 
+	PRIMARY KEY (game_id, user_id), 
+	FOREIGN KEY(game_id) REFERENCES games (id) ON DELETE CASCADE
+);
 CREATE TABLE guilds (
 	guild_id BIGINT NOT NULL, 
 	language VARCHAR(16), 
@@ -92,6 +119,16 @@ CREATE TABLE results (
 	FOREIGN KEY(sha256) REFERENCES songs (sha256) ON DELETE CASCADE
 );
 INSERT INTO "results" VALUES('5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a','0000000000000000000000000000000000000000000000000000000000000000','1','main',577,'{"duration": 215.3012, "music": null, "genre": "rock", "votes": {"rock": 1}, "probabilities": [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.55], "section": {"start": 62.0, "end": 92.0}, "segments": [{"start": 62.0, "end": 65.0, "probabilities": [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.55]}], "model": {"name": "genie", "version": "1", "sha256": "0000000000000000000000000000000000000000000000000000000000000000"}, "tags": null, "outside": null, "embedding": [], "why": null, "very_sure_from": 0.8, "cut_off": false, "track": 1, "tracks": 1}',X'612070696374757265',NULL);
+CREATE TABLE scores (
+	guild_id BIGINT NOT NULL, 
+	user_id BIGINT NOT NULL, 
+	played INTEGER NOT NULL, 
+	correct INTEGER NOT NULL, 
+	streak INTEGER NOT NULL, 
+	best_streak INTEGER NOT NULL, 
+	played_at FLOAT NOT NULL, 
+	PRIMARY KEY (guild_id, user_id)
+);
 CREATE TABLE songs (
 	sha256 VARCHAR(64) NOT NULL, 
 	size INTEGER NOT NULL, 
