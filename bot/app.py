@@ -118,6 +118,7 @@ async def _serve(
         open_requests=stores.open_requests,
         neighbours=stores.neighbours,
         games=stores.games,
+        tastes=stores.tastes,
         fetcher=fetcher,
         retention=stores.retention,
         meta=stores.meta,

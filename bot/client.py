@@ -19,6 +19,7 @@ from bot.cogs.identify import Identify
 from bot.cogs.neighbours import Neighbours
 from bot.cogs.privacy import Privacy
 from bot.cogs.recovery import Recovery
+from bot.cogs.top import Top
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
@@ -26,6 +27,7 @@ from bot.ui.delivery import NO_MENTIONS
 from bot.ui.guess import GuessButton
 from bot.ui.neighbours import LikeButton
 from bot.ui.privacy import PRIVACY_ITEMS
+from bot.ui.taste import TasteButton
 from bot.ui.translator import PhraseTranslator
 from bot.ui.views import DYNAMIC_ITEMS
 
@@ -92,9 +94,10 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Privacy(services))
         await self.add_cog(Neighbours(services))
         await self.add_cog(Guess(self, services))
+        await self.add_cog(Top(services))
         await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton, GuessButton)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton, GuessButton, TasteButton)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
             self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
 

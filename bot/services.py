@@ -16,6 +16,7 @@ from bot.storage.open_requests import OpenRequestStore
 from bot.storage.requests import RequestStore
 from bot.storage.results import ResultStore
 from bot.storage.retention import Retention
+from bot.storage.tastes import TasteStore
 from bot.ui.delivery import Delivery
 from bot.ui.interactions import Acknowledger, Interaction
 from bot.ui.permissions import PermissionNotices
@@ -37,6 +38,7 @@ class BotServices:
         open_requests: the requests that are on their way.
         neighbours: finds songs that sound alike.
         games: the guessing games, and the members' scores.
+        tastes: counts genres.
         fetcher: fetches a song that is to be posted again.
         retention: deletes what an admin wants deleted.
         meta: values that are needed again after a restart.
@@ -55,6 +57,7 @@ class BotServices:
     open_requests: OpenRequestStore
     neighbours: NeighbourStore
     games: GameStore
+    tastes: TasteStore
     fetcher: Fetcher
     retention: Retention
     meta: MetaStore

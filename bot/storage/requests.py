@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, func, insert, select
 
 from bot.storage.database import Database
 from bot.storage.tables import corrections, requests
+from bot.storage.tastes import count_genre
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class RequestStore:
         async with self._database.writing() as connection:
             result = await connection.execute(insert(requests).values(values))
             key = result.inserted_primary_key
+            if row.genre is not None:
+                await count_genre(connection, row.kind, row.guild_id, row.user_id, row.genre, private=row.private)
         return int(key[0]) if key else 0
 
     async def get(self, request_id: int) -> RequestRow | None:

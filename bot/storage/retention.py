@@ -10,13 +10,13 @@ from bot.settings import BotSettings
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
 from bot.storage.results import ResultStore
-from bot.storage.tables import corrections, games, guesses, open_requests, requests, scores
+from bot.storage.tables import corrections, games, genre_counts, guesses, open_requests, requests, scores
 
 DAY_S: Final = 86_400.0
 OPEN_S: Final = DAY_S
 """How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
 
-MEMBERS_TABLES: Final = (requests, corrections, open_requests, games, guesses, scores)
+MEMBERS_TABLES: Final = (requests, corrections, open_requests, games, guesses, scores, genre_counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,18 @@ class Holdings:
         corrections: what they say that songs are.
         songs: spectrograms and pictures of songs that nobody else asked about.
         scores: scores in the guessing game, one a server.
+        taste: whether the genres they ask about are counted.
     """
 
     requests: int
     corrections: int
     songs: int
     scores: int = 0
+    taste: bool = False
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return bool(self.requests or self.corrections or self.songs or self.scores)
+        return bool(self.requests or self.corrections or self.songs or self.scores or self.taste)
 
 
 class Retention:
@@ -88,10 +90,10 @@ class Retention:
         async with self._database.reading() as connection:
             counts = [
                 (await connection.execute(select(func.count()).select_from(table).where(scope.of(table)))).scalar_one()
-                for table in (requests, corrections, scores)
+                for table in (requests, corrections, scores, genre_counts)
             ]
             songs = await self._results.kept_for(connection, scope.of(requests))
-        return Holdings(counts[0], counts[1], songs, counts[2])
+        return Holdings(counts[0], counts[1], songs, counts[2], scope.user_id is not None and counts[3] > 0)
 
     async def forget(self, scope: Scope) -> None:
         """Delete all that is stored of someone, and give the room back to the disk.

@@ -14,6 +14,7 @@ from bot.storage.open_requests import OpenRequestStore
 from bot.storage.requests import RequestStore
 from bot.storage.results import ResultStore
 from bot.storage.retention import Retention
+from bot.storage.tastes import TasteStore
 
 
 class Stores:
@@ -37,6 +38,7 @@ class Stores:
         self.open_requests = OpenRequestStore(self.database, owner=settings.shards or "")
         self.neighbours = NeighbourStore(self.database)
         self.games = GameStore(self.database, owner=settings.shards or "")
+        self.tastes = TasteStore(self.database)
         self.retention = Retention(settings, self.database, self.guilds, self.results)
 
     async def open(self) -> None:

@@ -182,3 +182,13 @@ scores = Table(
     Column("best_streak", Integer, nullable=False),
     Column("played_at", Float, nullable=False),
 )
+
+# How often each genre was asked about: of a server without a member (0), of a member who wants it without a server (0).
+genre_counts = Table(
+    "genre_counts",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("genre", String(16), primary_key=True),
+    Column("number", Integer, nullable=False),
+)

@@ -93,7 +93,10 @@ def held_text(held: Holdings, locale: str) -> str:
         corrections=translate("bot.privacy.n-corrections", locale, n=held.corrections),
         songs=translate("bot.privacy.n-songs", locale, n=held.songs),
     )
-    return f"{text} {translate('bot.privacy.n-scores', locale, n=held.scores)}" if held.scores else text
+    more = [translate("bot.privacy.n-scores", locale, n=held.scores)] if held.scores else []
+    if held.taste:
+        more.append(translate("bot.privacy.taste", locale))
+    return " ".join((text, *more))
 
 
 async def own_text(interaction: Interaction) -> tuple[str, View | None]:

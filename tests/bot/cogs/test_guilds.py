@@ -62,6 +62,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         open_requests=stores.open_requests,
         neighbours=stores.neighbours,
         games=stores.games,
+        tastes=stores.tastes,
         fetcher=create_autospec(Fetcher, instance=True),
         retention=stores.retention,
         meta=stores.meta,

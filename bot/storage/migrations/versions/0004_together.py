@@ -1,4 +1,4 @@
-"""What members do with each other: where songs are, what they sound like, and the guessing game."""
+"""What members do with each other: where songs are, what they sound like, games and tastes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -51,4 +51,11 @@ def upgrade() -> None:
         sa.Column("streak", sa.Integer, nullable=False),
         sa.Column("best_streak", sa.Integer, nullable=False),
         sa.Column("played_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "genre_counts",
+        sa.Column("guild_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("genre", sa.String(16), primary_key=True),
+        sa.Column("number", sa.Integer, nullable=False),
     )

@@ -40,6 +40,14 @@ CREATE TABLE games (
 	link TEXT, 
 	UNIQUE (channel_id)
 );
+CREATE TABLE genre_counts (
+	guild_id BIGINT NOT NULL, 
+	user_id BIGINT NOT NULL, 
+	genre VARCHAR(16) NOT NULL, 
+	number INTEGER NOT NULL, 
+	PRIMARY KEY (guild_id, user_id, genre)
+);
+INSERT INTO "genre_counts" VALUES(7,0,'rock',1);
 CREATE TABLE guesses (
 	game_id INTEGER NOT NULL, 
 	user_id BIGINT NOT NULL, 
