@@ -12,6 +12,7 @@ from discord.http import Route
 
 from bot.cogs.admin import Admin
 from bot.cogs.autoscan import Autoscan
+from bot.cogs.compare import Compare
 from bot.cogs.guess import Guess
 from bot.cogs.guilds import Guilds
 from bot.cogs.help import Help
@@ -94,6 +95,7 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Privacy(services))
         await self.add_cog(Neighbours(services))
         await self.add_cog(Guess(self, services))
+        await self.add_cog(Compare(self, services))
         await self.add_cog(Top(services))
         await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))

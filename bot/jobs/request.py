@@ -16,6 +16,7 @@ class RequestKind(StrEnum):
     PART = "part"
     WHOLE = "whole"
     GUESS = "guess"
+    COMPARE = "compare"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from bot.jobs.job import Job
 from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.result import SongResult
+from bot.ui.compare import compare_message
 from bot.ui.delivery import Delivery
 from bot.ui.embeds import results_message
 from bot.ui.message import text_message
@@ -40,6 +41,13 @@ class DiscordResponder:
         if len(errors) == len(results):
             return await self._delivery.failed(results_message(results, request.locale), errors[0].code)
         view = results_view(results, request.locale, whole=request.whole)
+        if request.kind is RequestKind.COMPARE and len(results) == 2:
+            if errors:
+                return await self._delivery.failed(
+                    results_message(results, request.locale, failed=True), errors[0].code
+                )
+            compared = await compare_message(results, request.locale, view)
+            return await self._delivery.final(compared.fitted(request.capabilities))
         # What is private can say everything in one message.
         message = results_message(results, request.locale, view, failed=None if request.private else False)
         if request.left_out and len(results) > 1:
