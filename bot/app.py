@@ -105,7 +105,7 @@ async def _serve(
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
         admission=admission,
-        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, metrics),
+        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
     )
     services = BotServices(
         settings=settings,

@@ -58,16 +58,19 @@ def _corrections() -> None:
 def export(
     file: Annotated[Path | None, typer.Argument(help="CSV file; standard output if left out.")] = None,
 ) -> None:
-    """Write one row per correction: the song's hash, predicted and corrected genre, model and day, but no member."""
+    """Write one row per correction: the song's hash, predicted and corrected genre, model and day, but no member.
+
+    The last column is the day on which the member allowed it to be used for training; it is empty where they have not.
+    """
     from core.errors import ConfigurationError
 
     rows = asyncio.run(_corrections_of(load_settings(BotSettings)))
     if file is None:
-        _write(rows, sys.stdout)
+        write_corrections(rows, sys.stdout)
         return
     try:
         with file.open("w", newline="", encoding="utf-8") as stream:
-            _write(rows, stream)
+            write_corrections(rows, stream)
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}") from None
 
@@ -83,9 +86,14 @@ async def _corrections_of(settings: BotSettings) -> list["Correction"]:
         await stores.close()
 
 
-def _write(rows: list["Correction"], stream: TextIO) -> None:
+def write_corrections(rows: list["Correction"], stream: TextIO) -> None:
+    """Write corrections as CSV, with a heading."""
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(("sha256", "heard_as", "said", "model", "day"))
+    table.writerow(("sha256", "heard_as", "said", "model", "day", "consent"))
     for row in rows:
-        day = datetime.fromtimestamp(row.corrected_at, UTC).date().isoformat()
-        table.writerow((row.sha256, row.predicted, row.corrected, row.model, day))
+        consent = "" if row.consented_at is None else _day(row.consented_at)
+        table.writerow((row.sha256, row.predicted, row.corrected, row.model, _day(row.corrected_at), consent))
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).date().isoformat()

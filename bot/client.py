@@ -24,6 +24,7 @@ from bot.cogs.top import Top
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
+from bot.ui.consent import ConsentButton
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.guess import GuessButton
 from bot.ui.neighbours import LikeButton
@@ -99,7 +100,7 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Top(services))
         await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton, GuessButton, TasteButton)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton, GuessButton, TasteButton, ConsentButton)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
             self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
 

@@ -12,6 +12,7 @@ from bot.jobs.request import JobRequest, Song
 from bot.jobs.result import SongResult
 from bot.jobs.stored import songs_to_json
 from bot.monitoring import Metrics
+from bot.storage.corrections import CorrectionStore
 from bot.storage.database import StoreError
 from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequest, OpenRequestStore
@@ -33,15 +34,22 @@ class RequestRecorder:
         requests: where the songs' rows go.
         open_requests: where a request is while it is on its way.
         neighbours: knows whether there are songs to compare one with.
+        corrections: knows what members agree on.
         metrics: counters.
     """
 
     def __init__(
-        self, requests: RequestStore, open_requests: OpenRequestStore, neighbours: NeighbourStore, metrics: Metrics
+        self,
+        requests: RequestStore,
+        open_requests: OpenRequestStore,
+        neighbours: NeighbourStore,
+        corrections: CorrectionStore,
+        metrics: Metrics,
     ) -> None:
         self._requests = requests
         self._open_requests = open_requests
         self._neighbours = neighbours
+        self._corrections = corrections
         self._metrics = metrics
 
     async def opened(self, request: JobRequest) -> "asyncio.Task[int] | None":
@@ -97,8 +105,12 @@ class RequestRecorder:
         try:
             result = replace(result, request_id=await self._requests.add(_row(request, result, seconds)))
             if identified is not None and request.guild_id is not None and not request.private:
-                others = await self._neighbours.exist(request.guild_id, identified.sha256)
-                result = replace(result, has_neighbours=others)
+                sha256, genre = identified.sha256, identified.prediction.genre
+                result = replace(
+                    result,
+                    has_neighbours=await self._neighbours.exist(request.guild_id, sha256),
+                    members_say=await self._corrections.agreed(request.guild_id, sha256, genre),
+                )
         except StoreError:
             pass
         return result

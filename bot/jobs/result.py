@@ -15,12 +15,14 @@ class SongResult:
         outcome: the verdict, or why there is none.
         request_id: what the song's buttons carry; None if the request could not be stored.
         has_neighbours: whether the server has heard other songs to compare it with.
+        members_say: the genre that members of the server agree on, where it is another than the model's.
     """
 
     asked_name: str
     outcome: IdentifyResult | GenreGenieError
     request_id: int | None = None
     has_neighbours: bool = False
+    members_say: str | None = None
 
     @property
     def name(self) -> str:

@@ -112,6 +112,8 @@ corrections = Table(
     Column("said", String(16), nullable=False),
     Column("model", Text, nullable=False),
     Column("corrected_at", Float, nullable=False),
+    # When the member allowed it to be used for training; null where they have not.
+    Column("consented_at", Float),
 )
 
 open_requests = Table(

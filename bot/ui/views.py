@@ -15,6 +15,7 @@ from bot.storage.database import StoreError
 from bot.storage.open_requests import OpenRequest
 from bot.storage.requests import RequestRow
 from bot.storage.results import OTHER_PARTS_FROM_S
+from bot.ui.consent import consent_view
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
 from bot.ui.interactions import Interaction, reply_place, send_private
@@ -163,6 +164,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
             return
         locale = interaction.locale.value
         genre = self.item.values[0]
+        view: View | None = None
         try:
             request = await services.requests.get(int(self.key))
             if (
@@ -182,9 +184,10 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
                     if genre == NONE_OF_THESE
                     else translate("bot.correction.thanks", locale, genre=genre_name(genre, locale))
                 )
+                text, view = f"{text}\n{translate('bot.correction.use', locale)}", consent_view(self.key, locale)
         except StoreError:
             text = translate("error.internal", locale)
-        await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
+        await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
 
 
 class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):

@@ -49,7 +49,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=WorkerPool(settings)),
         admission=Admission(settings.limits, slots=1),
-        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, metrics),
+        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
     )
     return BotServices(
         settings=settings,

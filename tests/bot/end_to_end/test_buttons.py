@@ -98,8 +98,9 @@ async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, b
         chosen = discord.select(menu, genre, user=user)
         await chosen.acknowledged()
         thanks = translate("bot.correction.thanks", "en", genre=genre)
-        await discord.until(lambda menu=menu, thanks=thanks: menu.content == thanks, what="the thanks")
-        assert menu.components == []
+        said = f"{thanks}\n{translate('bot.correction.use', 'en')}"
+        await discord.until(lambda menu=menu, said=said: menu.content == said, what="the thanks")
+        assert menu.buttons == [translate("bot.button.consent", "en")]
     stats = await answer(discord.slash("genregenie stats", user=house.owner, channel=house.channel))
     assert "1 request, 1 answered, 0 failed, 2 corrections" in stats.content
 

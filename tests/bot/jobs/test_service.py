@@ -84,7 +84,9 @@ def service(stores: Stores, tmp_path: Path, answer: Callable[[Request], Awaitabl
         guilds=stores.guilds,
         identifier=MadeUpIdentifier(answer),
         admission=Admission(own.limits, slots=1),
-        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, Metrics()),
+        recorder=RequestRecorder(
+            stores.requests, stores.open_requests, stores.neighbours, stores.corrections, Metrics()
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""What members do with each other: where songs are, what they sound like, games and tastes."""
+"""What members do together: where songs are and what they sound like, games, tastes, and consent to training."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column("requests", sa.Column("channel_id", sa.BigInteger))
     op.add_column("requests", sa.Column("message_id", sa.BigInteger))
     op.create_index("requests_message", "requests", ["message_id"])
+    op.add_column("corrections", sa.Column("consented_at", sa.Float))
     op.create_table(
         "games",
         sa.Column("id", sa.Integer, primary_key=True),

@@ -17,10 +17,10 @@ CREATE TABLE corrections (
 	heard_as VARCHAR(16) NOT NULL, 
 	said VARCHAR(16) NOT NULL, 
 	model TEXT NOT NULL, 
-	corrected_at FLOAT NOT NULL, 
+	corrected_at FLOAT NOT NULL, consented_at FLOAT, 
 	PRIMARY KEY (sha256, user_id)
 );
-INSERT INTO "corrections" VALUES('5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a',70000,7,'rock','metal','genie 1',1700000000.0);
+INSERT INTO "corrections" VALUES('5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a',70000,7,'rock','metal','genie 1',1700000000.0,NULL);
 CREATE TABLE games (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	owner VARCHAR(32) NOT NULL, 
