@@ -439,8 +439,8 @@
       meter.close();
       for (const track of stream.getTracks()) track.stop();
       stop.removeAttribute("aria-disabled");
+      hideProgress(); // first: it looks where the focus is
       find("gg-discard").hidden = find("gg-level-row").hidden = true;
-      hideProgress();
     };
     recorder.onstop = () => {
       const type = recorder.mimeType;
