@@ -34,6 +34,7 @@ ENTRYPOINT ["/opt/venv/bin/python", "-m", "genregenie"]
 FROM program AS page
 COPY --from=build-page /opt/venv /opt/venv
 COPY web /app/web
+COPY examples/demo.ogg /app/examples/
 RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/app"]
 USER 10001:10001
 # The page asks for its password everywhere: that it takes connections is its health.
@@ -45,6 +46,7 @@ FROM program AS bot
 COPY --from=build-page /opt/venv /opt/venv
 COPY bot /app/bot
 COPY web /app/web
+COPY examples/demo.ogg /app/examples/
 RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/app"]
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \

@@ -192,10 +192,10 @@ async def soak(folder: Path, minutes: float) -> Outcome:
         askers = (on_discord, OnThePage(session, page.address), OnTheCommandLine(folder))
         tally = Tally()
         watching = asyncio.create_task(watcher.keep_watching(max(1.0, minutes * 60 / 300)))
-        await _ask(askers, tally, minutes * 60 * WARM_UP)
+        await keep_asking(askers, tally, minutes * 60 * WARM_UP)
         await _quiet(bot)
         before = await watcher.at_rest()
-        await _ask(askers, tally, minutes * 60 * (1 - WARM_UP))
+        await keep_asking(askers, tally, minutes * 60 * (1 - WARM_UP))
         await _quiet(bot)
         after = await watcher.at_rest()
         watching.cancel()
@@ -213,7 +213,7 @@ async def _services(folder: Path) -> AsyncIterator[tuple[Discord, BotProcess, Pa
             await asyncio.to_thread(page.__exit__, None, None, None)
 
 
-async def _ask(askers: Iterable[OnDiscord | OnThePage | OnTheCommandLine], tally: Tally, seconds: float) -> None:
+async def keep_asking(askers: Iterable[OnDiscord | OnThePage | OnTheCommandLine], tally: Tally, seconds: float) -> None:
     """Ask all questions side by side, each again and again, for a while."""
     stop = asyncio.Event()
     asking = [

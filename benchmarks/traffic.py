@@ -177,7 +177,13 @@ class OnThePage:
 
     def questions(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Give what they ask, by name."""
-        return {"page: a song": self._good, "page: no music at all": self._bad, "page: a closed tab": self._gone}
+        return {
+            "page: a song": self._good,
+            "page: other parts of a song": self._parts,
+            "page: an answer that is shared": self._shared,
+            "page: no music at all": self._bad,
+            "page: a closed tab": self._gone,
+        }
 
     async def _good(self) -> None:
         answer = await self._asked(await self._sent(new_song(CHANCE.uniform(4, 20))))
@@ -199,8 +205,35 @@ class OnThePage:
             key: str = (await answer.json())["song"]
             return key
 
+    async def _parts(self) -> None:
+        job = await self._started(await self._sent(new_song(40)))
+        await self._answered(job)
+        for part in ({"start": 5}, {"whole": True}):
+            other = await self._started(of=job, **part)
+            answer = await self._answered(other)
+            expect("gg-verdict" in answer, answer[-300:])
+        for what in ("result.json", "votes.png"):
+            async with self._session.get(f"{self._address}/jobs/{other}/{what}") as response:
+                expect(response.status == 200, f"{what} was answered with {response.status}")
+                await response.read()
+
+    async def _shared(self) -> None:
+        job = await self._started(await self._sent(new_song(CHANCE.uniform(4, 20))))
+        await self._answered(job)
+        async with self._session.post(f"{self._address}/jobs/{job}/share", json={}) as response:
+            expect(response.status == 200, f"sharing was answered with {response.status}")
+            shared = await response.json()
+        address = f"{self._address.removesuffix('/en')}{shared['path']}"
+        for status, act in ((200, None), (204, {"secret": shared["secret"]}), (404, None)):
+            called = self._session.post(f"{address}/end", json=act) if act else self._session.get(address)
+            async with called as response:
+                expect(response.status == status, f"a shared answer was answered with {response.status}")
+                await response.read()
+
     async def _asked(self, key: str) -> str:
-        job = await self._started(key)
+        return await self._answered(await self._started(key))
+
+    async def _answered(self, job: str) -> str:
         while True:
             async with self._session.get(f"{self._address}/jobs/{job}") as answer:
                 expect(answer.status == 200, f"asking was answered with {answer.status}")
@@ -209,8 +242,8 @@ class OnThePage:
                 return json.dumps(state, ensure_ascii=False)
             await asyncio.sleep(PAUSE_S / 2)
 
-    async def _started(self, key: str) -> str:
-        async with self._session.post(f"{self._address}/jobs", json={"song": key}) as answer:
+    async def _started(self, key: str | None = None, **asked: object) -> str:
+        async with self._session.post(f"{self._address}/jobs", json={"song": key, **asked}) as answer:
             expect(answer.status == 200, f"starting was answered with {answer.status}")
             job: str = (await answer.json())["job"]
             return job

@@ -34,8 +34,11 @@ MAX_JSON_BYTES: Final = 64 * 1024
 OPEN: Final = "open"
 """Routes that need no password: the login, and what it looks like."""
 
+ASSET: Final = "asset"
+"""Routes that need no password and are not counted: what the page of a shared answer looks like."""
+
 FREE: Final = "free"
-"""Routes that are not counted against the rate limit: the page's scripts and styles, and how a song is getting on."""
+"""Routes that are not counted against the rate limit: the page's script, and how a song is getting on and sounds."""
 
 PAGE: Final = "page"
 """Routes that lead to the login where there is no session."""
@@ -137,7 +140,7 @@ class AccessControl:
         if not self._is_own_host(request.headers.get("Host", "")):
             return web.Response(text="This page is not here.", status=421)
         locale, kind = locale_of(request), _kind(request)
-        if kind != FREE:
+        if kind not in (FREE, ASSET):
             wait_s = self._requests.wait_s(visitor(request, self._settings))
             if wait_s:
                 return error_response(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), locale, 429, wait_s)
@@ -146,7 +149,7 @@ class AccessControl:
         if request.match_info.http_exception is not None:
             return web.Response(text="There is no such page.", status=404)
         if (
-            kind not in (OPEN, BEARER)
+            kind not in (OPEN, ASSET, BEARER)
             and self._sessions is not None
             and not self._sessions.is_open(session_of(request))
         ):

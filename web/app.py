@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from core.errors import ConfigurationError
-from core.inference.model_card import model_file, shipped_models
+from core.inference.model_card import model_file, read_card, shipped_models
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher, open_fetcher, open_files
 from core.service.identify import Identifier
@@ -19,15 +19,22 @@ from core.service.shared import GuestFace, OpenGuest, SharedService
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
 from web.access import MAX_JSON_BYTES, AccessControl
+from web.answers import Answers
 from web.api import Api
 from web.connections import Connection, Connections
+from web.corrections import FILE as CORRECTIONS_FILE
+from web.corrections import Corrections
 from web.jobs import PageJobs
+from web.kept import KeptSongs
 from web.login import Login
 from web.routes import Pages, add_routes
 from web.sessions import Sessions
 from web.settings import WebSettings, check_exposure, is_loopback
+from web.shares import FOLDER as SHARES_FOLDER
+from web.shares import Shares
 from web.static import Static
 from web.uploads import Uploads
+from web.view import Accuracy
 
 log = getLogger(__name__)
 
@@ -86,7 +93,8 @@ async def open_service(
         stack.callback(uploads.close)
         identifier = Identifier(settings, pool=pool, fetcher=fetcher)
         observe = shared.observe if shared is not None else None
-        jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models, observe=observe)
+        songs = KeptSongs(fetcher.files, settings)
+        jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models, songs=songs, observe=observe)
         stack.push_async_callback(jobs.close)
         yield Service(jobs, uploads, pool, admission)
 
@@ -101,7 +109,11 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
     login = Login(settings, sessions, files) if sessions is not None else None
     api = Api(settings, service.jobs, service.uploads) if settings.web_api_token is not None else None
     AccessControl(settings, sessions).protect(app)
-    add_routes(app, Pages(settings, service.jobs, service.uploads, files), login, api)
+    card = read_card(model_file(settings.model))
+    corrections = Corrections(settings.data_dir / CORRECTIONS_FILE)
+    answers = Answers(settings, service.jobs, corrections, Shares(settings.data_dir / SHARES_FOLDER), files)
+    pages = Pages(settings, service.jobs, service.uploads, files, Accuracy.of(card.described))
+    add_routes(app, pages, answers, login, api)
     return app
 
 

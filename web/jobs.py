@@ -18,6 +18,7 @@ from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
 from core.service.sources import LinkSource, PathSource, Source, SpectrogramSource
 from core.verdict import Section, Verdict
+from web.kept import KeptLink, KeptSong, KeptSongs
 from web.uploads import Uploads
 
 log = getLogger(__name__)
@@ -50,7 +51,10 @@ class PageRequest:
         link: a link instead, or None.
         default_name: what to call an upload without a name.
         turn: number of the request in its tab.
-        compare: whether to ask the other models too.
+        compare: whether to ask the other models too, and to keep the song for what its visitor asks next.
+        of: the answer about the same song that another part is asked for of, instead of a song.
+        whole: vote over the whole song.
+        from_s: take the thirty seconds from this second on.
     """
 
     visitor: str
@@ -59,6 +63,14 @@ class PageRequest:
     default_name: str
     turn: int = 0
     compare: bool = True
+    of: "Job | None" = None
+    whole: bool = False
+    from_s: float | None = None
+
+    @property
+    def options(self) -> ClassifyOptions:
+        """The part of the song that is asked for."""
+        return ClassifyOptions(whole=self.whole, start=self.from_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +102,27 @@ class Job:
     Attributes:
         key: secret that names it.
         request: what was asked.
+        is_part: whether it is about another part of a song that is kept.
+        song: what is kept of the song.
         name: what the song is called, once that is known.
+        link: where the song came from; None for an upload.
         state: what there is to show, without its place in the queue.
         task: the work.
         answered: done once the state is the last one.
+        share: address under which others can see the answer, and the secret that takes it back.
+        corrections: how often the visitor has said what the song really is.
     """
 
     def __init__(self, request: PageRequest) -> None:
         self.key = secrets.token_urlsafe(16)
-        self.request = request
-        self.name = request.link or ""
+        earlier = request.of
+        self.is_part = earlier is not None
+        self.request = replace(request, of=None)  # which may be forgotten before this one
+        self.song: KeptSong = earlier.song if earlier is not None else KeptSong(request.visitor)
+        self.name: str = earlier.name if earlier is not None else request.link or ""
+        self.link: str | None = earlier.link if earlier is not None else request.link
+        self.share: tuple[str, str] | None = None
+        self.corrections = 0
         self.state = ViewState()
         self.ticket: Ticket | None = None
         self.task: asyncio.Task[None]
@@ -125,6 +148,7 @@ class PageJobs:
         admission: the queue.
         uploads: the files that visitors have sent.
         models: names of the models to compare; the first gives the verdict.
+        songs: what is kept of songs.
         observe: counts a song, as `core.service.shared.SharedService.observe` does.
     """
 
@@ -135,12 +159,14 @@ class PageJobs:
         admission: Admission,
         uploads: Uploads,
         models: Sequence[str | None],
+        songs: KeptSongs,
         observe: Callable[[str, str, float, IdentifyResult | None], None] | None = None,
     ) -> None:
         self._identifier = identifier
         self._admission = admission
         self._uploads = uploads
         self._models = models
+        self._songs = songs
         self._observe = observe
         self._jobs: dict[str, Job] = {}
         self._watched: Counter[str] = Counter()
@@ -159,6 +185,8 @@ class PageJobs:
     def start(self, request: PageRequest) -> Job:
         """Begin a request. It ends when it is answered, cancelled, or nobody has asked about it for a while."""
         job = Job(request)
+        if job.is_part:
+            job.song.answers += 1
         self._jobs[job.key] = job
         job.task = asyncio.create_task(self._run(job))
         job.task.add_done_callback(lambda _: self._done(job))
@@ -175,6 +203,12 @@ class PageJobs:
     def cancel(self, job: Job) -> None:
         """Cancel a request and its ffmpeg."""
         job.task.cancel()
+
+    def not_shared(self, token: str) -> None:
+        """Take note that an answer is shared no longer."""
+        for job in self._jobs.values():
+            if job.share is not None and job.share[0] == token:
+                job.share = None
 
     def watching(self, visitor: str) -> int:
         """Count the streams that a visitor has open."""
@@ -230,7 +264,7 @@ class PageJobs:
     def _abandon(self, job: Job) -> None:
         """Cancel a request that nobody asks about, and forget it: who comes back after all sends the song again."""
         if not job.watchers:
-            self._jobs.pop(job.key, None)
+            self._forget(job)
             job.task.cancel()
 
     def _done(self, job: Job) -> None:
@@ -251,9 +285,10 @@ class PageJobs:
                 self._forget(one)
 
     def _forget(self, job: Job) -> None:
-        self._jobs.pop(job.key, None)
         if job.timer is not None:
             job.timer.cancel()
+        if self._jobs.pop(job.key, None) is not None:
+            self._songs.release(job.song)
 
     def _set_timer(self, job: Job, seconds: float, act: Callable[[Job], None]) -> None:
         if job.timer is not None:
@@ -294,42 +329,61 @@ class PageJobs:
         Raises:
             GenreGenieError: there is no verdict.
         """
-        request = job.request
+        request, song = job.request, job.song
+        options = replace(request.options, model=self._models[0], keep_spectrogram=not job.is_part)
         with contextlib.ExitStack() as stack:
-            source: Source
-            if request.link is not None:
-                source = LinkSource(request.link)
-            else:
-                upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
-                job.name = upload.name or request.default_name
-                source = PathSource(upload.path, job.name)
-            is_link = request.link is not None
+            source = self._source(job, stack)
+            is_link = request.link is not None and not job.is_part
             (job.ticket,) = self._admission.admit(request.visitor, request.visitor, links=is_link)
             async with job.ticket as ticket:
-                options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
                 result = await self._identifier.identify(
                     Request(source, options), on_progress=job.on_progress, before_classifying=ticket.classifying
                 )
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
-                if result.spectrogram is None:
+                spectrogram = source.spectrogram if isinstance(source, SpectrogramSource) else result.spectrogram
+                if spectrogram is None:
                     raise RuntimeError("keep_spectrogram was set, but there is no spectrogram")
+                verdict = replace(result.verdict, song=song.info) if job.is_part else result.verdict
+                if not job.is_part and request.compare:
+                    song.info, song.sha256 = verdict.song, result.sha256
+                    self._songs.keep(song, spectrogram)
                 picture = None
                 if request.compare:
-                    picture = await asyncio.to_thread(_picture, result.spectrogram, result.prediction.section)
+                    picture = await asyncio.to_thread(_picture, spectrogram, verdict.prediction.section)
                 others = self._models[1:] if request.compare else []
-                job.state = replace(job.state, verdicts=(result.verdict,), picture=picture, comparing=len(others))
-                kept = SpectrogramSource(result.spectrogram, result.verdict.song.source, result.sha256)
+                job.state = replace(job.state, verdicts=(verdict,), picture=picture, comparing=len(others))
+                kept = SpectrogramSource(spectrogram, verdict.song.source, result.sha256)
                 for model in others:
-                    await self._compare(kept, result, model, job)
+                    await self._compare(kept, verdict, model, job)
         return result
 
-    async def _compare(self, kept: Source, first: IdentifyResult, model: str | None, job: Job) -> None:
-        """Add another model's verdict on the same section; a model that fails is left out."""
+    def _source(self, job: Job, stack: contextlib.ExitStack) -> Source:
+        """Find the song of a request; `stack` ends what it takes up.
+
+        Raises:
+            GenreGenieError: `not-found`: there is no upload of that key, or nothing is kept of that song any more.
+        """
+        request, song = job.request, job.song
+        if job.is_part:
+            if song.spectrogram is None:
+                raise GenreGenieError(ErrorCode.NOT_FOUND)
+            return SpectrogramSource(song.spectrogram, song.info.source, song.sha256)
+        if request.link is not None:
+            if not request.compare:
+                return LinkSource(request.link)
+            return KeptLink(request.link, lambda path: self._songs.keep_sound(song, path))
+        upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
+        job.name = upload.name or request.default_name
+        return PathSource(upload.path, job.name)
+
+    async def _compare(self, kept: Source, first: Verdict, model: str | None, job: Job) -> None:
+        """Add another model's verdict on the same part; a model that fails is left out."""
         verdicts = job.state.verdicts
-        options = ClassifyOptions(model=model, start=first.prediction.section.start)
+        whole = job.request.whole
+        options = ClassifyOptions(model=model, whole=whole, start=None if whole else first.prediction.section.start)
         try:
             other = await self._identifier.identify(Request(kept, options))
-            verdicts = (*verdicts, other.verdict)
+            verdicts = (*verdicts, replace(other.verdict, song=first.song))
         except (GenreGenieError, ConfigurationError) as error:
             reason = error_sentence(error) if isinstance(error, GenreGenieError) else error
             log.warning("%s could not be compared: %s", model, reason)

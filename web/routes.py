@@ -10,8 +10,9 @@ from aiohttp import web
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.languages import locales
-from web.access import API, BEARER, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
+from web.access import API, ASSET, BEARER, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
 from web.addresses import visitor
+from web.answers import Answers, shared_path
 from web.api import PATH, Api
 from web.bodies import as_json, chunks, read_object
 from web.jobs import MAX_LINK, Job, PageJobs, PageRequest, ViewState
@@ -20,7 +21,17 @@ from web.login import Login
 from web.settings import WebSettings
 from web.static import Static
 from web.uploads import Uploads
-from web.view import details_html, headline, page_html, state_name, status_html, verdict_html
+from web.view import (
+    Accuracy,
+    Offers,
+    details_html,
+    has_another_part,
+    headline,
+    page_html,
+    state_name,
+    status_html,
+    verdict_html,
+)
 
 MAX_STREAMS: Final = 3
 """Streams that one visitor may have open; who asks for more is left to poll. A browser opens six connections to a page
@@ -28,6 +39,9 @@ at most, for all its tabs together."""
 
 SEND_TIMEOUT_S: Final = 30.0
 """Longest that a client may take to read a part of a stream."""
+
+MAX_START_S: Final = 86_400
+"""Latest second that a part of a song may be asked for from."""
 
 STATUS_CODES: Final = {ErrorCode.TOO_LARGE: 413, ErrorCode.BUSY: 503, ErrorCode.TIMEOUT: 408}
 
@@ -41,12 +55,14 @@ class Pages:
         jobs: runs the requests.
         uploads: takes files.
         files: styles, script and pictures.
+        accuracy: how often the model is right.
     """
 
     settings: WebSettings
     jobs: PageJobs
     uploads: Uploads
     files: Static
+    accuracy: Accuracy | None = None
 
     async def first(self, request: web.Request) -> web.Response:
         """Redirect to the page in the visitor's language."""
@@ -55,7 +71,7 @@ class Pages:
 
     async def index(self, request: web.Request) -> web.Response:
         """Show the page."""
-        page = page_html(self.settings, locale_of(request), self.files)
+        page = page_html(self.settings, locale_of(request), self.files, self.accuracy)
         return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
     async def static(self, request: web.Request) -> web.Response:
@@ -129,12 +145,17 @@ class Pages:
     def _read_request(self, data: dict[str, object], request: web.Request) -> PageRequest:
         """Read a browser's request; fields of the wrong type count as missing, and without a song it is `not-found`."""
         upload, link, turn = data.get("song"), data.get("link"), data.get("turn")
+        of, start = data.get("of"), data.get("start")
+        is_time = isinstance(start, int | float) and not isinstance(start, bool) and 0 <= start <= MAX_START_S
         return PageRequest(
             visitor=visitor(request, self.settings),
             upload=upload if isinstance(upload, str) else None,
             link=link[:MAX_LINK] if isinstance(link, str) else None,
             default_name=translate("web.unnamed", locale_of(request)),
             turn=turn if isinstance(turn, int) else 0,
+            of=self.jobs.find(of) if isinstance(of, str) else None,
+            whole=data.get("whole") is True,
+            from_s=float(str(start)) if is_time else None,
         )
 
 
@@ -164,26 +185,40 @@ class _Shown:
             shown["code"] = state.error.code.value
         if state.verdicts and (len(state.verdicts) != self.verdicts or state_name(state) == "done"):
             self.verdicts = len(state.verdicts)
-            link = self.job.request.link
+            link = self.job.link
+            job, song, share = self.job, self.job.song, self.job.share
+            address = f"/{self.locale}/jobs/{job.key}"
+            shown["sound"] = f"{address}/sound" if song.sound is not None else None
+            shown["link"] = link
+            shown["name"] = state.verdicts[0].song.name
             shown["headline"] = headline(state, self.locale)
             shown["verdict"] = verdict_html(state, self.locale, link)
             shown["details"] = details_html(
                 state,
                 self.locale,
-                playable=link is None and not self.silent,
-                picture=f"/{self.locale}/jobs/{self.job.key}/spectrogram.png",
+                playable=song.sound is not None or not self.silent,
+                picture=f"{address}/spectrogram.png",
+                offers=Offers(
+                    address,
+                    another_part=has_another_part(state.verdicts[0].prediction),
+                    picture=song.spectrogram is not None,
+                    share=None if share is None else shared_path(self.locale, share[0]),
+                ),
             )
         shown["verdicts"] = self.verdicts
         return shown
 
 
-def add_routes(app: web.Application, page: Pages, login: Login | None, api: Api | None = None) -> None:
+def add_routes(
+    app: web.Application, page: Pages, answers: Answers, login: Login | None, api: Api | None = None
+) -> None:
     """Give an application the page's paths; all others are not found."""
     router, language = app.router, f"/{{language:{'|'.join(locales())}}}"
     job = f"{language}/jobs/{{job:[A-Za-z0-9_-]{{1,64}}}}"
     router.add_get("/", page.first, name=f"{PAGE}.first")
     router.add_get("/favicon.ico", page.static, name=f"{OPEN}.icon")
     router.add_get("/static/{name:(?:login\\.css|icon\\.svg|preview\\.png)}", page.static, name=f"{OPEN}.static")
+    router.add_get("/static/{name:(?:page\\.css|shared\\.js)}", page.static, name=f"{ASSET}.static")
     router.add_get("/static/{name:[\\w.-]+}", page.static, name=f"{FREE}.static")
     router.add_get(f"{language}/", page.index, name=f"{PAGE}.index")
     router.add_get(language, page.first, name=f"{PAGE}.bare")
@@ -193,6 +228,15 @@ def add_routes(app: web.Application, page: Pages, login: Login | None, api: Api 
     router.add_get(f"{job}/events", page.events, name=f"{API}.events", allow_head=False)
     router.add_get(f"{job}/spectrogram.png", page.picture, name=f"{FREE}.picture")
     router.add_post(f"{job}/cancel", page.cancel, name=f"{API}.cancel")
+    router.add_get(f"{job}/sound", answers.sound, name=f"{FREE}.sound", allow_head=False)
+    router.add_get(f"{job}/result.json", answers.json, name=f"{API}.json")
+    router.add_get(f"{job}/votes.png", answers.picture, name=f"{API}.votes")
+    router.add_post(f"{job}/correction", answers.correct, name=f"{API}.correct")
+    router.add_post(f"{job}/share", answers.share, name=f"{API}.share")
+    shared = f"{language}/shared/{{token:[A-Za-z0-9_-]{{22}}}}"
+    router.add_get(shared, answers.shared, name=f"{OPEN}.shared")
+    router.add_get(f"{shared}/spectrogram.png", answers.shared_picture, name=f"{OPEN}.shared_picture")
+    router.add_post(f"{shared}/end", answers.unshare, name=f"{OPEN}.unshare")
     if login is not None:
         for name, path in (("login", f"{language}/login"), ("bare", "/login")):
             router.add_get(path, login.form, name=f"{OPEN}.{name}")

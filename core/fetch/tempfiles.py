@@ -52,6 +52,11 @@ class TemporaryFiles:
         self.close()
 
     @property
+    def quota(self) -> int:
+        """Bytes that all jobs may reserve together."""
+        return self._quota
+
+    @property
     def reserved(self) -> int:
         """Bytes that the running jobs have reserved."""
         return self._reserved

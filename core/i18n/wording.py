@@ -59,6 +59,14 @@ def votes_text(prediction: Prediction, locale: str | None = None) -> str:
     return ", ".join(f"{translate(f'genre.{genre}', locale)} {n}" for genre, n in prediction.votes.items())
 
 
+def tag_name(tag: str, locale: str | None = None) -> str:
+    """Name of a tag of the model's in a language; as the model has it where no language knows it."""
+    try:
+        return translate(f"tag.{tag.lower()}", locale)
+    except KeyError:
+        return tag.lower()
+
+
 def _votes_in_words(prediction: Prediction, locale: str | None) -> str:
     names = [translate(f"genre.{genre}", locale) for genre in prediction.votes]
     counts = list(prediction.votes.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import page_soak
 from benchmarks.soak import GROWTH, MORE, Outcome, Sample, Watcher, plot, tables
 from benchmarks.traffic import Tally, expect
 
@@ -82,3 +83,11 @@ def test_the_tables_and_the_plot_show_both_rests(tmp_path: Path) -> None:
     assert "| a | 3 | 2 |" in text
     plot(outcome(), tmp_path / "new" / "soak.png")
     assert (tmp_path / "new" / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_may_hold_three_percent_more_after_an_hour_than_after_ten_minutes() -> None:
+    first = replace(REST, who="page", own_mb=100, threads=100, descriptors=100)
+    assert page_soak.faults(first, replace(first, own_mb=103, threads=103, descriptors=90), Tally()) == []
+    for change in ({"own_mb": 103.1}, {"threads": 104}, {"descriptors": 104}, {"processes": 3}, {"temporary_files": 1}):
+        assert len(page_soak.faults(first, replace(first, **change), Tally())) == 1
+    assert page_soak.faults(first, first, Tally(wrong=["page: a song: nothing came"])) == ["page: a song: nothing came"]

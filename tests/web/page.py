@@ -83,7 +83,7 @@ class PageProcess:
         _, left = psutil.wait_procs(children, timeout=10)
         assert not left
         assert "Traceback" not in self.log, self.log
-        assert self.temporary_files() == []
+        assert self.temporary_files(kept=True) == []
 
     def kill(self) -> None:
         """End it as no signal handler can notice, and its workers with it, as systemd and Docker do."""
@@ -100,10 +100,13 @@ class PageProcess:
         for line in self.process.stdout:
             self.log += line.decode(errors="replace")
 
-    def temporary_files(self) -> list[str]:
-        """Uploads that are on the disk; a folder that is deleted meanwhile holds none."""
+    def temporary_files(self, *, kept: bool = False) -> list[str]:
+        """Songs that are on the disk, with those of links that are `kept` for their visitors where that is asked for.
+
+        A folder that is deleted meanwhile holds none.
+        """
         found = (name for _, _, names in os.walk(self.data / "tmp") for name in names)
-        return [name for name in found if name != "lock"]
+        return [name for name in found if name != "lock" and (kept or name != "sound")]
 
     def ffmpegs(self) -> list[psutil.Process]:
         """The ffmpeg processes that work for it."""

@@ -15,6 +15,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
 from web.access import CONTENT_SECURITY_POLICY, AccessControl, RateLimiter
 from web.addresses import visitor_of
+from web.answers import Answers
 from web.app import listen
 from web.login import LOGINS_PER_MINUTE, Login
 from web.routes import Pages, add_routes
@@ -53,7 +54,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
                 login = Login(settings, sessions, Static())
             app = web.Application()
             AccessControl(settings, sessions).protect(app)
-            add_routes(app, cast(Pages, AppBehind()), login)
+            add_routes(app, cast(Pages, AppBehind()), cast(Answers, AppBehind()), login)
             sock = socket.create_server(("127.0.0.1", 0))
             await stack.enter_async_context(listen(app, settings, sock))
             return f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -70,7 +71,8 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.mark.parametrize(
     "path",
     ["/", "/en", "/en/", "/es/", "/static/page.js?v=1", "/static/page.css", "/favicon.ico", "/en/jobs/aB3-_"]
-    + ["/en/jobs/aB3-_/events?silent=1", "/es/jobs/aB3-_/spectrogram.png"],
+    + ["/en/jobs/aB3-_/events?silent=1", "/es/jobs/aB3-_/spectrogram.png", "/en/jobs/aB3-_/sound"]
+    + ["/en/jobs/aB3-_/result.json", "/es/jobs/aB3-_/votes.png", f"/en/shared/{22 * 'a'}"],
 )
 async def test_paths_that_the_page_needs_are_served(serve: Serve, client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(await serve() + path) as response:

@@ -20,6 +20,7 @@ from core.service.identify import Identifier
 from core.workers.pool import WorkerPool
 from tests.support.processes import eventually, ffmpegs
 from web.jobs import Job, PageJobs, PageRequest, ViewState
+from web.kept import KeptSongs
 from web.settings import WebSettings
 from web.uploads import Uploads
 
@@ -41,7 +42,10 @@ class Backend:
     ) -> PageJobs:
         identifier = Identifier(self.settings, pool=self.pool)
         admission = Admission(limits or self.settings.limits, slots=slots)
-        return PageJobs(identifier, admission=admission, uploads=self.uploads, models=models or self.models)
+        songs = KeptSongs(self.files, self.settings)
+        return PageJobs(
+            identifier, admission=admission, uploads=self.uploads, models=models or self.models, songs=songs
+        )
 
     async def send(self, song: Path, visitor: str = "ana") -> PageRequest:
         content = await asyncio.to_thread(song.read_bytes)

@@ -1,14 +1,18 @@
 """Bounds on what is kept of every tab while the page runs."""
 
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 import web.jobs
+from core.fetch.tempfiles import TemporaryFiles
 from core.service.admission import Admission, AdmissionLimits
 from core.service.identify import Identifier
 from tests.support.processes import eventually
 from web.jobs import PageJobs, PageRequest
+from web.kept import KeptSongs
+from web.settings import WebSettings
 from web.uploads import Uploads
 
 
@@ -19,6 +23,7 @@ def jobs_without_workers() -> PageJobs:
         admission=Admission(AdmissionLimits(1_000, 1_000, 1_000), slots=8),
         uploads=cast(Uploads, None),
         models=[None],
+        songs=KeptSongs(TemporaryFiles(Path(), quota=0, min_free=0), WebSettings()),
     )
 
 

@@ -1,11 +1,13 @@
 "use strict";
 
 // The page's behaviour. The server renders everything that is shown of a song; this sends songs, follows how they get on,
-// and plays them. It is loaded with `defer`: the page is complete when it runs.
+// and plays them. It is loaded with `defer`, after shared.js: the page is complete when it runs.
 (() => {
+  const { dress, post, keepSecret, takeBack } = window.genregenie;
   const find = (id) => document.getElementById(id);
-  const page = document.querySelector(".gg-page");
+  const page = document.querySelector("main");
   const form = document.querySelector(".gg-form");
+
   const strings = JSON.parse(form.dataset.script);
 
   const POLL_MS = 1_000;
@@ -49,10 +51,10 @@
     if (focused) (document.querySelector("[data-cancel]") ?? find("gg-file")).focus();
   }
 
-  // Put HTML of our server into the page. Positions and colours come as data: no style is allowed in the markup itself.
+  // Put HTML of our server into the page.
   function fill(place, html) {
     place.innerHTML = html;
-    for (const one of place.querySelectorAll("[data-style]")) one.style.cssText = one.dataset.style;
+    dress(place);
   }
 
   // Replace the progress line, or only its words and its bar where that is all that has changed: a button that has the
@@ -72,28 +74,39 @@
   }
 
   // The verdict of a song, with the song itself in the player.
-  function showAnswer(song, { verdict, details }) {
+  function showAnswer(song, { verdict, details, sound, link }) {
     fill(find("gg-verdict"), verdict);
     fill(find("gg-details"), details);
+    showShareLink();
     page.classList.remove("gg-earlier");
-    if (shown === song) return;
-    if (shown?.sound) URL.revokeObjectURL(shown.sound);
+    song.link ??= link;
+    if (shown === song && (song.sound || song.file || song.sound === sound)) return;
+    if (shown?.sound?.startsWith("blob:")) URL.revokeObjectURL(shown.sound);
     if (shown) shown.sound = null;
     shown = song;
-    song.sound = song.file ? URL.createObjectURL(song.file) : null;
+    song.sound = song.file ? URL.createObjectURL(song.file) : sound;
     const audio = find("gg-audio");
     page.classList.toggle("gg-soundless", !song.sound);
     find("gg-unplayable").hidden = true;
+    find("gg-gone").hidden = Boolean(song.sound);
+    find("gg-gone").textContent = song.link ? strings.goneLink : strings.goneFile;
+    audio.preload = song.file ? "metadata" : "none"; // a link's sound is fetched when somebody wants to hear it
     if (song.sound) audio.src = song.sound;
     else audio.removeAttribute("src");
     audio.load();
     showAddress(song);
   }
 
+  function showShareLink() {
+    const field = find("gg-share-link");
+    if (field?.dataset.path) field.value = location.origin + field.dataset.path;
+  }
+
   // The songs of this visit, once there are several: what became of each, and a way back to it.
   function showSongs() {
     const list = find("gg-songs");
     list.hidden = songs.length < 2;
+    const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
     list.replaceChildren(...songs.map((song) => {
       const [item, button, name, outcome] = ["li", "button", "b", "span"].map((tag) => document.createElement(tag));
       name.textContent = song.name;
@@ -106,6 +119,25 @@
       item.append(button);
       return item;
     }));
+    if (focused >= 0) list.querySelectorAll("button")[focused]?.focus();
+    keepSongs();
+  }
+
+  // The answers of this tab, so that a reload and the other language find them again.
+  function keepSongs() {
+    try {
+      const kept = songs.filter((song) => song.job && song.state === "done");
+      sessionStorage.setItem("genregenie-songs", JSON.stringify(kept.map(({ job, name, link, outcome }) => ({ job, name, link, outcome }))));
+    } catch { /* then only the one in the address is found */ }
+  }
+
+  function keptSongs() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem("genregenie-songs") ?? "[]");
+      return kept.filter(({ job, name }) => /^[\w-]{1,64}$/.test(job) && typeof name === "string");
+    } catch {
+      return [];
+    }
   }
 
   async function choose(song) {
@@ -116,8 +148,10 @@
       const answer = await response.json();
       if (active) return;
       if (answer.verdict) showAnswer(song, answer);
-      else if (answer.state === "unknown") begin(song);
+      else if (song.file || song.link) begin(song);
+      else showError(strings.gone);
       showSongs();
+      if (song === shown) showVerdict(false);
     } catch {
       showError(strings.lost);
     }
@@ -157,9 +191,12 @@
     else showSongs();
   }
 
-  function begin(song) {
+  // `part` is another part of a song that has an answer already: `{ start }`, `{ whole }`, or none for its main section.
+  function begin(song, part = null) {
     turn += 1;
-    active = Object.assign(song, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false, job: null });
+    const before = part ? { job: song.job, outcome: song.outcome } : null;
+    const of = part ? song.job : null;
+    active = Object.assign(song, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false, job: null, part, of, before });
     song.outcome = strings.inHand;
     showError("");
     showSongs();
@@ -169,7 +206,8 @@
   }
 
   function submit(song) {
-    if (song.file) send(song);
+    if (song.of) start(song, { of: song.of });
+    else if (song.file) send(song);
     else start(song, { link: song.link });
   }
 
@@ -184,11 +222,15 @@
     page.classList.remove("gg-earlier");
     hideProgress();
     showError(sentence);
-    showAddress(shown);
-    if (song.state !== "done") {
+    if (song.state !== "done" && song.before) {
+      Object.assign(song, song.before, { state: "done" }); // what was answered before still stands
+      if (sentence) showError(sentence);
+    } else if (song.state !== "done") {
       song.state = "failed";
+      if (!song.name) songs.splice(songs.indexOf(song), 1); // of an address that leads nowhere any more
       song.outcome = sentence || document.querySelector("#gg-status .gg-error")?.textContent || strings.cancelled;
     }
+    showAddress(shown);
     next();
   }
 
@@ -221,15 +263,16 @@
     song.tries += 1;
     song.job = null;
     song.verdicts = 0;
+    if (song.of && !(song.file || song.link)) {
+      end(song, strings.gone);
+      return;
+    }
+    song.of = null; // nothing is kept of it any more: it is sent again
     if (song.tries > MOST_TRIES || !(song.file || song.link)) {
       end(song, song.file || song.link ? strings.lost : "");
       return;
     }
     lost(song, () => submit(song));
-  }
-
-  function post(path, body = {}) {
-    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   }
 
   // What a response means for a song; true if it is as it should be.
@@ -265,7 +308,7 @@
     showProgress(strings.waiting, null, strings.cancel, cancel);
     let response;
     try {
-      response = await post("jobs", { ...request, turn: song.turn });
+      response = await post("jobs", { ...request, ...song.part, turn: song.turn });
     } catch {
       lost(song, () => submit(song));
       return;
@@ -310,7 +353,7 @@
 
   function update(song, answer) {
     if (song !== active) return;
-    if (answer.state === "unknown" || (answer.code === "not-found" && song.file)) {
+    if (answer.state === "unknown" || (answer.code === "not-found" && (song.file || song.of))) {
       song.stream?.close();
       resend(song);
       return;
@@ -325,7 +368,7 @@
     form.removeAttribute("data-submitted");
     if (isNew || !find("gg-sending").hidden) hideProgress();
     if (answer.state === "working") return;
-    if (answer.state === "done") song.outcome = answer.headline;
+    if (answer.state === "done") Object.assign(song, { outcome: answer.headline, name: answer.name });
     end(song);
     if (active) return;
     if (answer.state === "done") showVerdict(waited);
@@ -376,34 +419,195 @@
       return;
     }
     const pieces = [];
+    const meter = levelMeter(stream);
     recorder = new MediaRecorder(stream);
     recorder.ondataavailable = (event) => pieces.push(event.data);
+    let discarded = false;
     const began = performance.now();
+    const stop = find("gg-sending-stop");
     const clock = () => {
       const seconds = Math.floor((performance.now() - began) / 1000);
       const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-      showProgress(strings.recording, seconds / strings.maxRecording);
-      find("gg-sending-stop").textContent = `${strings.stop} (${time})`;
+      const enough = performance.now() - began >= 1000 * strings.minRecording + 250; // a recorder starts late
+      showProgress(enough ? (meter.quiet() ? strings.recordingQuiet : strings.recordingEnough) : strings.recordingShort, seconds / strings.maxRecording);
+      stop.textContent = `${strings.stop} (${time})`;
+      stop.setAttribute("aria-disabled", String(!enough));
       if (seconds >= strings.maxRecording) recorder?.stop();
     };
-    recorder.onstop = () => {
+    const finish = () => {
       clearInterval(timer);
+      meter.close();
       for (const track of stream.getTracks()) track.stop();
+      stop.removeAttribute("aria-disabled");
+      hideProgress(); // first: it looks where the focus is
+      find("gg-discard").hidden = find("gg-level-row").hidden = true;
+    };
+    recorder.onstop = () => {
       const type = recorder.mimeType;
       recorder = null;
-      hideProgress();
-      take([new File(pieces, strings.recordingName, { type })]);
+      finish();
+      if (discarded) next();
+      else take([new File(pieces, strings.recordingName, { type })]);
     };
     recorder.start(1000);
-    showProgress(strings.recording, 0, strings.stop, () => recorder?.stop());
+    showProgress(strings.recordingShort, 0, strings.stop, () => {
+      if (stop.getAttribute("aria-disabled") !== "true") recorder?.stop();
+    });
+    find("gg-level-row").hidden = find("gg-discard").hidden = false;
+    find("gg-discard").onclick = () => {
+      discarded = true;
+      recorder?.stop();
+    };
     clock();
-    const timer = setInterval(clock, 500);
+    const timer = setInterval(clock, 250);
   });
+
+  // Show how loud the microphone is: nobody wants to learn from an answer that it was off.
+  function levelMeter(stream) {
+    const context = new AudioContext();
+    const analyser = context.createAnalyser();
+    context.createMediaStreamSource(stream).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
+    let loudest = 0;
+    const timer = setInterval(() => {
+      analyser.getFloatTimeDomainData(samples);
+      const peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+      loudest = Math.max(loudest, peak);
+      // In decibels, as ears and other meters have it: 60 of them from nothing to full scale.
+      find("gg-level").value = Math.max(0, 1 + Math.log10(Math.max(peak, 1e-6)) / 3);
+    }, 60);
+    return {
+      quiet: () => loudest < 0.003,
+      close: () => {
+        clearInterval(timer);
+        context.close();
+      },
+    };
+  }
+
+  if (strings.example) find("gg-example").hidden = false;
+  find("gg-example").addEventListener("click", async () => {
+    if (active || recorder) return;
+    try {
+      const response = await fetch(strings.example);
+      if (!response.ok) throw new Error("not now");
+      take([new File([await response.blob()], strings.exampleName, { type: "audio/ogg" })]);
+    } catch {
+      showError(strings.lost);
+    }
+  });
+
+  // ---- What can be done with an answer
+
+  // A time as people write it: seconds, 1:30 or 1:02:03; null where it is none.
+  function secondsOf(text) {
+    const parts = text.trim().split(":");
+    if (!/^[\d:.,]+$/.test(text.trim()) || parts.length > 3 || parts.some((part) => part === "")) return null;
+    const seconds = parts.reduce((sum, part) => 60 * sum + Number(part.replace(",", ".")), 0);
+    return Number.isFinite(seconds) ? seconds : null;
+  }
+
+  function askFor(part) {
+    if (shown && !active && !recorder) begin(shown, part);
+  }
+
+  // Say how something went, beside it: `words` is a sentence, or what a response says went wrong.
+  function say(place, words) {
+    place.closest("details").querySelector(".gg-said").textContent = words;
+  }
+
+  async function failureOf(response) {
+    if (response.status === 401) location.assign("login");
+    if (response.status === 404) return strings.gone;
+    return (await response.json().catch(() => ({}))).error ?? strings.lost;
+  }
+
+  page.addEventListener("submit", async (event) => {
+    const asked = event.target;
+    if (asked.matches("[data-part]")) {
+      event.preventDefault();
+      const field = asked.elements.start;
+      const start = secondsOf(field.value);
+      if (start !== null && start < Number(field.dataset.most)) {
+        askFor({ start });
+      } else {
+        showError(strings.badTime);
+        field.focus();
+      }
+    } else if (asked.matches("[data-correct]")) {
+      event.preventDefault();
+      try {
+        const response = await post(`jobs/${shown.job}/correction`, { genre: asked.elements.genre.value });
+        say(asked, response.ok ? (await response.json()).text : await failureOf(response));
+      } catch {
+        say(asked, strings.lost);
+      }
+    }
+  });
+
+  async function share(button) {
+    try {
+      const response = await post(`jobs/${shown.job}/share`);
+      if (!response.ok) {
+        say(button, await failureOf(response));
+        return;
+      }
+      const { token, secret, path } = await response.json();
+      keepSecret(token, secret);
+      find("gg-share-link").dataset.path = path;
+      showShareLink();
+      showShared(button, true);
+      find("gg-share-link").focus();
+      find("gg-share-link").select();
+      say(button, "");
+    } catch {
+      say(button, strings.lost);
+    }
+  }
+
+  function showShared(button, isShared) {
+    const panel = button.closest("details");
+    panel.querySelector("[data-shared]").hidden = !isShared;
+    panel.querySelector("[data-unshared]").hidden = isShared;
+  }
+
+  async function unshare(button) {
+    const path = find("gg-share-link").dataset.path;
+    try {
+      if (!(await takeBack(path, path.split("/").pop()))) throw new Error("not now");
+      showShared(button, false);
+      say(button, strings.shareEnded);
+      button.closest("details").querySelector("[data-share]").focus();
+    } catch {
+      say(button, strings.lost);
+    }
+  }
+
+  async function copy(button) {
+    const field = find("gg-share-link");
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+      say(button, strings.copied);
+    } catch { /* it is selected: the visitor can copy it */ }
+  }
 
   // ---- Playing
 
   page.addEventListener("click", (event) => {
     if (event.target.closest("[data-cancel]")) cancel();
+    if (event.target.closest("[data-whole]")) askFor({ whole: true });
+    if (event.target.closest("[data-main]")) askFor({});
+    for (const [name, act] of [["share", share], ["unshare", unshare], ["copy", copy]]) {
+      const button = event.target.closest(`[data-${name}]`);
+      if (button?.matches("button")) act(button);
+    }
+    const whole = event.target.closest(".gg-askable .gg-whole-bar");
+    if (whole) {
+      const box = whole.getBoundingClientRect();
+      const most = Number(whole.parentElement.dataset.duration) - 30;
+      askFor({ start: Math.round(Math.max(0, Math.min(most, ((event.clientX - box.left) / box.width) * (most + 30)))) });
+    }
     const segment = event.target.closest("[data-play]");
     if (segment) playFrom(Number(segment.dataset.play));
     const mel = event.target.closest(".gg-mel");
@@ -418,7 +622,11 @@
   async function playFrom(seconds) {
     const audio = find("gg-audio");
     if (!shown?.sound || audio.error) return;
-    if (audio.readyState === 0) await new Promise((ready) => audio.addEventListener("loadedmetadata", ready, { once: true }));
+    if (audio.readyState === 0) {
+      const ready = new Promise((resolve) => audio.addEventListener("loadedmetadata", resolve, { once: true }));
+      audio.preload = "auto"; // a link's sound has not been asked for yet
+      await ready;
+    }
     audio.currentTime = seconds;
     await audio.play().catch(() => {});
   }
@@ -435,6 +643,9 @@
       const playing = !audio.paused && now >= button.dataset.play && now < button.dataset.until;
       button.classList.toggle("gg-playing", playing);
     }
+    const whole = page.querySelector(".gg-whole");
+    whole?.style.setProperty("--head", String(now / whole.dataset.duration));
+    whole?.classList.toggle("gg-has-head", Boolean(shown?.sound) && now > 0);
     if (!audio.paused) requestAnimationFrame(followSound);
   }
 
@@ -447,7 +658,7 @@
   // A recording does not say how long it is until it has been read to the end.
   find("gg-audio").addEventListener("loadedmetadata", (event) => {
     const audio = event.target;
-    if (Number.isFinite(audio.duration)) return;
+    if (Number.isFinite(audio.duration) || !shown?.file) return;
     audio.currentTime = Number.MAX_SAFE_INTEGER;
     audio.addEventListener("timeupdate", () => { audio.currentTime = 0; }, { once: true });
   });
@@ -456,8 +667,11 @@
 
   const kept = new URLSearchParams(location.search).get("song");
   if (kept && /^[\w-]{1,64}$/.test(kept)) {
+    for (const song of keptSongs()) songs.push({ ...song, state: "done", file: null });
     turn += 1;
-    active = { job: kept, turn, name: "", tries: 0, verdicts: 0, state: "", lostAt: 0 };
+    const known = songs.find((song) => song.job === kept);
+    active = Object.assign(known ?? { job: kept, name: "" }, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false });
+    if (!known) songs.push(active);
     poll(active);
   }
 })();

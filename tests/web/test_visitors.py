@@ -1,0 +1,246 @@
+"""What visitors can do with an answer in a real browser, and whether everyone can: axe-core, keyboard, themes."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.audio.ffmpeg import ffmpeg_path
+from core.i18n.catalog import translate
+from tests.support.processes import wait_until
+from tests.web.conftest import WAIT_MS
+from tests.web.page import PageProcess
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core, likewise")
+Page, expect = playwright.Page, playwright.expect
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def album(long_song: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song of some minutes: the long one again and again. (The hour of noise is no music.)"""
+    folder = tmp_path_factory.mktemp("album")
+    encode = [ffmpeg_path(), "-v", "error", "-i", str(long_song), "-b:a", "64k", "-write_xing", "0"]
+    subprocess.run([*encode, "-id3v2_version", "0", str(folder / "once.mp3")], check=True)
+    path = folder / "album.mp3"
+    path.write_bytes((folder / "once.mp3").read_bytes() * 10)
+    return path
+
+
+def ask(tab: Page, *songs: Path) -> None:
+    """Give the page songs, and wait for the last answer."""
+    tab.set_input_files("#gg-file", list(songs))
+    done(tab)
+
+
+def done(tab: Page) -> None:
+    """Wait until nothing is being sent or classified, and an answer is shown."""
+    tab.wait_for_selector('#gg-state[data-state="done"]', state="attached")
+    expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+
+
+def heard(tab: Page) -> str:
+    return tab.locator(".gg-verdict").inner_text()
+
+
+def violations(tab: Page) -> list[str]:
+    """What axe-core finds wrong."""
+    found = axe.Axe().run(tab, options={"resultTypes": ["violations"]}).response
+    assert len(found["passes"]) > 10
+    return [f"{rule['id']}: {node['html']}" for rule in found["violations"] for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (1_100, {"color_scheme": "light"}),
+        (1_100, {"color_scheme": "dark"}),
+        (320, {"color_scheme": "light", "reduced_motion": "reduce"}),
+        (360, {"color_scheme": "dark"}),
+        (400, {"forced_colors": "active"}),
+    ],
+)
+def test_axe_finds_nothing_wrong_in_any_state(
+    visit: Visit, long_song: Path, hour: Path, tmp_path: Path, width: int, theme: dict[str, str]
+) -> None:
+    bad = tmp_path / "words.mp3"
+    bad.write_bytes(b"this is not music " * 1_000)
+    tab = visit("en-US", width, 740, permissions=["microphone"], **theme)
+    assert violations(tab) == []
+    tab.locator("#gg-record").click()
+    expect(tab.locator("#gg-discard")).to_be_visible()
+    assert violations(tab) == []
+    tab.locator("#gg-discard").click()
+    tab.set_input_files("#gg-file", bad)
+    tab.wait_for_selector('#gg-state[data-state="failed"]')
+    assert violations(tab) == []
+    tab.set_input_files("#gg-file", hour)
+    tab.wait_for_selector('#gg-state[data-state="working"]')
+    assert violations(tab) == []
+    tab.locator("[data-cancel]").click()
+    ask(tab, long_song)
+    for panel in ("wrong", "share"):
+        tab.locator(f"[data-panel={panel}] summary").click()
+    tab.locator("[data-share]").click()
+    expect(tab.locator("#gg-share-link")).to_have_value(re.compile("/shared/"))
+    assert violations(tab) == []
+    shared = tab.locator("#gg-share-link").input_value()
+    tab.locator("[data-whole]").click()
+    tab.wait_for_selector("[data-main]")
+    done(tab)
+    assert violations(tab) == []
+    tab.goto(shared)
+    assert violations(tab) == []
+    tab.locator("#gg-take-back").click()
+    expect(tab.locator("#gg-card")).to_have_count(0)
+    assert violations(tab) == []
+
+
+def test_another_part_is_asked_for_by_time_by_the_line_and_by_the_keyboard(visit: Visit, long_song: Path) -> None:
+    tab = visit()
+    ask(tab, long_song)
+    first = heard(tab)
+    tab.locator("#gg-start").fill("late")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#gg-local-error")).to_have_text(translate("web.bad-time"))
+    tab.locator("#gg-start").fill("0:03")
+    tab.keyboard.press("Enter")
+    expect(tab.locator(".gg-verdict")).to_contain_text("0:03–0:33", timeout=WAIT_MS)
+    assert heard(tab) != first
+    done(tab)
+    assert tab.evaluate("document.activeElement.id") == "gg-genre"
+    bar = tab.locator(".gg-whole-bar")
+    bar.click(position={"x": 2, "y": 10})
+    expect(tab.locator(".gg-verdict")).to_contain_text("0:00–0:30", timeout=WAIT_MS)
+    done(tab)
+    assert tab.locator("#gg-audio").evaluate("audio => audio.src").startswith("blob:")  # still the visitor's own file
+    tab.get_by_role("button", name=translate("web.whole-song")).click()
+    expect(tab.locator(".gg-verdict")).to_contain_text(translate("web.heard-whole", duration="0:").split("0:")[0])
+    done(tab)
+    tab.get_by_role("button", name=translate("web.main-section")).click()
+    expect(tab.locator(".gg-whole")).to_be_visible(timeout=WAIT_MS)
+    assert tab.locator("#gg-songs li").count() <= 1  # one song, whatever was asked about it
+
+
+def test_a_long_song_is_shown_in_runs_with_a_legend(visit: Visit, page: PageProcess, album: Path) -> None:
+    tab = visit()
+    ask(tab, album)
+    tab.locator("[data-whole]").click()
+    tab.wait_for_selector(".gg-many")
+    tab.wait_for_selector(".gg-mel img")
+    assert 1 <= tab.locator(".gg-segments li").count() <= 60
+    assert tab.locator(".gg-legend li").count() >= 1
+    tab.locator("[data-cancel]").click()  # of the other models; what is there stays
+    expect(tab.locator(".gg-many")).to_be_visible()
+    job = tab.url.partition("song=")[2]
+    assert len(tab.request.get(f"{page.address}en/jobs/{job}").body()) < 100_000
+
+
+def test_a_part_that_is_cancelled_keeps_the_answer_before(visit: Visit, album: Path) -> None:
+    tab = visit()
+    ask(tab, album)
+    before, address = heard(tab), tab.url
+    tab.locator("[data-whole]").click()
+    tab.locator("[data-cancel], #gg-sending-stop:visible").first.click()
+    expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+    assert (heard(tab), tab.url) == (before, address)
+
+
+def test_a_shared_answer_is_seen_by_others_and_taken_back_by_who_shared_it(visit: Visit, song: Path) -> None:
+    tab, other = visit(), visit("es-ES")
+    ask(tab, song)
+    tab.locator("[data-panel=share] summary").click()
+    tab.locator("[data-share]").click()
+    link = tab.locator("#gg-share-link")
+    expect(link).to_have_value(re.compile("/shared/"))
+    address = link.input_value()
+    other.goto(address)
+    expect(other.locator(".gg-song")).to_have_text(song.name)
+    assert other.locator("#gg-audio, [data-play], #gg-mine:visible").count() == 0
+    assert other.locator(".gg-mel img").evaluate("image => image.naturalWidth") > 100
+    left = other.locator(".gg-segments li").evaluate_all("all => all.map((one) => one.style.left)")
+    assert "0%" in left
+    tab.goto(address)
+    tab.get_by_role("button", name=translate("web.share.end")).click()
+    expect(tab.locator("#gg-mine")).to_have_text(translate("web.shared.ended"))
+    assert tab.request.get(address).status == 404
+
+
+def test_a_correction_is_thanked_for(visit: Visit, page: PageProcess, song: Path) -> None:
+    tab = visit()
+    ask(tab, song)
+    tab.locator("[data-panel=wrong] summary").press("Enter")
+    expect(tab.get_by_text(translate("web.correct.consent"))).to_be_visible()
+    tab.get_by_label(translate("web.correct.ask")).select_option("blues")
+    tab.get_by_role("button", name=translate("web.correct.send")).click()
+    thanks = translate("web.correct.thanks", genre=translate("genre.blues"))
+    expect(tab.locator("[data-correct] [role=status]")).to_have_text(thanks)
+    kept = (page.data / "page-corrections.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(kept[-1])["corrected"] == "blues"
+
+
+def test_the_picture_and_the_json_are_downloaded(visit: Visit, song: Path) -> None:
+    tab = visit()
+    ask(tab, song)
+    for name, suffix in (("web.download.picture", "png"), ("web.download.json", "json")):
+        with tab.expect_download() as download:
+            tab.get_by_role("link", name=translate(name)).click()
+        assert download.value.suggested_filename == f"{song.stem}-genre.{suffix}"
+
+
+def test_the_example_is_classified_and_plays(visit: Visit) -> None:
+    tab = visit()
+    tab.get_by_role("button", name=translate("web.example")).click()
+    done(tab)
+    tab.wait_for_function("() => document.getElementById('gg-audio').duration > 30")
+
+
+def test_a_recording_shows_its_level_and_can_be_discarded(visit: Visit) -> None:
+    tab = visit(permissions=["microphone"])
+    sent: list[str] = []
+    tab.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    tab.get_by_role("button", name=translate("web.record")).click()
+    expect(tab.locator("#gg-sending-text")).to_have_text(translate("web.recording-short", n=3))
+    stop = tab.locator("#gg-sending-stop")
+    assert stop.get_attribute("aria-disabled") == "true"
+    stop.click(force=True)  # too early: it goes on
+    tab.wait_for_function("() => document.getElementById('gg-level').value > 0.3")
+    expect(tab.locator("#gg-sending-text")).to_have_text(translate("web.recording-enough"), timeout=WAIT_MS)
+    assert stop.get_attribute("aria-disabled") == "false"
+    tab.get_by_role("button", name=translate("web.discard")).click()
+    expect(tab.locator("#gg-drop")).to_be_visible()
+    assert sent == []
+    assert tab.evaluate("document.activeElement.id") == "gg-file"
+
+
+def test_a_reload_keeps_all_songs_of_the_visit(visit: Visit, song: Path, long_song: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#gg-file", [song, long_song])
+    rows = tab.locator("#gg-songs button")
+    expect(rows.nth(1)).to_contain_text("%", timeout=WAIT_MS)
+    done(tab)
+    before = rows.all_inner_texts()
+    tab.reload()
+    expect(rows).to_have_count(2, timeout=WAIT_MS)
+    assert rows.all_inner_texts() == before
+    rows.nth(0).click()
+    expect(tab.locator(".gg-song")).to_contain_text(song.name, timeout=WAIT_MS)
+    expect(tab.locator("#gg-gone")).to_have_text(translate("web.gone-file"))
+
+
+def test_what_changes_is_said_to_screen_readers(visit: Visit, hour: Path) -> None:
+    tab = visit()
+    live = tab.locator("[aria-live], [role=status], [role=alert]").evaluate_all("all => all.map((one) => one.id)")
+    assert {"gg-state", "gg-sending-text", "gg-local-error"} <= set(live)
+    tab.set_input_files("#gg-file", hour)
+    tab.wait_for_selector('#gg-state[data-state="working"]')
+    wait_until(lambda: tab.locator("#gg-status-text").inner_text(), what="the words")
+    assert tab.get_by_role("progressbar").get_attribute("aria-labelledby") == "gg-status-text"
+    tab.locator("[data-cancel]").click()
