@@ -87,7 +87,7 @@ async def _serve(
     from bot.ui.permissions import PermissionNotices
     from bot.ui.responder import DiscordResponder
     from core.service.fetcher import open_fetcher
-    from core.service.identify import Identifier
+    from core.service.identify import LocalIdentifier
     from core.service.shared import GuestFace, SharedService
 
     stack.enter_context(sole_writer(settings, shards=settings.shards))
@@ -103,7 +103,7 @@ async def _serve(
     jobs = JobService(
         settings,
         guilds=stores.guilds,
-        identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
+        identifier=LocalIdentifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
         admission=admission,
         recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, metrics),
     )

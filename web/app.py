@@ -14,7 +14,7 @@ from core.errors import ConfigurationError
 from core.inference.model_card import model_file, shipped_models
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher, open_fetcher, open_files
-from core.service.identify import Identifier
+from core.service.identify import LocalIdentifier
 from core.service.shared import GuestFace, OpenGuest, SharedService
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
@@ -84,7 +84,7 @@ async def open_service(
         admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face=NAME)
         uploads = Uploads(fetcher.files, settings)
         stack.callback(uploads.close)
-        identifier = Identifier(settings, pool=pool, fetcher=fetcher)
+        identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher)
         observe = shared.observe if shared is not None else None
         jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models, observe=observe)
         stack.push_async_callback(jobs.close)

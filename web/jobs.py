@@ -308,7 +308,7 @@ class PageJobs:
             async with job.ticket as ticket:
                 options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
                 result = await self._identifier.identify(
-                    Request(source, options), on_progress=job.on_progress, before_classifying=ticket.classifying
+                    Request(source, options), on_progress=job.on_progress, ticket=ticket
                 )
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
                 if result.spectrogram is None:
