@@ -155,7 +155,13 @@ class Admission:
 
     @classmethod
     def for_workers(
-        cls, limits: AdmissionLimits, workers: int, *, shared: FairSlots | None = None, face: Hashable = None
+        cls,
+        limits: AdmissionLimits,
+        workers: int,
+        *,
+        shared: FairSlots | None = None,
+        face: Hashable = None,
+        links_here: bool = True,
     ) -> "Admission":
         """Make one whose jobs fetch apart from the workers, and links apart from files.
 
@@ -168,26 +174,26 @@ class Admission:
             shared: slots of these workers, where they are several faces'. Turns go round between the faces, so that
                 none waits for more than one song of each other's, however many those have.
             face: this face.
+            links_here: whether this machine fetches links; else it only counts those that others fetch.
         """
         admission = cls(limits, slots=workers)
         admission.shared, admission.face = shared, face
         links = LINK_SLOTS if shared is None else LINK_SLOTS // 2  # memory for as many in all
-        admission._links = FairSlots(links, per_group=links - 1, per_requester=links // 2)
+        per_group, per_requester = links - 1, links // 2
+        admission._links = FairSlots(
+            links if links_here else limits.total, per_group=per_group, per_requester=per_requester
+        )
         admission._files = FairSlots(workers + FETCH_AHEAD, per_group=workers + 1, per_requester=workers)
         admission.workers = FairSlots(workers, per_requester=workers - 1 if workers > 2 else None)
         return admission
 
     @classmethod
-    def for_queue(cls, limits: AdmissionLimits, *, files: int | None = None) -> "Admission":
+    def for_queue(cls, limits: AdmissionLimits) -> "Admission":
         """Make one for jobs that other machines do: they take turns there, and this process only counts.
 
         Links keep their shares, so that nobody holds all slots that even one of those machines has for them.
-
-        Args:
-            limits: of the host.
-            files: how many files may be classified on this machine at the same time; None where others do that too.
         """
-        admission = cls(limits, slots=files or limits.total)
+        admission = cls(limits, slots=limits.total)
         admission._links = FairSlots(limits.total, per_group=LINK_SLOTS - 1, per_requester=LINK_SLOTS // 2)
         return admission
 
