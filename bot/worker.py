@@ -1,6 +1,7 @@
 """`genregenie worker`: answers songs from the queue with this machine's proxy, sandbox, temporary files and pool."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -67,7 +68,8 @@ async def _serve(settings: BotSettings, pool: WorkerPool, stop: asyncio.Event, s
         metrics.observe(KIND, outcome, seconds, result)
 
     identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher, cache=results)
-    worker = QueueWorker(queue, identifier, workers=pool.size, spectrograms=spectrogram, observe=observe)
+    storeless = LocalIdentifier(settings, pool=pool, fetcher=fetcher)
+    worker = QueueWorker(queue, identifier, storeless, workers=pool.size, spectrograms=spectrogram, observe=observe)
     metrics.registry.register(WorkersCollector(pool, fetcher.proxy))
     counters = {
         "genregenie_queue_redelivered": ("Songs of lost machines given to others", lambda: worker.redelivered),
@@ -87,6 +89,8 @@ async def _serve(settings: BotSettings, pool: WorkerPool, stop: asyncio.Event, s
     stack.push_async_callback(health.close)
     background = [asyncio.create_task(work) for work in (metrics.watch_loop(), watch_ytdlp())]
     stack.callback(lambda: [task.cancel() for task in background])
+    # What has been imported stays: a collection that went through all of it would hold the loop up, and the end too.
+    gc.freeze()
     await pool.ready()  # a machine that can classify nothing takes nothing
     await worker.serve(stop, settings.drain_s)
     log.info("Stopped")

@@ -39,7 +39,7 @@ class _Asked:
     on_progress: ProgressCallback
     ticket: Ticket | None
     answer: asyncio.Future[bytes]
-    job_id: int
+    job_id: int | None = None
     put_again: bool = False
 
     def report(self, notice: Notice) -> None:
@@ -70,6 +70,7 @@ class QueueIdentifier:
             too. Without that an answer brings the spectrogram along, and what comes of it is classified here.
 
     Attributes:
+        name: what this asker is called in the queue; its answers are notified under that name.
         state: the queue, as it was a moment ago; None while the database does not answer.
         put_again: requests that were lost from the queue and put there again.
         late: answers that nobody waited for any more.
@@ -82,7 +83,7 @@ class QueueIdentifier:
         self._local = local
         self._store_is_shared = store_is_shared
         self._digests = ModelDigests(settings.model)
-        self._name = f"genregenie_{secrets.token_hex(12)}"
+        self.name = f"genregenie_{secrets.token_hex(12)}"
         self._asked: dict[str, _Asked] = {}
         self._arrived: set[str] = set()
         self._taking: set[str] = set()
@@ -94,7 +95,7 @@ class QueueIdentifier:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Begin to listen for answers, until the stack is closed."""
-        await self._queue.register_asker(self._name)
+        await self._queue.register_asker(self.name)
         stack.push_async_callback(self._close)
         listening = asyncio.Event()
 
@@ -103,7 +104,7 @@ class QueueIdentifier:
             self._arrived |= self._asked.keys()  # who knows what was missed
             self._news.set()
 
-        self._start(self._queue.listen(self._name, self._on_payload, on_listening))
+        self._start(self._queue.listen(self.name, self._on_payload, on_listening))
         self._start(self._take_answers())
         self._start(self._keep_up())
         await listening.wait()
@@ -113,7 +114,7 @@ class QueueIdentifier:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(*DatabaseError):
-            await self._queue.remove_asker(self._name)
+            await self._queue.remove_asker(self.name)
 
     async def identify(
         self, request: Request, *, on_progress: ProgressCallback = ignore_progress, ticket: Ticket | None = None
@@ -135,12 +136,12 @@ class QueueIdentifier:
             return await self._local.identify(request, on_progress=on_progress, ticket=ticket)
         queued = QueuedRequest(
             secrets.token_hex(16),
-            self._name,
+            self.name,
             "" if ticket is None else str(ticket.group),
             digest,
             portable_source(source),
             request.options,
-            return_spectrogram=request.options.keep_spectrogram and not self._store_is_shared,
+            self._store_is_shared,
         )
         on_progress(Step.QUEUED, None)
         answer = read_answer(await self._answer(queued, isinstance(source, LinkSource), on_progress, ticket))
@@ -153,33 +154,29 @@ class QueueIdentifier:
         self, queued: QueuedRequest, link: bool, on_progress: ProgressCallback, ticket: Ticket | None
     ) -> bytes:
         """Put a request into the queue and wait for its answer."""
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        # Before it is put: its answer may be there before we know that it is.
+        asked = self._asked[queued.key] = _Asked(queued, link, on_progress, ticket, future)
         putting = asyncio.ensure_future(until_done(lambda: self._queue.put(queued, link=link), PUT_WITHIN_S))
         try:
-            job_id = await asyncio.shield(putting)
-        except asyncio.CancelledError:
-            self._start(self._cancel_when_put(putting))
-            raise
-        except DatabaseError:
-            raise GenreGenieError(ErrorCode.BUSY, retry_after=int(PUT_WITHIN_S)) from None
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        asked = self._asked[queued.key] = _Asked(queued, link, on_progress, ticket, future, job_id)
-        # The answer may have come before anybody waited for it.
-        self._arrived.add(queued.key)
-        self._news.set()
-        try:
+            asked.job_id = await asyncio.shield(putting)
             async with asyncio.timeout(WAIT_S):
                 return await asked.answer
+        except DatabaseError:
+            raise GenreGenieError(ErrorCode.BUSY, retry_after=int(PUT_WITHIN_S)) from None
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
         finally:
             del self._asked[queued.key]
             asked.place(0)
-            if asked.answer.cancelled() or not asked.answer.done():
+            if asked.job_id is None:
+                self._start(self._cancel_when_put(putting))
+            elif asked.answer.cancelled() or not asked.answer.done():
                 self._start(self._cancel(asked.job_id))
 
     async def _cancel_when_put(self, putting: "asyncio.Future[int]") -> None:
         with contextlib.suppress(GenreGenieError, *DatabaseError):
-            await self._queue.cancel(await putting)
+            await self._cancel(await putting)
 
     async def _cancel(self, job_id: int) -> None:
         with contextlib.suppress(*DatabaseError):
@@ -228,7 +225,7 @@ class QueueIdentifier:
         """Say that this asker lives, and look after its requests, for ever."""
         while True:
             try:
-                await self._queue.register_asker(self._name)
+                await self._queue.register_asker(self.name)
                 self.state = await self._queue.state()
                 if self._asked:
                     await self._look_after(dict(self._asked))
@@ -241,7 +238,7 @@ class QueueIdentifier:
         standing = await self._queue.standing(list(asked))
         for key, one in asked.items():
             found = standing[key]
-            if key not in self._asked or one.answer.done():
+            if one.job_id is None or key not in self._asked or one.answer.done():
                 continue
             one.place(found.place)
             if found.answered:

@@ -111,7 +111,7 @@ class QueueDatabase:
             conninfo=self._conninfo, min_size=1, max_size=4, timeout=CONNECT_S, configure=_commit_at_once
         )
         self.app = App(connector=connector)
-        self.app.job_manager = _JobManager(connector)
+        self.app.job_manager = self._jobs = _JobManager(connector)
         self._connector = connector
 
     @property
@@ -234,7 +234,9 @@ class QueueDatabase:
 
     async def answer(self, job_id: int, key: str, asker: str, body: bytes) -> bool:
         """End a job with its answer, in one step; False if it has ended already, so that this answer is dropped."""
-        return bool(await self._fetch(_ANSWER, job_id, key, asker, body, asker, Notice(key).to_payload()))
+        ended = bool(await self._fetch(_ANSWER, job_id, key, asker, body, asker, Notice(key).to_payload()))
+        self._jobs.gone.add(job_id)
+        return ended
 
     async def sweep(self) -> int:
         """Give jobs of lost workers to others, and end what nobody waits for; gives how many jobs go to others.
@@ -263,6 +265,7 @@ class QueueDatabase:
             log.warning("A job that two workers were lost over is given up")
             body = answer_to_bytes(GenreGenieError(ErrorCode.INTERNAL))
             await self.answer(job.id, str(job.task_kwargs.get("key")), str(job.task_kwargs.get("asker")), body)
+            self._jobs.gone.discard(job.id)  # it was never this process's
             return False
         await self._execute(
             "UPDATE procrastinate_jobs SET args = args || %s WHERE id = %s AND status = 'doing'",
@@ -300,11 +303,21 @@ class QueueDatabase:
 
 
 class _JobManager(JobManager):
-    """Procrastinate's job manager, for jobs that may be another worker's by the time that this one is done."""
+    """Procrastinate's job manager, for jobs that may be another worker's by the time that this one is done.
+
+    Attributes:
+        gone: jobs that are deleted already, with their answer.
+    """
+
+    def __init__(self, connector: PsycopgConnector) -> None:
+        super().__init__(connector)
+        self.gone: set[int] = set()
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
-        """Delete the job, unless it has been given to another worker, or is gone: its answer has deleted it."""
-        if job.id is not None:
+        """Delete the job, unless it has been given to another worker, or is gone."""
+        if job.id in self.gone:
+            self.gone.discard(job.id)
+        elif job.id is not None:
             await until_done(lambda: self.connector.execute_query_async(_FINISH, id=job.id, worker=job.worker_id))
 
     async def retry_job(
@@ -316,7 +329,9 @@ class _JobManager(JobManager):
         lock: str | None = None,
     ) -> None:
         """Put a job back, unless it has been given to another worker already, or is gone."""
-        if job.id is not None:
+        if job.id in self.gone:
+            self.gone.discard(job.id)
+        elif job.id is not None:
             await until_done(lambda: self.connector.execute_query_async(_RETRY, id=job.id, worker=job.worker_id))
 
 

@@ -52,7 +52,8 @@ class QueuedRequest:
         model_sha256: digest of the models that are to answer.
         source: what to classify.
         options: how.
-        return_spectrogram: whether the answer brings the spectrogram along.
+        use_store: whether the workers keep what comes of it, and know it again, in their store. Without that, the
+            answer brings the spectrogram along where that was asked for.
         asked_at: seconds since the epoch, by the database's clock.
         crashes: workers that were lost over it.
     """
@@ -63,7 +64,7 @@ class QueuedRequest:
     model_sha256: str
     source: AttachmentSource | LinkSource | KeptSong
     options: ClassifyOptions
-    return_spectrogram: bool = False
+    use_store: bool = True
     asked_at: float = 0.0
     crashes: int = 0
 
@@ -94,7 +95,7 @@ def read_request(data: Mapping[str, Any]) -> QueuedRequest:
     texts += [getattr(kind, field.name) for field in fields(kind) if field.name != "size"]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a job whose texts are none")
-    if not isinstance(request.return_spectrogram, bool) or not isinstance(getattr(kind, "size", None), int | None):
+    if not isinstance(request.use_store, bool) or not isinstance(getattr(kind, "size", None), int | None):
         raise ValueError("a job whose fields have other types")
     if not isinstance(request.asked_at, int | float) or not isinstance(request.crashes, int):
         raise ValueError("a job whose numbers are none")

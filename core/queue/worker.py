@@ -95,6 +95,7 @@ class QueueWorker:
     Args:
         queue: the database.
         identifier: answers requests on this machine.
+        storeless: answers those that are to leave nothing in the store, as the page's are.
         workers: processes that it classifies with.
         spectrograms: where kept spectrograms are looked up.
         observe: counts what came of each job.
@@ -109,6 +110,7 @@ class QueueWorker:
         self,
         queue: QueueDatabase,
         identifier: Identifier,
+        storeless: Identifier,
         *,
         workers: int,
         spectrograms: Spectrograms,
@@ -116,6 +118,7 @@ class QueueWorker:
     ) -> None:
         self._queue = queue
         self._identifier = identifier
+        self._storeless = storeless
         self._workers = workers
         self._spectrograms = spectrograms
         self._observe = observe
@@ -255,7 +258,7 @@ class QueueWorker:
             self._observe(outcome.code.value, seconds, None)
             return outcome
         self._observe("verdict", seconds, outcome)
-        return outcome if request.return_spectrogram else replace(outcome, spectrogram=None)
+        return replace(outcome, spectrogram=None) if request.use_store else outcome
 
     async def _identified(self, request: QueuedRequest, progress: _Progress) -> IdentifyResult:
         if request.model_sha256 != self._queue.model_sha256:
@@ -263,9 +266,8 @@ class QueueWorker:
         source = await self._source(request)
         (ticket,) = self._admission.admit(request.key, request.group, links=isinstance(source, LinkSource))
         async with ticket:
-            return await self._identifier.identify(
-                Request(source, request.options), on_progress=progress, ticket=ticket
-            )
+            identifier = self._identifier if request.use_store else self._storeless
+            return await identifier.identify(Request(source, request.options), on_progress=progress, ticket=ticket)
 
     async def _source(self, request: QueuedRequest) -> Source:
         """Give the source to open.
