@@ -1,4 +1,4 @@
-"""`worker`, `invite`, `backup`, `corrections`; `genregenie.py` mounts them, and has `bot`, which may serve the page too."""
+"""`worker`, `invite`, `backup`, `corrections`; `genregenie.py` mounts them, and has `bot`, which may serve the page."""
 
 import asyncio
 import csv
