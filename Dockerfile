@@ -1,4 +1,5 @@
-# Two images from one file: `bot` (the default, which can serve the page too) and `page` (the page alone). For amd64 and arm64:
+# Three images from one file: `bot` (the default, which can serve the page too), `page` (the page alone) and `worker` (all of
+# it for several machines, with what the queue needs: docs/scaling.md). For amd64 and arm64:
 # everything is installed from wheels, nothing is compiled.
 #   docker build -t genregenie .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t genregenie .
@@ -15,6 +16,10 @@ RUN /opt/venv/bin/python -m pip install --require-hashes -r requirements/runtime
 FROM build AS build-page
 COPY requirements/web.txt requirements/
 RUN /opt/venv/bin/python -m pip install --require-hashes -r requirements/web.txt
+
+FROM build AS build-worker
+COPY requirements/scale.txt requirements/
+RUN /opt/venv/bin/python -m pip install --require-hashes -r requirements/scale.txt
 
 # The program, and the folder for its data with the owner that a new volume takes over.
 FROM python:${PYTHON} AS program
@@ -41,6 +46,16 @@ USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["/opt/venv/bin/python", "-c", "import os, socket; socket.create_connection(('127.0.0.1', int(os.environ.get('GENREGENIE_HTTP_PORT') or 8081)), 4).close()"]
 CMD ["web"]
+
+FROM program AS worker
+COPY --from=build-worker /opt/venv /opt/venv
+COPY bot /app/bot
+COPY web /app/web
+RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/app"]
+USER 10001:10001
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["/opt/venv/bin/python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + (os.environ.get('GENREGENIE_HTTP_PORT') or '8080') + '/healthz', timeout=4)"]
+CMD ["worker"]
 
 FROM program AS bot
 COPY --from=build-page /opt/venv /opt/venv

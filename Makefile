@@ -40,3 +40,4 @@ requirements:
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 -c requirements/dev.txt --extra train pyproject.toml -o requirements/train.txt
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 -c requirements/dev.txt --extra web pyproject.toml -o requirements/web.txt
+	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 -c requirements/dev.txt --extra scale --extra web pyproject.toml -o requirements/scale.txt

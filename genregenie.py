@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "classify": ("core.cli.classify", "Classify songs: files, folders or links."),
     "doctor": ("genregenie", "Say what is there, what is missing, and the remedy."),
     "bot": ("bot.cli", "Run the Discord bot."),
+    "worker": ("bot.cli", "Classify songs for bots and pages on other machines."),
     "invite": ("bot.cli", "Print the link that invites the bot to a server."),
     "backup": ("bot.cli", "Copy the database to a file, also while the bot runs."),
     "corrections": ("bot.cli", "Members' corrections as a table."),
@@ -36,6 +37,9 @@ EXTRAS: Final = {"web": "web", "training": "train"}
 """Packages that need more than the runtime's requirements: the extra that has it."""
 
 _NEEDS_MORE: Final = "this needs more than the bot does: pip install --require-hashes -r requirements/{extra}.txt"
+
+SCALE: Final = ("procrastinate", "psycopg", "psycopg_pool")
+"""What GENREGENIE_QUEUE_URL needs, whatever the command."""
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
@@ -245,6 +249,8 @@ def _remedy_for(missing: str, command: str) -> str | None:
     package = COMMANDS[command][0].split(".")[0] if command in COMMANDS else ""
     if missing == package:
         return f"{command} is not part of this installation, which has no {package}/; it is in a clone of the project"
+    if missing in SCALE:
+        return "GENREGENIE_QUEUE_URL needs more: pip install --require-hashes -r requirements/scale.txt"
     own = missing.split(".")[0] in ("core", "bot", "training", "web")
     if own or package not in EXTRAS:
         return None

@@ -33,7 +33,7 @@ from benchmarks.measure import (
 )
 from benchmarks.songs import ROOT, make_clips, make_song, origin
 from core.inference.model_card import shipped_models
-from core.service.identify import Identifier, IdentifyResult, Request
+from core.service.identify import IdentifyResult, LocalIdentifier, Request
 from core.service.sources import PathSource
 from core.settings import Settings, load_settings
 from core.verdict import Elapsed
@@ -111,7 +111,7 @@ def song(folder: Path) -> list[Figure]:
 async def _time_song(path: Path) -> list[Elapsed]:
     settings = load_settings(Settings)
     async with WorkerPool(settings, size=1) as pool:
-        identifier = Identifier(settings, pool=pool)
+        identifier = LocalIdentifier(settings, pool=pool)
         request = Request(PathSource(path))
         await identifier.identify(request)
         return [(await identifier.identify(request)).verdict.elapsed for _ in range(SONG_RUNS)]
@@ -161,7 +161,7 @@ def _reference_seconds(clips: Sequence[Path], *options: str) -> float:
 async def _pool_seconds(clips: Sequence[Path], workers: int) -> float:
     settings = load_settings(Settings)
     async with WorkerPool(settings, size=workers) as pool:
-        identifier = Identifier(settings, pool=pool)
+        identifier = LocalIdentifier(settings, pool=pool)
         while pool.ready_count < workers:  # noqa: ASYNC110 - the pool signals its first worker only
             await asyncio.sleep(0.05)
         # A worker's first song loads ffmpeg from disk and computes the tables.
@@ -209,7 +209,7 @@ async def _worker_memory(path: Path, settings: Settings) -> WorkerMemory:
         child = next(child for child in psutil.Process().children() if "core.workers.worker" in child.cmdline())
         guarded = [below for below in child.children() if "core.workers.worker" in below.cmdline()]
         worker, guard_mb = (guarded[0], resident_mb(child)) if guarded else (child, 0.0)
-        identifier = Identifier(settings, pool=pool)
+        identifier = LocalIdentifier(settings, pool=pool)
         result, peak = await _with_peak_memory(identifier.identify(Request(PathSource(path))), worker)
         return WorkerMemory(peak, resident_mb(worker), guard_mb, result.prediction.model.name)
 

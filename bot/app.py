@@ -4,23 +4,28 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
 from bot.logs import set_up_bot_logs
 from bot.settings import BotSettings
 from core.service.admission import Admission
+from core.service.identify import Identifier, LocalIdentifier
 from core.service.slots import FairSlots
 from core.signals import on_stop_signal
 from core.version import version_line
 from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
+    from bot.monitoring import AdmissionCollector, Metrics
+    from bot.storage.results import ResultStore
     from bot.storage.retention import Retention
-    from core.service.shared import OpenGuest
+    from core.service.fetcher import Fetcher
+    from core.service.shared import OpenGuest, SharedService
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +55,12 @@ async def serve(
     stop = asyncio.Event()
     on_stop_signal(stop.set)
     async with AsyncExitStack() as stack:
-        pool = WorkerPool(settings)
-        await pool.start()
-        stack.push_async_callback(pool.close, 0)
+        pool = None
+        # With a queue, only the page classifies here: what its visitors upload.
+        if settings.queue_url is None or load_guest is not None:
+            pool = WorkerPool(settings)
+            await pool.start()
+            stack.push_async_callback(pool.close, 0)
         # Its imports take a second: the loop stays free for the workers' start meanwhile.
         await asyncio.to_thread(_import_client)
         open_guest = await asyncio.to_thread(load_guest) if load_guest is not None else None
@@ -70,7 +78,7 @@ def _import_client() -> None:
 async def _serve(
     settings: BotSettings,
     token: str,
-    pool: WorkerPool,
+    pool: WorkerPool | None,
     open_guest: "OpenGuest | None",
     stop: asyncio.Event,
     stack: AsyncExitStack,
@@ -79,32 +87,28 @@ async def _serve(
     from bot.connection import stay_connected
     from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
-    from bot.monitoring import HealthServer, Metrics, StateCollector, watch_ytdlp
+    from bot.monitoring import HealthServer, Metrics, watch_ytdlp
     from bot.services import BotServices
     from bot.storage.lock import sole_writer
     from bot.storage.stores import Stores
     from bot.ui.interactions import Acknowledger
     from bot.ui.permissions import PermissionNotices
     from bot.ui.responder import DiscordResponder
-    from core.service.fetcher import open_fetcher
-    from core.service.identify import Identifier
-    from core.service.shared import GuestFace, SharedService
+    from core.service.shared import GuestFace
 
     stack.enter_context(sole_writer(settings, shards=settings.shards))
     stores = Stores(settings)
     stack.push_async_callback(stores.close)
     await stores.open()
-    fetcher = await open_fetcher(stack, settings, faces=1 if open_guest is None else 2)
-    turns = None if open_guest is None else FairSlots(pool.size)
-    admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face="bot")
     metrics = Metrics()
-    state = StateCollector(admission, pool, fetcher.proxy)
-    metrics.registry.register(state)
+    backend = await (_local if settings.queue_url is None else _remote)(
+        settings, pool, stores.results, metrics, stack, lends=open_guest is not None
+    )
     jobs = JobService(
         settings,
         guilds=stores.guilds,
-        identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
-        admission=admission,
+        identifier=backend.identifier,
+        admission=backend.admission,
         recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
     )
     services = BotServices(
@@ -119,7 +123,7 @@ async def _serve(
         neighbours=stores.neighbours,
         games=stores.games,
         tastes=stores.tastes,
-        fetcher=fetcher,
+        fetcher=backend.fetcher,
         retention=stores.retention,
         meta=stores.meta,
         acknowledge=Acknowledger(metrics),
@@ -136,7 +140,7 @@ async def _serve(
     async def readiness() -> Mapping[str, bool]:
         return {
             "gateway": bool(bots) and bots[0].connected,
-            "workers": pool.ready_count > 0,
+            "workers": backend.has_workers(),
             "database": await stores.database.reachable(),
             **{guest.name: guest.is_serving() for guest in guests},
         }
@@ -145,15 +149,14 @@ async def _serve(
     await health.start()
     stack.push_async_callback(health.close)
     guest_stack = await stack.enter_async_context(AsyncExitStack())
-    if open_guest is not None and turns is not None:
-        lent = SharedService(pool, turns, fetcher, metrics.observe)
-        guests.append(await guest_stack.enter_async_context(open_guest(lent)))
-        state.add(guests[0].admission)
-    background = [
-        asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention), watch_ytdlp())
-    ]
+    if open_guest is not None and backend.lent is not None:
+        guests.append(await guest_stack.enter_async_context(open_guest(backend.lent)))
+        backend.counted.add(guests[0].admission)
+    background = [asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention))]
+    if pool is not None:
+        background.append(asyncio.create_task(watch_ytdlp()))
     stack.callback(lambda: [task.cancel() for task in background])
-    warm = asyncio.create_task(pool.ready())
+    warm = asyncio.create_task(backend.ready())
     # A bot that can classify nothing had better not look alive.
     warm.add_done_callback(lambda _: stop.set() if _failed(warm) else None)
     bot = await stay_connected(make_bot, token, stop)
@@ -166,6 +169,110 @@ async def _serve(
         await asyncio.wait_for(bot.close(), CLOSE_S)
     if failure := _failed(warm):
         raise failure
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What answers the bot's songs.
+
+    Attributes:
+        identifier: this machine's, or the one that asks others.
+        admission: who may ask now.
+        counted: the metrics of what has been admitted.
+        ready: waits until songs can be answered; raises `ConfigurationError` where they never can.
+        has_workers: whether anything is there that answers.
+        fetcher: fetches what the bot itself posts, such as the song of a game.
+        lent: what another face on this machine works with; None where there is none.
+    """
+
+    identifier: Identifier
+    admission: Admission
+    counted: "AdmissionCollector"
+    ready: Callable[[], Coroutine[Any, Any, None]]
+    has_workers: Callable[[], bool]
+    fetcher: "Fetcher"
+    lent: "SharedService | None"
+
+
+async def _local(
+    settings: BotSettings,
+    pool: WorkerPool | None,
+    cache: "ResultStore",
+    metrics: "Metrics",
+    stack: AsyncExitStack,
+    *,
+    lends: bool,
+) -> Backend:
+    """Answer songs on this machine."""
+    if pool is None:
+        raise RuntimeError("songs are answered here, but there are no workers")
+    fetcher, lent = await _workshop(settings, pool, metrics, stack, lends=lends)
+    turns = lent.turns if lent is not None else None
+    admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face="bot")
+    counted = _count(metrics, admission)
+    identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher, cache=cache)
+    return Backend(identifier, admission, counted, pool.ready, lambda: pool.ready_count > 0, fetcher, lent)
+
+
+async def _remote(
+    settings: BotSettings,
+    pool: WorkerPool | None,
+    cache: "ResultStore",
+    metrics: "Metrics",
+    stack: AsyncExitStack,
+    *,
+    lends: bool,
+) -> Backend:
+    """Have the machines on the queue answer songs; they keep results in the store themselves."""
+    from bot.monitoring import QueueCollector
+    from core.queue.asker import open_queue
+    from core.service.fetcher import open_fetcher
+
+    lent = None
+    if pool is None:
+        fetcher = await open_fetcher(stack, settings)
+    else:
+        fetcher, lent = await _workshop(settings, pool, metrics, stack, lends=lends)
+    queue = await open_queue(stack, settings, store_is_shared=True)
+    admission = Admission.for_queue(settings.limits)
+    counters = {
+        "genregenie_queue_put_again": ("Songs lost from the queue and put there again", lambda: queue.put_again),
+        "genregenie_queue_late_answers": ("Answers that nobody waited for any more", lambda: queue.late),
+    }
+    metrics.registry.register(QueueCollector(lambda: queue.state, counters))
+
+    async def ready() -> None:
+        """Wait for nothing but a page's workers: songs wait in the queue for machines that come later."""
+        if pool is not None:
+            await pool.ready()
+
+    counted = _count(metrics, admission)
+
+    def has_workers() -> bool:
+        return queue.state is not None and queue.state.workers > 0
+
+    return Backend(queue, admission, counted, ready, has_workers, fetcher, lent)
+
+
+async def _workshop(
+    settings: BotSettings, pool: WorkerPool, metrics: "Metrics", stack: AsyncExitStack, *, lends: bool
+) -> "tuple[Fetcher, SharedService | None]":
+    """Open what songs are fetched with on this machine; gives as well what is lent of all that, if another asks."""
+    from bot.monitoring import WorkersCollector
+    from core.service.fetcher import open_fetcher
+    from core.service.shared import SharedService
+
+    fetcher = await open_fetcher(stack, settings, faces=2 if lends else 1)
+    metrics.registry.register(WorkersCollector(pool, fetcher.proxy))
+    return fetcher, SharedService(pool, FairSlots(pool.size), fetcher, metrics.observe) if lends else None
+
+
+def _count(metrics: "Metrics", admission: Admission) -> "AdmissionCollector":
+    from bot.monitoring import AdmissionCollector
+
+    counted = AdmissionCollector(admission)
+    metrics.registry.register(counted)
+    return counted
 
 
 def _failed(task: asyncio.Task[None]) -> BaseException | None:

@@ -1,7 +1,8 @@
-"""`invite`, `backup` and `corrections`; `genregenie.py` mounts them, and has `bot`, which may serve the page too."""
+"""`worker`, `invite`, `backup`, `corrections`; `genregenie.py` mounts them, and has `bot`, which may serve the page."""
 
 import asyncio
 import csv
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from bot.storage.corrections import Correction
 
 corrections = typer.Typer(no_args_is_help=True)
+
+
+def worker() -> None:
+    """Classify the songs that bots and pages put into the queue (GENREGENIE_QUEUE_URL), until SIGTERM or Ctrl+C.
+
+    Exit status: 0 when it was stopped, 2 when its settings do not let it start.
+    """
+    from bot.worker import serve
+
+    os.umask(0o077)  # members' songs are nobody else's
+    asyncio.run(serve(load_settings(BotSettings)))
 
 
 def invite() -> None:

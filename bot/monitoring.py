@@ -7,7 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 from aiohttp import web
@@ -23,6 +23,9 @@ from core.proxy.interface import Proxy
 from core.service.admission import Admission
 from core.service.identify import IdentifyResult
 from core.workers.pool import WorkerPool
+
+if TYPE_CHECKING:  # imported only where there is a queue
+    from core.queue.database import QueueState
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +126,11 @@ def ytdlp_warnings(installed: tuple[str, int] | None, runtime: str | None) -> li
     return [f"{warning}: {UPDATE} (docs/hosting.md, Update yt-dlp)" for warning in warnings]
 
 
-class StateCollector(Collector):
-    """Reads the state of queue, workers and proxy when it is asked for."""
+class AdmissionCollector(Collector):
+    """Reads what has been admitted in this process."""
 
-    def __init__(self, admission: Admission, pool: WorkerPool, proxy: Proxy) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._admissions = [admission]
-        self._pool = pool
-        self._proxy = proxy
 
     def add(self, admission: Admission) -> None:
         """Count the queue of another face too."""
@@ -140,11 +141,51 @@ class StateCollector(Collector):
         gauges = (
             ("genregenie_queue_length", "Songs that wait for their turn", sum(one.waiting for one in self._admissions)),
             ("genregenie_running", "Songs whose turn has come", sum(one.running for one in self._admissions)),
-            ("genregenie_workers_ready", "Workers that are warm", self._pool.ready_count),
-            ("genregenie_workers_busy", "Workers at work", self._pool.busy_count),
         )
         for name, text, value in gauges:
             yield GaugeMetricFamily(name, text, value=value)
+
+
+class QueueCollector(Collector):
+    """Reads the state of the queue that machines share, and this process's part in it.
+
+    Args:
+        state: gives the queue's state; None where the database does not answer.
+        counters: what this process has counted: a metric's name → what it counts, and how much that is.
+    """
+
+    def __init__(
+        self, state: Callable[[], "QueueState | None"], counters: Mapping[str, tuple[str, Callable[[], int]]]
+    ) -> None:
+        self._state = state
+        self._counters = counters
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the metrics of this moment."""
+        if (state := self._state()) is not None:
+            gauges = (
+                ("genregenie_queue_jobs_waiting", "Songs in the queue of all machines", state.waiting),
+                ("genregenie_queue_jobs_running", "Songs that a machine has", state.running),
+                ("genregenie_queue_oldest_seconds", "How long the oldest song has waited", state.oldest_s),
+                ("genregenie_queue_workers", "Machines that take songs from the queue", state.workers),
+            )
+            for name, text, value in gauges:
+                yield GaugeMetricFamily(name, text, value=value)
+        for name, (text, count) in self._counters.items():
+            yield CounterMetricFamily(name, text, value=count())
+
+
+class WorkersCollector(Collector):
+    """Reads the state of the workers and the proxy on this machine."""
+
+    def __init__(self, pool: WorkerPool, proxy: Proxy) -> None:
+        self._pool = pool
+        self._proxy = proxy
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the metrics of this moment."""
+        yield GaugeMetricFamily("genregenie_workers_ready", "Workers that are warm", value=self._pool.ready_count)
+        yield GaugeMetricFamily("genregenie_workers_busy", "Workers at work", value=self._pool.busy_count)
         # Links work without the bot's restart as soon as yt-dlp is replaced: the one that is installed now counts.
         if (installed := ytdlp_version()) is not None:
             yield GaugeMetricFamily("genregenie_ytdlp_age_days", "Days since yt-dlp's release", value=installed[1])

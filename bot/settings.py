@@ -45,12 +45,14 @@ class BotSettings(Settings):
     """Seconds for guesses in a game of `/guess`."""
 
     database_url: str | None = None
-    """SQLAlchemy URL; None is SQLite in `data_dir`."""
+    """SQLAlchemy URL; None is SQLite in `data_dir`, or the queue's PostgreSQL where there is a queue."""
     store_mb: int = Field(default=512, ge=0)
     """Room for songs' spectrograms and pictures, MiB; the ones not asked for longest go first."""
     retention_days: int = Field(default=30, ge=1)
     """Requests, results and spectrograms are deleted after this many days."""
     correction_days: int = Field(default=365, ge=1)
+    drain_s: float = Field(default=120.0, ge=0.0, le=3_600.0)
+    """How long `genregenie worker`, told to stop, may finish what it runs; the rest goes back to the queue."""
     grace_days: int = Field(default=7, ge=0)
     """Days after which the data of a server that the bot has left is deleted."""
 
@@ -75,6 +77,12 @@ class BotSettings(Settings):
                 raise ValueError("DISCORD_SHARDS needs DISCORD_SHARD_COUNT")
             if self.shard_ids is not None and self.shard_ids[-1] >= self.shard_count:
                 raise ValueError("DISCORD_SHARDS names a shard that DISCORD_SHARD_COUNT does not have")
+        return self
+
+    @model_validator(mode="after")
+    def _workers_need_the_store(self) -> "BotSettings":
+        if self.queue_url is not None and (self.database_url or "").startswith("sqlite"):
+            raise ValueError("GENREGENIE_QUEUE_URL needs a store that the workers reach: no SQLite")
         return self
 
     @cached_property

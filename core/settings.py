@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
@@ -52,6 +53,10 @@ class Settings(BaseSettings):
     """Private `host:port` pairs that may be fetched from, separated by commas."""
     blocked_networks: Annotated[tuple[str, ...], NoDecode] = ()
     """Public networks that may not be fetched from, in CIDR notation, separated by commas."""
+    queue_url: SecretStr | None = None
+    """PostgreSQL that other machines take songs from (`genregenie worker`); None classifies on this machine."""
+    queue_max_jobs: int = Field(default=1_000, ge=1)
+    """Songs that may wait in that queue, those of all processes together."""
     ca_file: Path | None = None
     """One more authority to trust when fetching, PEM."""
     ffmpeg: str | None = None
@@ -84,6 +89,13 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError(f"{network!r} is not a network like 2001:db8:aa00::/56") from None
         return networks
+
+    @field_validator("queue_url")
+    @classmethod
+    def _check_queue(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+            raise ValueError("is not the address of a PostgreSQL server")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

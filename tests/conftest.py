@@ -9,6 +9,7 @@ import pytest
 from core.constants import SAMPLE_RATE
 from tests.support.audio import FFMPEGS, make_noise, make_song, make_speech, using_ffmpeg, write_wav
 from tests.support.data import DATA, gtzan_tracks, rain_recordings, speech_recordings, tenth
+from tests.support.postgres import Cluster, running_cluster
 from tests.support.processes import disregard_others, is_alive, living_children, wait_until
 
 
@@ -76,6 +77,13 @@ def real_gtzan() -> Path:
     if not gtzan_tracks():
         pytest.skip(f"needs GTZAN, as audio and as spectrograms, under {DATA / 'gtzan'}")
     return DATA / "gtzan"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A server for all tests of this process; each makes a database of its own, and none stops it."""
+    with running_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ FACES = {"bot", "training", "web"}
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "matplotlib", "sklearn"}
 MAY_BE_HEAVY = {"training", "tests", "benchmarks"}
 
+SCALE = {"procrastinate", "psycopg", "psycopg_pool"}
+"""What only `core.queue` needs; nothing imports that at its top, so that one machine does without."""
+
 EXCEPTIONS = {
     ("tests.discord_server.gateway", "tests.discord_server.world"): "the type of the object that it is a part of",
 }
@@ -129,6 +132,16 @@ def heavy_imports(modules: Mapping[str, ast.Module]) -> list[str]:
     ]
 
 
+def scale_imports(modules: Mapping[str, ast.Module]) -> list[str]:
+    return [
+        f"{arrow.source} imports {arrow.target}"
+        for arrow in arrows(modules)
+        if package(arrow.source) not in MAY_BE_HEAVY
+        and not arrow.source.startswith("core.queue")
+        and (package(arrow.target) in SCALE or (arrow.top and arrow.target.startswith("core.queue")))
+    ]
+
+
 def words(tree: ast.Module) -> Iterator[str]:
     """Strings and names of a module."""
     for node in ast.walk(tree):
@@ -173,6 +186,12 @@ def test_every_exception_is_still_needed(modules: dict[str, ast.Module]) -> None
 
 def test_only_training_tests_and_benchmarks_load_heavy_libraries(modules: dict[str, ast.Module]) -> None:
     assert heavy_imports(modules) == []
+
+
+def test_the_queue_is_imported_only_where_there_is_one(modules: dict[str, ast.Module]) -> None:
+    assert scale_imports(modules) == []
+    for source in ("from core.queue.asker import open_queue", "def f():\n    import psycopg"):
+        assert scale_imports(made_up(bot__a=source, core__queue__asker="")) != []
 
 
 def test_core_does_not_know_its_faces(modules: dict[str, ast.Module]) -> None:

@@ -14,7 +14,7 @@ from core.errors import ConfigurationError
 from core.inference.model_card import model_file, read_card, shipped_models
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher, open_fetcher, open_files
-from core.service.identify import Identifier
+from core.service.identify import Identifier, LocalIdentifier
 from core.service.shared import GuestFace, OpenGuest, SharedService
 from core.signals import on_stop_signal
 from core.workers.pool import WorkerPool
@@ -88,10 +88,16 @@ async def open_service(
             fetcher = Fetcher(settings, proxy=shared.fetcher.proxy, files=files)
             pool = shared.pool
         turns = shared.turns if shared is not None else None
-        admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face=NAME)
+        admission = Admission.for_workers(
+            settings.limits, pool.size, shared=turns, face=NAME, links_here=settings.queue_url is None
+        )
         uploads = Uploads(fetcher.files, settings)
         stack.callback(uploads.close)
-        identifier = Identifier(settings, pool=pool, fetcher=fetcher)
+        identifier: Identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher)
+        if settings.queue_url is not None:  # uploads are this machine's, links are anybody's
+            from core.queue.asker import open_queue
+
+            identifier = await open_queue(stack, settings, local=identifier, store_is_shared=False)
         observe = shared.observe if shared is not None else None
         songs = KeptSongs(fetcher.files, settings)
         jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models, songs=songs, observe=observe)

@@ -26,7 +26,7 @@ def web(
     settings, problems = read_settings(WebSettings)
     settings = settings.listening(host, port)
     raise_problems([*problems, *settings.missing()])
-    set_up_logs(settings, settings.web_password, settings.web_api_token)
+    set_up_logs(settings, settings.web_password, settings.web_api_token, settings.queue_url)
 
     def announce(address: str) -> None:
         typer.echo(f"GenreGenie listens on {address}")

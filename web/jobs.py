@@ -337,7 +337,7 @@ class PageJobs:
             (job.ticket,) = self._admission.admit(request.visitor, request.visitor, links=is_link)
             async with job.ticket as ticket:
                 result = await self._identifier.identify(
-                    Request(source, options), on_progress=job.on_progress, before_classifying=ticket.classifying
+                    Request(source, options), on_progress=job.on_progress, ticket=ticket
                 )
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
                 spectrogram = source.spectrogram if isinstance(source, SpectrogramSource) else result.spectrogram

@@ -182,6 +182,9 @@ class KeptLink:
             if isinstance(song, OpenFile):
                 self.keep(song.path)
 
+    async def portable(self) -> None:
+        """Is fetched here, where its file is kept."""
+
 
 def read_part(path: Path, first: int, count: int) -> bytes:
     """Read some bytes of a file."""

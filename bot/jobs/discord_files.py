@@ -96,11 +96,19 @@ class DiscordFileSource:
         Raises:
             GenreGenieError: `expired-link`, or as `AttachmentSource` does.
         """
+        async with (await self.portable()).open(fetcher, on_progress) as song:
+            yield song
+
+    async def portable(self) -> AttachmentSource:
+        """Renew the link if it has expired, and give the file.
+
+        Raises:
+            GenreGenieError: `expired-link`.
+        """
         link = self.url if is_valid(self.url, time.time()) else await self.renew(self.url)
         if link is None:
             raise GenreGenieError(ErrorCode.EXPIRED_LINK)
-        async with AttachmentSource(link, self.name).open(fetcher, on_progress) as song:
-            yield song
+        return AttachmentSource(link, self.name)
 
 
 def is_valid(link: str, now: float) -> bool:

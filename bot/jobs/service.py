@@ -210,7 +210,7 @@ class JobService:
                 identified = await self._identifier.identify(
                     self._request(request, song),
                     on_progress=on_progress,
-                    before_classifying=job.tickets[index].classifying,
+                    ticket=job.tickets[index],
                 )
             self._check_length(request, identified)
             # The store has the spectrogram; it need not stay in memory until Discord has taken the answer.

@@ -24,6 +24,13 @@ BUSY_SECONDS: Final = 5.0
 
 DATABASE_FILE: Final = "genregenie.sqlite3"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
+POSTGRESQL_DRIVER: Final = "postgresql+psycopg"
+_DRIVERS: Final = {"sqlite": SQLITE_DRIVER, "postgresql": POSTGRESQL_DRIVER, "postgres": POSTGRESQL_DRIVER}
+"""What a URL that names no driver gets."""
+
+MIGRATION_LOCK: Final = 7_201_400
+"""Key of PostgreSQL's advisory lock: processes that start at the same time make the tables one after the other."""
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -33,13 +40,16 @@ def database_url(settings: BotSettings) -> URL:
     Raises:
         ConfigurationError: the one that was set is none.
     """
-    if settings.database_url is None:
+    given = settings.database_url
+    if given is None and settings.queue_url is not None:  # one server for both
+        given = settings.queue_url.get_secret_value()
+    if given is None:
         return URL.create(SQLITE_DRIVER, database=str(settings.data_dir / DATABASE_FILE))
     try:
-        url = make_url(settings.database_url)
+        url = make_url(given)
     except SQLAlchemyError as error:
         raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
-    return url.set(drivername=SQLITE_DRIVER) if url.get_backend_name() == "sqlite" else url
+    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
 def sqlite_file(settings: BotSettings) -> Path | None:
@@ -107,6 +117,8 @@ async def migrate(engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif connection.dialect.name == "postgresql":
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             if await connection.run_sync(current_schema) != SCHEMA:
                 await connection.run_sync(_upgrade)
             await connection.execute(text("DELETE FROM meta WHERE key = 'writable'"))

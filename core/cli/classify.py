@@ -19,7 +19,7 @@ from core.audio.suffixes import MEDIA_SUFFIXES
 from core.cli.pipes import PipeSource, inherited_descriptor, must_be_copied
 from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions
-from core.service.identify import Identifier, Request
+from core.service.identify import LocalIdentifier, Request
 from core.service.sources import LinkSource, PathSource, Source
 from core.settings import Settings, load_settings
 from core.verdict import Verdict
@@ -149,16 +149,16 @@ def _clean_up_on_sigterm() -> None:
 
 async def _identifier(
     stack: contextlib.AsyncExitStack, found: Sequence[ClassifyInput], settings: Settings, pool: WorkerPool
-) -> Identifier:
+) -> LocalIdentifier:
     """Open the proxy only where there is a link to fetch."""
     if not any(isinstance(item.source, LinkSource) for item in found):
-        return Identifier(settings, pool=pool)
+        return LocalIdentifier(settings, pool=pool)
     # Whoever asks once, from any folder, wants no data directory there.
     private = stack.enter_context(tempfile.TemporaryDirectory(prefix="genregenie-"))
     from core.service.fetcher import open_fetcher
 
     fetcher = await open_fetcher(stack, settings.model_copy(update={"data_dir": Path(private)}))
-    return Identifier(settings, pool=pool, fetcher=fetcher)
+    return LocalIdentifier(settings, pool=pool, fetcher=fetcher)
 
 
 def _write_picture(path: Path, png: bytes) -> bool:
@@ -244,7 +244,7 @@ def _not_found(errors: list[OSError], folder: str) -> Iterator[ClassifyInput]:
 
 
 async def in_order(
-    found: Iterable[ClassifyInput], options: ClassifyOptions, identifier: Identifier, most: int, output: "Output"
+    found: Iterable[ClassifyInput], options: ClassifyOptions, identifier: LocalIdentifier, most: int, output: "Output"
 ) -> AsyncIterator[ClassifyOutcome]:
     """Classify inputs on all workers and yield the outcomes in the inputs' order, `most` under way at a time."""
     under_way: deque[asyncio.Task[ClassifyOutcome]] = deque()
@@ -262,7 +262,7 @@ async def in_order(
 
 
 async def _outcome(
-    item: ClassifyInput, options: ClassifyOptions, identifier: Identifier, output: "Output"
+    item: ClassifyInput, options: ClassifyOptions, identifier: LocalIdentifier, output: "Output"
 ) -> ClassifyOutcome:
     if item.source is None:
         return ClassifyOutcome(item.name, error=item.error)

@@ -136,6 +136,9 @@ class PipeSource:
             pass
         raise GenreGenieError(ErrorCode.NOT_FOUND)
 
+    async def portable(self) -> None:
+        """Give nothing: the pipe is here."""
+
 
 def _read(source: BinaryIO) -> bytes | None:
     try:

@@ -60,13 +60,18 @@ class AdmissionLimits:
 
 
 class Ticket:
-    """One job's place: `async with ticket:` waits for its turn and gives all that it holds back at the end."""
+    """One job's place: `async with ticket:` waits for its turn and gives all that it holds back at the end.
 
-    __slots__ = ("_admission", "_left", "_started", "_turns", "group", "requester")
+    Attributes:
+        queue_place: place among the jobs of all processes, from 1, while it waits for another machine.
+    """
+
+    __slots__ = ("_admission", "_left", "_started", "_turns", "group", "queue_place", "requester")
 
     def __init__(self, admission: "Admission", requester: Hashable, group: Hashable, *, link: bool) -> None:
         self.requester = requester
         self.group = group
+        self.queue_place = 0
         self._admission = admission
         self._turns = [admission.starting(link).enter(requester, group)]
         self._started: float | None = None
@@ -74,8 +79,8 @@ class Ticket:
 
     @property
     def place(self) -> int:
-        """Place in the order of turns, from 1; 0 once its turn has come."""
-        return self._turns[0].place
+        """Place in the order of turns, from 1; 0 once its turn has come, here and in the queue of other machines."""
+        return self._turns[0].place or self.queue_place
 
     @property
     def had_turn(self) -> bool:
@@ -150,7 +155,13 @@ class Admission:
 
     @classmethod
     def for_workers(
-        cls, limits: AdmissionLimits, workers: int, *, shared: FairSlots | None = None, face: Hashable = None
+        cls,
+        limits: AdmissionLimits,
+        workers: int,
+        *,
+        shared: FairSlots | None = None,
+        face: Hashable = None,
+        links_here: bool = True,
     ) -> "Admission":
         """Make one whose jobs fetch apart from the workers, and links apart from files.
 
@@ -163,13 +174,27 @@ class Admission:
             shared: slots of these workers, where they are several faces'. Turns go round between the faces, so that
                 none waits for more than one song of each other's, however many those have.
             face: this face.
+            links_here: whether this machine fetches links; else it only counts those that others fetch.
         """
         admission = cls(limits, slots=workers)
         admission.shared, admission.face = shared, face
         links = LINK_SLOTS if shared is None else LINK_SLOTS // 2  # memory for as many in all
-        admission._links = FairSlots(links, per_group=links - 1, per_requester=links // 2)
+        per_group, per_requester = links - 1, links // 2
+        admission._links = FairSlots(
+            links if links_here else limits.total, per_group=per_group, per_requester=per_requester
+        )
         admission._files = FairSlots(workers + FETCH_AHEAD, per_group=workers + 1, per_requester=workers)
         admission.workers = FairSlots(workers, per_requester=workers - 1 if workers > 2 else None)
+        return admission
+
+    @classmethod
+    def for_queue(cls, limits: AdmissionLimits) -> "Admission":
+        """Make one for jobs that other machines do: they take turns there, and this process only counts.
+
+        Links keep their shares, so that nobody holds all slots that even one of those machines has for them.
+        """
+        admission = cls(limits, slots=limits.total)
+        admission._links = FairSlots(limits.total, per_group=LINK_SLOTS - 1, per_requester=LINK_SLOTS // 2)
         return admission
 
     @property

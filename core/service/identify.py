@@ -1,9 +1,8 @@
-"""Request → Verdict: fetching, workers, progress, and a cache that is handed in. What every face calls."""
+"""Request → Verdict: what every face calls. Here on this machine; `core.queue` asks others over the same protocol."""
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from core.audio.spectrogram import QuantizedMel
 from core.constants import FRONT_END_VERSION
 from core.inference.model_card import model_file, music_file, read_card
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step, ignore_progress
+from core.service.admission import Ticket
 from core.service.sources import OpenSong, Source
 from core.settings import Settings
 from core.verdict import Elapsed, Prediction, Verdict
@@ -81,8 +81,28 @@ class Cache(Protocol):
         """Keep a result."""
 
 
-class Identifier:
-    """Answers requests with what it is handed; it owns none of it.
+class Identifier(Protocol):
+    """Answers requests: on this machine, or on others."""
+
+    async def identify(
+        self, request: Request, *, on_progress: ProgressCallback = ignore_progress, ticket: Ticket | None = None
+    ) -> IdentifyResult:
+        """Answer a request; cancelling the caller cancels the work.
+
+        Args:
+            request: what to classify, and how.
+            on_progress: called at each step.
+            ticket: the request's place in this process's own queue, whose turn has come. It names the group that the
+                request counts for, and what else there is to wait for is waited for, and shown, through it.
+
+        Raises:
+            GenreGenieError: there is no verdict.
+            ConfigurationError: the model asked for cannot be used.
+        """
+
+
+class LocalIdentifier:
+    """Answers requests on this machine, with what it is handed; it owns none of it.
 
     Args:
         settings: limits.
@@ -103,29 +123,15 @@ class Identifier:
         self._pool = pool
         self._fetcher = fetcher
         self._cache = cache
-        self._digests: dict[str | None, str] = {}
+        self._digests = ModelDigests(settings.model)
 
     async def identify(
-        self,
-        request: Request,
-        *,
-        on_progress: ProgressCallback = ignore_progress,
-        before_classifying: Callable[[], Awaitable[None]] | None = None,
+        self, request: Request, *, on_progress: ProgressCallback = ignore_progress, ticket: Ticket | None = None
     ) -> IdentifyResult:
-        """Answer a request; cancelling the caller cancels the work.
-
-        Args:
-            request: what to classify, and how.
-            on_progress: called at each step.
-            before_classifying: awaited once the song is fetched, unless its result is known: the wait for a worker.
-
-        Raises:
-            GenreGenieError: there is no verdict.
-            ConfigurationError: the model asked for cannot be used.
-        """
+        """Answer a request; the ticket waits for a worker once the song is fetched, unless its result is known."""
         began = time.perf_counter()
         async with request.source.open(self._fetcher, on_progress) as song:
-            result = await self._cached_or_classified(song, request.options, on_progress, before_classifying)
+            result = await self._cached_or_classified(song, request.options, on_progress, ticket)
         elapsed = replace(result.verdict.elapsed, fetch=song.fetch_s, total=time.perf_counter() - began)
         on_progress(Step.DONE, 1.0)
         return replace(result, verdict=replace(result.verdict, elapsed=elapsed))
@@ -135,29 +141,46 @@ class Identifier:
         song: OpenSong,
         options: ClassifyOptions,
         on_progress: ProgressCallback,
-        before_classifying: Callable[[], Awaitable[None]] | None,
+        ticket: Ticket | None,
     ) -> IdentifyResult:
         sha256 = await song.sha256(self._settings.max_file_bytes)
         if self._cache is None:
-            if before_classifying is not None:
-                await before_classifying()
+            if ticket is not None:
+                await ticket.classifying()
             return _identified(song, sha256, await song.classify(self._pool, options, on_progress))
-        key = CacheKey(sha256, await self._models_sha256(options.model), FRONT_END_VERSION, options.part)
+        key = CacheKey(sha256, await self._digests.of(options.model), FRONT_END_VERSION, options.part)
         known = await self._cache.get(key)
         if known is not None and _has_all(known, options):
             verdict = Verdict(known.prediction, song.info, Elapsed())
             return IdentifyResult(verdict, sha256, known.picture, known.spectrogram, cached=True)
-        if before_classifying is not None:
-            await before_classifying()
+        if ticket is not None:
+            await ticket.classifying()
         result = await song.classify(self._pool, options, on_progress)
         await self._cache.put(key, CachedResult(result.prediction, result.picture, result.spectrogram))
         return _identified(song, sha256, result)
 
-    async def _models_sha256(self, name: str | None) -> str:
-        name = name or self._settings.model
-        if name not in self._digests:
-            self._digests[name] = await asyncio.to_thread(_models_digest, name)
-        return self._digests[name]
+
+class ModelDigests:
+    """Digests of the models that make an answer, each computed once.
+
+    Args:
+        default: the model where a request names none.
+    """
+
+    def __init__(self, default: str | None) -> None:
+        self._default = default
+        self._known: dict[str | None, str] = {}
+
+    async def of(self, name: str | None) -> str:
+        """Digest of the models that a request for this one is answered with.
+
+        Raises:
+            ConfigurationError: there is no such model.
+        """
+        name = name or self._default
+        if name not in self._known:
+            self._known[name] = await asyncio.to_thread(models_digest, name)
+        return self._known[name]
 
 
 def _has_all(known: CachedResult, options: ClassifyOptions) -> bool:
@@ -170,7 +193,7 @@ def _identified(song: OpenSong, sha256: str, result: ClassifyResult) -> Identify
     return IdentifyResult(verdict, sha256, result.picture, result.spectrogram)
 
 
-def _models_digest(name: str | None) -> str:
+def models_digest(name: str | None) -> str:
     """Digest of the models that make an answer: the genre model, and the one that tells music where it cannot."""
     card, music = read_card(model_file(name)), music_file()
     digests = [card.sha256]

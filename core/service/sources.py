@@ -63,6 +63,13 @@ class Source(Protocol):
             GenreGenieError: it cannot be had.
         """
 
+    async def portable(self) -> "PortableSource | None":
+        """Give what another machine can open in its place; None where only this one can.
+
+        Raises:
+            GenreGenieError: it cannot be had.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
@@ -100,6 +107,9 @@ class PathSource:
         """Use the file where it is."""
         yield OpenFile(self.path, SongInfo(self.name))
 
+    async def portable(self) -> None:
+        """Give nothing: the file is here."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttachmentSource:
@@ -116,6 +126,10 @@ class AttachmentSource:
         async with _fetching(fetcher, on_progress).attachment(self.url, self.name, self.size, on_progress) as fetched:
             info = SongInfo(self.name, fetched.title, fetched.uploader, fetched.note)
             yield OpenFile(fetched.path, info, time.perf_counter() - began)
+
+    async def portable(self) -> "AttachmentSource":
+        """Give the source itself."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,10 @@ class LinkSource:
             info = SongInfo(self.url, fetched.title, fetched.uploader, fetched.note)
             yield OpenFile(fetched.path, info, time.perf_counter() - began)
 
+    async def portable(self) -> "LinkSource":
+        """Give the source itself."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class SpectrogramSource:
@@ -150,6 +168,14 @@ class SpectrogramSource:
     async def open(self, fetcher: "Fetcher | None", on_progress: ProgressCallback) -> AsyncIterator[OpenSong]:
         """Use the spectrogram that is there."""
         yield _OpenSpectrogram(self, SongInfo(self.name))
+
+    async def portable(self) -> "SpectrogramSource":
+        """Give the source itself: its digest names what was kept."""
+        return self
+
+
+PortableSource = AttachmentSource | LinkSource | SpectrogramSource
+"""What another machine can open: it has an address, or is kept where that machine can look it up by its digest."""
 
 
 @dataclass(frozen=True, slots=True)

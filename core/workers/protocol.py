@@ -168,7 +168,13 @@ def _read(
         raise ValueError(f"{message['type']} without its fields: {error!r}") from None
 
 
-def _options(data: Mapping[str, Any]) -> ClassifyOptions:
+def read_options(data: Mapping[str, Any]) -> ClassifyOptions:
+    """Read options.
+
+    Raises:
+        ValueError: their values have other types.
+        TypeError: there are others.
+    """
     options = ClassifyOptions(**data)
     for name in ("whole", "picture", "why", "keep_spectrogram"):
         if not isinstance(getattr(options, name), bool):
@@ -200,14 +206,20 @@ def _text(value: object) -> str:
     return value
 
 
-def _elapsed(data: Mapping[str, Any]) -> Elapsed:
+def read_elapsed(data: Mapping[str, Any]) -> Elapsed:
+    """Read the times of the steps; raises as `read_options` does."""
     elapsed = Elapsed(**data)
     if not all(isinstance(getattr(elapsed, field.name), int | float) for field in fields(elapsed)):
         raise ValueError("times are not numbers")
     return elapsed
 
 
-def _error(code: object, params: Mapping[str, Any]) -> GenreGenieError:
+def read_error(code: object, params: Mapping[str, Any]) -> GenreGenieError:
+    """Read an error.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not all(isinstance(value, str | int | float) for value in params.values()):
         raise ValueError("parameters are not texts and numbers")
     return GenreGenieError(ErrorCode(_text(code)), **params)
@@ -217,15 +229,15 @@ def _result(message: Mapping[str, Any], payloads: Sequence[bytes]) -> ClassifyRe
     picture, spectrogram = payloads
     return ClassifyResult(
         Prediction.from_dict(message["prediction"]),
-        _elapsed(message["elapsed"]),
+        read_elapsed(message["elapsed"]),
         picture or None,
         QuantizedMel.from_bytes(spectrogram) if spectrogram else None,
     )
 
 
 _COMMANDS: Final[dict[str, Callable[[Mapping[str, Any], Sequence[bytes]], Command]]] = {
-    "ClassifyFile": lambda m, _: ClassifyFile(_text(m["path"]), _limits(m["limits"]), _options(m["options"])),
-    "ClassifySpectrogram": lambda m, payloads: ClassifySpectrogram(payloads[0], _options(m["options"])),
+    "ClassifyFile": lambda m, _: ClassifyFile(_text(m["path"]), _limits(m["limits"]), read_options(m["options"])),
+    "ClassifySpectrogram": lambda m, payloads: ClassifySpectrogram(payloads[0], read_options(m["options"])),
     "Cancel": lambda m, _: Cancel(ErrorCode(m["code"])),
 }
 
@@ -234,7 +246,7 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], Sequence[bytes]], Event]]]
     "Unusable": lambda m, _: Unusable(_text(m["reason"])),
     "Progress": lambda m, _: Progress(Step(m["step"]), _share(m["share"])),
     "Classified": lambda m, payloads: Classified(_result(m, payloads)),
-    "Refused": lambda m, _: Refused(_error(m["code"], m["params"])),
+    "Refused": lambda m, _: Refused(read_error(m["code"], m["params"])),
     "ModelUnusable": lambda m, _: ModelUnusable(_text(m["reason"])),
     "Crashed": lambda m, _: Crashed(_text(m["trace"])),
 }

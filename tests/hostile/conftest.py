@@ -16,7 +16,7 @@ from core.inference.model_card import model_file
 from core.proxy.proxy import FetchProxy
 from core.sandbox.supervisor import used_bytes
 from core.service.fetcher import Fetcher
-from core.service.identify import Identifier, Request
+from core.service.identify import LocalIdentifier, Request
 from core.service.sources import LinkSource, PathSource
 from core.settings import Settings
 from core.verdict import Verdict
@@ -49,7 +49,7 @@ class Outcome:
 class WatchedIdentifier:
     """Identifies songs and watches what that costs."""
 
-    def __init__(self, identifier: Identifier, data_dir: Path) -> None:
+    def __init__(self, identifier: LocalIdentifier, data_dir: Path) -> None:
         self._identifier = identifier
         self._data_dir = data_dir
 
@@ -110,7 +110,7 @@ async def watched(settings: Settings, leaves_nothing: Path) -> AsyncIterator[Wat
         async with FetchProxy(allowed_hosts=settings.allowed_hosts) as proxy, WorkerPool(settings, size=2) as pool:
             await pool.ready()
             fetcher = Fetcher(settings, proxy=proxy, files=files)
-            yield WatchedIdentifier(Identifier(settings, pool=pool, fetcher=fetcher), settings.data_dir)
+            yield WatchedIdentifier(LocalIdentifier(settings, pool=pool, fetcher=fetcher), settings.data_dir)
             assert pool.restarts == 0
             assert files.reserved == 0
         left = [path for path in (settings.data_dir / "tmp").rglob("*") if path.name != "lock" and path.is_file()]

@@ -14,7 +14,7 @@ from core.i18n.catalog import error_sentence
 from core.i18n.languages import locales
 from core.proxy.proxy import FetchProxy
 from core.service.fetcher import Fetcher
-from core.service.identify import Identifier, Request
+from core.service.identify import LocalIdentifier, Request
 from core.service.sources import AttachmentSource, LinkSource, PathSource, Source
 from core.settings import Settings
 from core.workers.pool import WorkerPool
@@ -96,7 +96,7 @@ async def test_nothing_that_was_planted_comes_out(
         proxy = await stack.enter_async_context(FetchProxy(allowed_hosts=settings.allowed_hosts, resolver=no_names))
         pool = await stack.enter_async_context(WorkerPool(settings, size=1))
         await pool.ready()
-        identifier = Identifier(settings, pool=pool, fetcher=Fetcher(settings, proxy=proxy, files=files))
+        identifier = LocalIdentifier(settings, pool=pool, fetcher=Fetcher(settings, proxy=proxy, files=files))
         watching = asyncio.create_task(watch_children(visible))
         issue = proxy.url_with_secret
         monkeypatch.setattr(proxy, "url_with_secret", lambda lease: secrets.add(lease.secret) or issue(lease))

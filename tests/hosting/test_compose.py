@@ -83,6 +83,13 @@ def test_the_settings_that_it_makes_are_settings() -> None:
         assert set(service["environment"]) <= known
 
 
+def test_a_worker_may_finish_what_it_has() -> None:
+    worker = SERVICES["worker"]
+    assert worker["profiles"] == ["scale"]
+    drain_s = BotSettings.model_fields["drain_s"].default
+    assert float(worker["stop_grace_period"].removesuffix("s")) >= drain_s + 20
+
+
 def test_there_is_time_to_finish_what_runs() -> None:
     from bot.app import CLOSE_S, FINISH_S
 

@@ -9,7 +9,7 @@ import pytest
 from tests.hosting.dockerfile import DOCKERFILE, copied, lineage, read_stages
 from tests.support.data import ROOT
 
-IMAGES = ("bot", "page")
+IMAGES = ("bot", "page", "worker")
 STAGES = read_stages()
 
 
@@ -37,7 +37,7 @@ def test_an_image_tells_its_health_and_takes_signals_itself(name: str) -> None:
 
 def test_everything_is_installed_from_pinned_wheels() -> None:
     installs = [rest for stage in STAGES.values() for rest in stage.all("RUN") if "pip install" in rest]
-    assert len(installs) == 2
+    assert len(installs) == 3
     for line in installs:
         assert "--require-hashes" in line
         requirements = ROOT / line.split("-r ")[1].split()[0]
@@ -67,7 +67,11 @@ def test_what_is_copied_is_there_and_is_let_through_to_the_engine() -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_image_holds_what_its_command_imports_and_no_more_of_the_project(name: str) -> None:
-    own = {"bot": {"bot", "web", "examples/demo.ogg"}, "page": {"web", "examples/demo.ogg"}}[name]
+    own = {
+        "bot": {"bot", "web", "examples/demo.ogg"},
+        "page": {"web", "examples/demo.ogg"},
+        "worker": {"bot", "web"},
+    }[name]
     there = {source for stage in lineage(STAGES, name) for source in copied(stage)}
     assert there == {"LICENSE", "genregenie.py", "core", "locales", "models"} | own
 

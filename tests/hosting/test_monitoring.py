@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from bot.monitoring import Metrics, StateCollector
+from bot.monitoring import AdmissionCollector, Metrics, WorkersCollector
 from bot.settings import BotSettings
 from core.proxy.proxy import FetchProxy
 from core.service.admission import Admission
@@ -32,7 +32,8 @@ def shown() -> dict[str, set[str]]:
     metrics = Metrics()
     proxy = FetchProxy()
     proxy.refusals["private"] += 1
-    metrics.registry.register(StateCollector(Admission(settings.limits, slots=1), WorkerPool(settings), proxy))
+    metrics.registry.register(AdmissionCollector(Admission(settings.limits, slots=1)))
+    metrics.registry.register(WorkersCollector(WorkerPool(settings), proxy))
     metrics.requests.labels("slash", "verdict").inc()
     metrics.steps.labels("decode").observe(1)
     text = generate_latest(metrics.registry).decode()

@@ -16,7 +16,7 @@ from core.fetch.tempfiles import TemporaryFiles
 from core.inference.model_card import model_file
 from core.inference.pipeline import Step
 from core.service.admission import Admission, AdmissionLimits
-from core.service.identify import Identifier
+from core.service.identify import LocalIdentifier
 from core.workers.pool import WorkerPool
 from tests.support.processes import eventually, ffmpegs
 from web.jobs import Job, PageJobs, PageRequest, ViewState
@@ -40,7 +40,7 @@ class Backend:
     def jobs(
         self, limits: AdmissionLimits | None = None, slots: int = 1, models: Sequence[str] | None = None
     ) -> PageJobs:
-        identifier = Identifier(self.settings, pool=self.pool)
+        identifier = LocalIdentifier(self.settings, pool=self.pool)
         admission = Admission(limits or self.settings.limits, slots=slots)
         songs = KeptSongs(self.files, self.settings)
         return PageJobs(

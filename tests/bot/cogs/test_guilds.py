@@ -22,7 +22,7 @@ from bot.ui.permissions import PermissionNotices
 from bot.ui.responder import DiscordResponder
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher
-from core.service.identify import Identifier
+from core.service.identify import LocalIdentifier
 from core.workers.pool import WorkerPool
 
 ON_SHARD_0, ALSO_ON_SHARD_0, ON_SHARD_1 = 2 << 22, 4 << 22, 1 << 22
@@ -47,7 +47,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
     jobs = JobService(
         settings,
         guilds=stores.guilds,
-        identifier=Identifier(settings, pool=WorkerPool(settings)),
+        identifier=LocalIdentifier(settings, pool=WorkerPool(settings)),
         admission=Admission(settings.limits, slots=1),
         recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
     )

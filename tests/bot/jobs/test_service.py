@@ -20,7 +20,7 @@ from bot.storage.stores import Stores
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ProgressCallback, ignore_progress
-from core.service.admission import Admission
+from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
 from core.service.sources import LinkSource
 from core.verdict import Segment
@@ -41,7 +41,7 @@ class MadeUpIdentifier(Identifier):
         request: Request,
         *,
         on_progress: ProgressCallback = ignore_progress,
-        before_classifying: Callable[[], Awaitable[None]] | None = None,
+        ticket: Ticket | None = None,
     ) -> IdentifyResult:
         return await self._answer(request)
 

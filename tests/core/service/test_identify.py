@@ -10,7 +10,7 @@ from core.constants import FRONT_END_VERSION, GENRES
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
 from core.service.fetcher import open_fetcher
-from core.service.identify import CachedResult, CacheKey, Identifier, Request
+from core.service.identify import CachedResult, CacheKey, LocalIdentifier, Request
 from core.service.sources import AttachmentSource, LinkSource, PathSource, SpectrogramSource
 from core.settings import Settings
 from core.workers.pool import WorkerPool
@@ -40,7 +40,7 @@ async def pool(open_pool: OpenPool) -> AsyncIterator[WorkerPool]:
         yield pool
 
 
-async def code_of(identifier: Identifier, request: Request) -> ErrorCode:
+async def code_of(identifier: LocalIdentifier, request: Request) -> ErrorCode:
     with pytest.raises(GenreGenieError) as raised:
         await identifier.identify(request)
     return raised.value.code
@@ -48,7 +48,7 @@ async def code_of(identifier: Identifier, request: Request) -> ErrorCode:
 
 async def test_a_path_becomes_a_verdict(pool: WorkerPool, song: Path) -> None:
     steps: list[Step] = []
-    result = await Identifier(Settings(), pool=pool).identify(
+    result = await LocalIdentifier(Settings(), pool=pool).identify(
         Request(PathSource(song)), on_progress=lambda step, share: steps.append(step)
     )
     assert result.prediction.genre in GENRES
@@ -65,7 +65,7 @@ async def test_what_is_known_is_answered_without_work_under_the_askers_own_name(
     pool: WorkerPool, song: Path, tmp_path: Path
 ) -> None:
     cache = MemoryCache()
-    identifier = Identifier(Settings(), pool=pool, cache=cache)
+    identifier = LocalIdentifier(Settings(), pool=pool, cache=cache)
     first = await identifier.identify(Request(PathSource(song, "hers")))
     copy = tmp_path / "copy.bin"
     shutil.copy(song, copy)
@@ -79,7 +79,7 @@ async def test_what_is_known_is_answered_without_work_under_the_askers_own_name(
 
 async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool, long_song: Path) -> None:
     cache = MemoryCache()
-    identifier = Identifier(Settings(model="plain"), pool=pool, cache=cache)
+    identifier = LocalIdentifier(Settings(model="plain"), pool=pool, cache=cache)
     source = PathSource(long_song)
     requests = [
         Request(source),
@@ -98,7 +98,7 @@ async def test_a_key_is_made_of_bytes_model_front_end_and_part(pool: WorkerPool,
 
 
 async def test_an_answer_without_a_picture_is_none_to_who_wants_one(pool: WorkerPool, song: Path) -> None:
-    identifier = Identifier(Settings(), pool=pool, cache=MemoryCache())
+    identifier = LocalIdentifier(Settings(), pool=pool, cache=MemoryCache())
     await identifier.identify(Request(PathSource(song)))
     result = await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))
     assert not result.cached
@@ -108,7 +108,7 @@ async def test_an_answer_without_a_picture_is_none_to_who_wants_one(pool: Worker
 
 async def test_a_stored_spectrogram_is_classified_under_its_own_name(pool: WorkerPool, long_song: Path) -> None:
     cache = MemoryCache()
-    identifier = Identifier(Settings(), pool=pool, cache=cache)
+    identifier = LocalIdentifier(Settings(), pool=pool, cache=cache)
     first = await identifier.identify(Request(PathSource(long_song, "hers"), ClassifyOptions(keep_spectrogram=True)))
     assert first.spectrogram is not None
     source = SpectrogramSource(first.spectrogram, "his", first.sha256)
@@ -120,7 +120,7 @@ async def test_a_stored_spectrogram_is_classified_under_its_own_name(pool: Worke
 
 
 async def test_errors_come_as_they_are(pool: WorkerPool, tmp_path: Path) -> None:
-    identifier = Identifier(Settings(max_file_mb=1), pool=pool, cache=MemoryCache())
+    identifier = LocalIdentifier(Settings(max_file_mb=1), pool=pool, cache=MemoryCache())
     text, large = tmp_path / "text.mp3", tmp_path / "large.mp3"
     text.write_text("not a song")
     large.write_bytes(bytes(1024**2 + 1))
@@ -133,20 +133,20 @@ async def test_errors_come_as_they_are(pool: WorkerPool, tmp_path: Path) -> None
 async def test_an_unknown_model_is_named(pool: WorkerPool, song: Path) -> None:
     for cache in (None, MemoryCache()):
         with pytest.raises(ConfigurationError, match="nonesuch"):
-            await Identifier(Settings(), pool=pool, cache=cache).identify(
+            await LocalIdentifier(Settings(), pool=pool, cache=cache).identify(
                 Request(PathSource(song), ClassifyOptions(model="nonesuch"))
             )
 
 
 async def test_without_a_way_out_nothing_is_fetched(pool: WorkerPool) -> None:
-    identifier = Identifier(Settings(), pool=pool)
+    identifier = LocalIdentifier(Settings(), pool=pool)
     for source in (LinkSource("https://example.com/song.mp3"), AttachmentSource("https://cdn.discordapp.com/s", "s")):
         assert await code_of(identifier, Request(source)) is ErrorCode.UNSUPPORTED_LINK
 
 
 async def test_cancelling_ends_the_work(open_pool: OpenPool, hours: Path) -> None:
     async with open_pool(max_duration_s=21_600) as pool:
-        job = asyncio.ensure_future(Identifier(Settings(), pool=pool).identify(Request(PathSource(hours))))
+        job = asyncio.ensure_future(LocalIdentifier(Settings(), pool=pool).identify(Request(PathSource(hours))))
         await eventually(ffmpegs, what="ffmpeg's start")
         job.cancel()
         await asyncio.wait([job])
@@ -164,7 +164,7 @@ async def test_an_attachment_is_fetched_classified_and_removed(
     async with running_server() as server, contextlib.AsyncExitStack() as stack:
         settings = Settings.model_validate({"allowed_hosts": server.host, "data_dir": tmp_path / "data"})
         fetcher = await open_fetcher(stack, settings)
-        identifier = Identifier(settings, pool=pool, fetcher=fetcher)
+        identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher)
         url = server.serve("/attachments/1/2/song.wav", song_bytes, "audio/wav")
         steps: list[Step] = []
         request = Request(AttachmentSource(url, "my song.wav", len(song_bytes)))

@@ -1,0 +1,296 @@
+"""What goes wrong between machines: in all of it no request is lost, and each asker gets one answer."""
+
+import asyncio
+import signal
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from core.errors import ErrorCode, GenreGenieError
+from core.inference.pipeline import Step
+from core.queue.asker import QueueIdentifier
+from core.service.identify import IdentifyResult, Request
+from core.service.sources import AttachmentSource
+from tests.core.fetch.servers import Exchange, Server, running_server
+from tests.core.queue.processes import WorkerProcess, asking
+from tests.support.data import ROOT
+from tests.support.postgres import Cluster, running_cluster
+from tests.support.processes import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+
+@dataclass
+class Gate:
+    """Files that do not come before the gate is opened."""
+
+    content: bytes
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: int = 0
+
+    async def serve(self, exchange: Exchange) -> None:
+        self.arrived += 1
+        await self.opened.wait()
+        await exchange.media(self.content, "audio/wav")
+
+    async def until(self, arrived: int) -> None:
+        """Wait until so many downloads have begun."""
+        await eventually(lambda: self.arrived >= arrived, 60, f"download {arrived}")
+
+
+@dataclass
+class Room:
+    """One queue: its database, a server with files, and what starts workers."""
+
+    cluster: Cluster
+    server: Server
+    song: bytes
+    data: Path
+    database: str
+    stack: AsyncExitStack
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url(self.database)
+
+    async def worker(self, **settings: str) -> WorkerProcess:
+        """Start a worker, and wait until it takes jobs."""
+        process = WorkerProcess(self.url, self.data, GENREGENIE_ALLOWED_HOSTS=self.server.host, **settings)
+        await self.stack.enter_async_context(process)
+        await process.until_ready()
+        return process
+
+    async def asker(self) -> QueueIdentifier:
+        return await self.stack.enter_async_context(asking(self.url))
+
+    def gate(self, name: str = "gate") -> Gate:
+        gate = Gate(self.song)
+        self.server.routes[f"/attachments/1/2/{name}.wav"] = gate.serve
+        return gate
+
+    def request(self, name: str = "gate") -> Request:
+        return Request(AttachmentSource(self.server.url(f"/attachments/1/2/{name}.wav"), name))
+
+    def rows(self) -> str:
+        """Songs in the queue and answers, as `jobs/answers`."""
+        jobs = self.cluster.sql("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'identify'", self.database)
+        return f"{jobs}/{self.cluster.sql('SELECT count(*) FROM genregenie_answers', self.database)}"
+
+    async def until_empty(self) -> None:
+        await eventually(lambda: self.rows() == "0/0", 40, "an empty queue")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A server of this module's own: these tests stop it."""
+    with running_cluster() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def room(cluster: Cluster, song: Path, tmp_path: Path) -> AsyncIterator[Room]:
+    content = await asyncio.to_thread(song.read_bytes)
+    async with running_server() as server, AsyncExitStack() as stack:
+        yield Room(cluster, server, content, tmp_path, cluster.new_database(), stack)
+
+
+def ask(asker: QueueIdentifier, request: Request, steps: list[Step] | None = None) -> "asyncio.Task[IdentifyResult]":
+    seen = [] if steps is None else steps
+    return asyncio.create_task(asker.identify(request, on_progress=lambda step, share: seen.append(step)))
+
+
+async def code_of(task: "asyncio.Task[IdentifyResult]") -> ErrorCode:
+    with pytest.raises(GenreGenieError) as raised:
+        await asyncio.wait_for(task, 60)
+    return raised.value.code
+
+
+async def test_a_busy_worker_that_is_killed_leaves_its_job_to_another(room: Room) -> None:
+    first, asker, gate = await room.worker(), await room.asker(), room.gate()
+    steps: list[Step] = []
+    task = ask(asker, room.request(), steps)
+    await gate.until(1)
+    await eventually(lambda: Step.FETCHING in steps, 15, "progress")
+    second = await room.worker()
+    await first.kill()
+    await gate.until(2)
+    gate.opened.set()
+    result = await asyncio.wait_for(task, 60)
+    assert result.verdict.song.source == "gate"
+    assert (await second.metrics())["genregenie_queue_redelivered_total"] == 1
+    assert (asker.put_again, asker.late) == (0, 0)
+    await room.until_empty()
+    await eventually(lambda: asker.state and asker.state.workers == 1, 15, "the death to show")
+
+
+async def test_a_job_that_two_workers_die_of_ends_as_internal_also_when_none_was_left(room: Room) -> None:
+    asker, gate = await room.asker(), room.gate()
+    task = ask(asker, room.request())
+    for attempt in (1, 2):
+        worker = await room.worker()
+        await gate.until(attempt)
+        await worker.kill()
+    await room.worker()
+    assert await code_of(task) is ErrorCode.INTERNAL
+    assert gate.arrived == 2
+    await room.until_empty()
+
+
+async def test_a_worker_that_was_frozen_answers_too_late(room: Room) -> None:
+    frozen, asker, gate = await room.worker(), await room.asker(), room.gate()
+    task = ask(asker, room.request())
+    await gate.until(1)
+    other = await room.worker()
+    frozen.process.send_signal(signal.SIGSTOP)
+    await gate.until(2)
+    frozen.process.send_signal(signal.SIGCONT)
+    await asyncio.sleep(2)
+    gate.opened.set()
+    await asyncio.wait_for(task, 60)
+    # Whoever answers second finds the job gone, and drops its answer.
+    late = 0.0
+    for _ in range(300):
+        late = sum([(await one.metrics())["genregenie_queue_late_answers_total"] for one in (frozen, other)])
+        if late:
+            break
+        await asyncio.sleep(0.1)
+    assert late == 1
+    assert (asker.put_again, asker.late) == (0, 0)
+    await room.until_empty()
+    # It goes on as before.
+    assert (await asker.identify(room.request())).cached is False
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_a_worker_that_is_stopped_finishes_in_its_time_and_gives_the_rest_back(room: Room, in_time: bool) -> None:
+    drain_s = "60" if in_time else "1"
+    stopped, asker, gate = await room.worker(GENREGENIE_DRAIN_S=drain_s), await room.asker(), room.gate()
+    task = ask(asker, room.request())
+    await gate.until(1)
+    stopped.process.terminate()
+    await eventually(lambda: "Stopping: 1 songs" in stopped.log, 15, "the stop")
+    if in_time:
+        waiting = ask(asker, room.request())  # nobody takes it
+        await asyncio.sleep(5)  # longer than a lost worker is waited for
+        assert gate.arrived == 1
+        gate.opened.set()
+        await asyncio.wait_for(task, 60)
+        assert await stopped.wait() == 0
+        assert not waiting.done()
+        await room.worker()
+        await asyncio.wait_for(waiting, 60)
+    else:
+        assert await stopped.wait() == 0
+        held = "SELECT args ->> 'crashes' FROM procrastinate_jobs WHERE status = 'todo' AND task_name = 'identify'"
+        assert room.cluster.sql(held, room.database) == "0", "it is back, and no crash"
+        gate.opened.set()
+        await room.worker()
+        await asyncio.wait_for(task, 60)
+    assert (asker.put_again, asker.late) == (0, 0)
+    await room.until_empty()
+
+
+async def test_what_is_cancelled_while_its_worker_is_stopped_leaves_nothing(room: Room) -> None:
+    stopped, asker, gate = await room.worker(GENREGENIE_DRAIN_S="60"), await room.asker(), room.gate()
+    task = ask(asker, room.request())
+    await gate.until(1)
+    stopped.process.terminate()
+    await eventually(lambda: "Stopping: 1 songs" in stopped.log, 15, "the stop")
+    task.cancel()
+    await asyncio.wait([task])
+    gate.opened.set()
+    assert await stopped.wait() == 0
+    await room.until_empty()
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_the_database_goes_and_comes_back(room: Room, how: str) -> None:
+    worker, asker, gate = await room.worker(), await room.asker(), room.gate()
+    task = ask(asker, room.request())
+    await gate.until(1)
+    await asyncio.to_thread(room.cluster.stop if how == "stopped" else room.cluster.kill)
+    try:
+        meanwhile = ask(asker, room.request())
+        await eventually(lambda: asker.state is None, 30, "the loss to be noticed")
+        gate.opened.set()
+        await asyncio.sleep(8)
+    finally:
+        await asyncio.to_thread(room.cluster.start)
+    for one in (task, meanwhile):
+        assert (await asyncio.wait_for(one, 60)).verdict.song.source == "gate"
+    # Both listen again: an answer does not wait for anybody to look.
+    await asyncio.wait_for(asker.identify(room.request()), 30)
+    await room.until_empty()
+    assert worker.process.returncode is None
+
+
+async def test_what_is_lost_from_the_queue_is_put_there_again_once(room: Room) -> None:
+    await room.worker()
+    asker, gate = await room.asker(), room.gate()
+    task = ask(asker, room.request())
+    await gate.until(1)
+    room.cluster.sql("DELETE FROM procrastinate_jobs", room.database)
+    await gate.until(2)
+    gate.opened.set()
+    await asyncio.wait_for(task, 60)
+    assert (asker.put_again, asker.late) == (1, 0)
+    gate = room.gate("twice")
+    task = ask(asker, room.request("twice"))
+    for attempt in (1, 2):
+        await gate.until(attempt)
+        room.cluster.sql("DELETE FROM procrastinate_jobs", room.database)
+    assert await code_of(task) is ErrorCode.INTERNAL
+    gate.opened.set()
+    await room.until_empty()
+
+
+async def test_another_releases_job_is_left_alone_and_its_age_shows(room: Room) -> None:
+    await room.worker()
+    asker = await room.asker()
+    room.cluster.sql(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('genregenie-99-abc', 'identify', "
+        f"jsonb_build_object('asker', '{asker.name}', 'asked_at', extract(epoch FROM now()) - 100))",
+        room.database,
+    )
+    await eventually(lambda: asker.state and asker.state.oldest_s > 100, 15, "its age")
+    assert asker.state
+    assert (asker.state.waiting, asker.state.running) == (0, 0)
+    room.server.serve("/attachments/1/2/song.wav", room.song, "audio/wav")
+    await asyncio.wait_for(asker.identify(room.request("song")), 60)
+    assert room.rows() == "1/0"
+
+
+async def test_what_a_killed_asker_has_asked_ends(room: Room) -> None:
+    await room.worker()
+    gate, waiting = room.gate(), room.gate("other")
+    script = f"""
+        import asyncio
+        from core.service.identify import Request
+        from core.service.sources import AttachmentSource
+        from tests.core.queue.processes import asking
+        async def main():
+            async with asking({room.url!r}) as asker:
+                await asyncio.gather(*(
+                    asker.identify(Request(AttachmentSource({room.server.url("/attachments/1/2/")!r} + name, "x")))
+                    for name in ["gate.wav", "other.wav"] * 5
+                ))
+        asyncio.run(main())
+        """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", textwrap.dedent(script), cwd=ROOT, stderr=asyncio.subprocess.DEVNULL
+    )
+    await gate.until(1)
+    await waiting.until(1)
+    process.kill()
+    await process.wait()
+    assert room.rows() == "10/0"
+    await eventually(lambda: room.rows() == "0/0", 60, "the end of its jobs")
+    assert room.cluster.sql("SELECT count(*) FROM genregenie_askers", room.database) == "0"
+    gate.opened.set()
+    waiting.opened.set()

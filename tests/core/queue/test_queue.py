@@ -1,0 +1,156 @@
+"""A request answered by another process: the way there and back, and what is bounded on it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from core.errors import ErrorCode, GenreGenieError
+from core.inference.pipeline import ClassifyOptions, Step
+from core.queue.asker import QueueIdentifier
+from core.service.admission import Admission, AdmissionLimits, Ticket
+from core.service.identify import Request
+from core.service.sources import AttachmentSource, PathSource
+from tests.core.fetch.servers import Exchange, Server, running_server
+from tests.core.queue.processes import WorkerProcess, asking
+from tests.support.postgres import Cluster
+from tests.support.processes import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Cluster) -> str:
+    return postgres.new_database()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def server(song: Path) -> AsyncIterator[Server]:
+    content = await asyncio.to_thread(song.read_bytes)
+    async with running_server() as running:
+        running.serve("/attachments/1/2/song.wav", content, "audio/wav")
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def worker(
+    postgres: Cluster, database: str, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[WorkerProcess]:
+    settings = {"GENREGENIE_ALLOWED_HOSTS": server.host}
+    async with WorkerProcess(postgres.url(database), tmp_path_factory.mktemp("worker"), **settings) as process:
+        await process.until_ready()
+        yield process
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def asker(postgres: Cluster, database: str, worker: WorkerProcess) -> AsyncIterator[QueueIdentifier]:
+    async with asking(postgres.url(database)) as identifier:
+        yield identifier
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ticket() -> Ticket:
+    return Admission.for_queue(AdmissionLimits()).admit("ana", 1)[0]
+
+
+def attachment(server: Server) -> AttachmentSource:
+    return AttachmentSource(server.url("/attachments/1/2/song.wav"), "hers.wav")
+
+
+async def test_an_attachment_is_classified_elsewhere_and_kept_there(asker: QueueIdentifier, server: Server) -> None:
+    steps: list[Step] = []
+    request = Request(attachment(server), ClassifyOptions(picture=True, keep_spectrogram=True))
+    result = await asker.identify(request, on_progress=lambda step, share: steps.append(step))
+    assert result.verdict.song.source == "hers.wav"
+    assert result.picture
+    assert len(result.picture) < 120_000
+    assert result.spectrogram is None, "the store has it"
+    assert (steps[0], steps[-1]) == (Step.QUEUED, Step.DONE)
+    again = await asker.identify(request)
+    assert (result.cached, again.cached) == (False, True)
+    assert again.prediction.votes == result.prediction.votes
+
+
+async def test_errors_come_as_they_are(asker: QueueIdentifier, server: Server) -> None:
+    with pytest.raises(GenreGenieError) as raised:
+        await asker.identify(Request(AttachmentSource(server.url("/attachments/1/2/none.wav"), "none")))
+    assert raised.value.code is ErrorCode.UNAVAILABLE
+    with pytest.raises(GenreGenieError) as raised:
+        await asker.identify(Request(PathSource(Path("here.wav"))))
+    assert raised.value.code is ErrorCode.UNSUPPORTED_LINK
+
+
+async def test_who_shares_no_store_gets_the_spectrogram_also_of_a_known_song_and_another_model_is_asked_here(
+    asker: QueueIdentifier, postgres: Cluster, database: str, server: Server
+) -> None:
+    async with asking(postgres.url(database), store_is_shared=False) as page:
+        result = await page.identify(Request(attachment(server), ClassifyOptions(keep_spectrogram=True)))
+        assert result.spectrogram
+        assert result.spectrogram.duration == pytest.approx(result.prediction.duration, abs=0.1)
+        assert not result.cached
+        with pytest.raises(GenreGenieError):  # this one has nothing here to ask
+            await page.identify(Request(attachment(server), ClassifyOptions(model="plain")))
+
+
+async def test_what_is_cancelled_leaves_nothing(
+    asker: QueueIdentifier, postgres: Cluster, database: str, server: Server, ticket: Ticket
+) -> None:
+    begun = asyncio.Event()
+
+    async def never(exchange: Exchange) -> None:
+        begun.set()
+        await asyncio.sleep(3_600)
+
+    server.routes["/attachments/1/2/never.wav"] = never
+    source = AttachmentSource(server.url("/attachments/1/2/never.wav"), "never")
+    running = asyncio.create_task(asker.identify(Request(source), ticket=ticket))
+    await begun.wait()
+    running.cancel()
+    began = time.monotonic()
+    await asyncio.wait([running])
+    assert time.monotonic() - began < 1
+    jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'identify'"
+    await eventually(lambda: postgres.sql(jobs, database) == "0", 15, "the end of the job")
+    assert postgres.sql("SELECT count(*) FROM genregenie_answers", database) == "0"
+
+
+async def test_turns_go_round_between_groups_of_all_processes_and_too_many_are_busy(
+    postgres: Cluster, server: Server
+) -> None:
+    """Nobody works here: the order of the jobs is the order in which they would be taken."""
+    database = postgres.new_database()
+    url = postgres.url(database)
+    admission = Admission.for_queue(AdmissionLimits(per_group=500, per_requester=500))
+    async with asking(url, max_jobs=60) as one, asking(url, max_jobs=60) as other:
+        tasks = []
+
+        def ask(asker: QueueIdentifier, group: str, count: int) -> None:
+            for ticket in admission.admit(group, group, jobs=count):
+                tasks.append(asyncio.create_task(asker.identify(Request(attachment(server)), ticket=ticket)))
+
+        def waiting() -> int:
+            return int(postgres.sql("SELECT count(*) FROM procrastinate_jobs", database))
+
+        ask(one, "many", 50)
+        await eventually(lambda: waiting() == 50, what="the jobs of the one")
+        ask(other, "few", 5)
+        await eventually(lambda: waiting() == 55, what="the jobs of the other")
+        order = postgres.sql(
+            "SELECT string_agg(left(args ->> 'group', 1), '' ORDER BY priority DESC, id) FROM procrastinate_jobs",
+            database,
+        )
+        assert order == "mf" * 5 + "m" * 45
+        ask(other, "few", 5)
+        await eventually(lambda: waiting() == 60, what="a full queue")
+        with pytest.raises(GenreGenieError) as refused:
+            await one.identify(Request(attachment(server)))
+        assert refused.value.code is ErrorCode.BUSY
+        assert int(refused.value.params["retry_after"]) > 1
+        await eventually(lambda: one.state and one.state.waiting == 60, what="the state")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await eventually(lambda: waiting() == 0, what="the end of all")
