@@ -8,7 +8,8 @@ from discord import app_commands
 
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.interactions import Interaction
-from core.i18n.catalog import translate
+from bot.ui.message import internal_error
+from core.logging_setup import current_reference, new_reference
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,14 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         """Say that something went wrong, and put what into the log."""
         if interaction.extras.get(ANSWERED):
             return
+        if current_reference.get() is None:
+            current_reference.set(new_reference())
         if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
             log.warning("Discord has other commands than this release: %s", type(error).__name__)
         else:
             original = getattr(error, "original", error)
             log.error("A command failed", exc_info=original)
-        text = translate("error.internal", interaction.locale.value)
+        text = internal_error(interaction.locale.value)
         try:
             if interaction.response.is_done():
                 await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)

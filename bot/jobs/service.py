@@ -17,6 +17,7 @@ from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
+from core.logging_setup import current_reference
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
 from core.service.sources import LinkSource, SpectrogramSource
@@ -86,6 +87,7 @@ class JobService:
 
     async def answer(self, request: JobRequest, responder: Responder) -> None:
         """Take a request all the way; whatever fails, its asker is told, by the next process if need be."""
+        current_reference.set(request.reference)
         written = await self._recorder.opened(request)
         answered = True
         try:

@@ -27,6 +27,7 @@ class RequestRow:
         duration: seconds, of the whole song.
         channel_id: where the song was posted or asked about.
         message_id: of the message with the song, or with the answer; None of what is private, and once it is deleted.
+        reference: the short id that log lines and error messages carry.
         id: what buttons carry; None until it is stored.
     """
 
@@ -47,6 +48,7 @@ class RequestRow:
     duration: float | None = None
     channel_id: int | None = None
     message_id: int | None = None
+    reference: str | None = None
     id: int | None = None
 
 

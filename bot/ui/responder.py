@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from bot.jobs.job import Job
 from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.result import SongResult
 from bot.ui.delivery import Delivery
 from bot.ui.embeds import results_message
-from bot.ui.message import text_message
+from bot.ui.message import TRACEABLE, OutgoingMessage, reference_line, text_message
 from bot.ui.views import cancel_view, results_view
 from core.errors import GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 from core.inference.pipeline import Step
+
+
+INTERNAL: Final = "error.internal"
 
 
 class DiscordResponder:
@@ -38,25 +42,37 @@ class DiscordResponder:
         """Show the songs' results, with as much as the channel allows; what failed is the asker's own business."""
         errors = [result.outcome for result in results if isinstance(result.outcome, GenreGenieError)]
         if len(errors) == len(results):
-            return await self._delivery.failed(results_message(results, request.locale), errors[0].code)
+            message = _traceable(results_message(results, request.locale), request, errors)
+            return await self._delivery.failed(message, errors[0].code)
         view = results_view(results, request.locale, whole=request.whole)
         # What is private can say everything in one message.
         message = results_message(results, request.locale, view, failed=None if request.private else False)
         if request.left_out and len(results) > 1:
             notice = translate("bot.reply.more-songs", request.locale, n=request.left_out, songs=len(request.songs))
             message = message.with_notice(notice)
+        if request.private:
+            message = _traceable(message, request, errors)
         delivered = await self._delivery.final(message.fitted(request.capabilities))
         if errors and not request.private:
-            message = results_message(results, request.locale, failed=True)
+            message = _traceable(results_message(results, request.locale, failed=True), request, errors)
             await self._delivery.failed(message, errors[0].code, beside=True)
         return delivered
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Show a sentence instead of results."""
         message = text_message(translate(key, request.locale))
+        if key == INTERNAL:
+            message = message.with_notice(reference_line(request.reference, request.locale))
         if request.kind is RequestKind.AUTOSCAN or request.restores is not None:
             return await self._delivery.failed(message, None)
         return await self._delivery.final(message.fitted(request.capabilities))
+
+
+def _traceable(message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError]) -> OutgoingMessage:
+    """Put the request's id under what a host may be asked about."""
+    if not any(error.code in TRACEABLE for error in errors):
+        return message
+    return message.with_notice(reference_line(request.reference, request.locale))
 
 
 def progress_text(job: Job) -> str:

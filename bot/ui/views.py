@@ -18,7 +18,7 @@ from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
 from bot.ui.interactions import Interaction, reply_place, send_private
-from bot.ui.message import text_message
+from bot.ui.message import internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.errors import ErrorCode
@@ -132,7 +132,7 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
             elif not services.open_requests.is_claimed(int(self.key)):
                 await send_private(interaction, translate("bot.gone", locale))
         except StoreError:
-            await send_private(interaction, translate("error.internal", locale))
+            await send_private(interaction, internal_error(locale))
 
 
 class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
@@ -183,7 +183,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
                     else translate("bot.correction.thanks", locale, genre=genre_name(genre, locale))
                 )
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
 
 
@@ -225,7 +225,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
                 return
             cached = await services.results.find(request.sha256 or "", request.model or "", request.part or "")
         except StoreError:
-            await send_private(interaction, translate("error.internal", locale))
+            await send_private(interaction, internal_error(locale))
             return
         if cached is None:
             await send_private(interaction, translate("bot.gone", locale))
@@ -339,7 +339,7 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
             return
         spectrogram = await services.results.spectrogram(stored.sha256 or "")
     except StoreError:
-        await send_private(interaction, translate("error.internal", locale))
+        await send_private(interaction, internal_error(locale))
         return
     if spectrogram is None:
         await send_private(interaction, translate("bot.gone", locale))
