@@ -20,6 +20,7 @@ from core.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from bot.storage.retention import Retention
+    from bot.storage.stores import Stores
     from core.service.shared import OpenGuest
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ FINISH_S: Final = 9.0
 """How long running requests may go on after a signal; notices to the rest and closing take less than ten more."""
 
 CLOSE_S: Final = 3.0
+FOLLOW_S: Final = 15.0
 
 
 async def serve(
@@ -102,6 +104,7 @@ async def _serve(
     metrics.registry.register(state)
     jobs = JobService(
         settings,
+        host=stores.host,
         guilds=stores.guilds,
         identifier=Identifier(settings, pool=pool, fetcher=fetcher, cache=stores.results),
         admission=admission,
@@ -111,6 +114,9 @@ async def _serve(
         settings=settings,
         metrics=metrics,
         jobs=jobs,
+        pool=pool,
+        admission=admission,
+        host=stores.host,
         guilds=stores.guilds,
         requests=stores.requests,
         results=stores.results,
@@ -149,6 +155,8 @@ async def _serve(
     background = [
         asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention), watch_ytdlp())
     ]
+    if settings.shards is not None:
+        background.append(asyncio.create_task(_follow_host(stores)))
     stack.callback(lambda: [task.cancel() for task in background])
     warm = asyncio.create_task(pool.ready())
     # A bot that can classify nothing had better not look alive.
@@ -168,6 +176,17 @@ async def _serve(
 def _failed(task: asyncio.Task[None]) -> BaseException | None:
     """Give what a task has failed of, if it has."""
     return task.exception() if task.done() and not task.cancelled() else None
+
+
+async def _follow_host(stores: "Stores") -> None:
+    """Read again and again what the host may have set in another of several processes."""
+    from bot.storage.database import StoreError
+
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        with contextlib.suppress(StoreError):
+            await stores.host.load()
+            await stores.guilds.load()
 
 
 async def _retain(retention: "Retention") -> None:

@@ -9,6 +9,7 @@ from bot.monitoring import Metrics
 from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.guilds import GuildStore
+from bot.storage.host import HostStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
@@ -18,6 +19,8 @@ from bot.storage.retention import Retention
 from bot.ui.delivery import Delivery
 from bot.ui.interactions import Acknowledger, Interaction
 from bot.ui.permissions import PermissionNotices
+from core.service.admission import Admission
+from core.workers.pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class BotServices:
         settings: the host's.
         metrics: counters.
         jobs: takes requests to their answers.
+        pool: the workers.
+        admission: the queue in front of them.
+        host: what the host has set while the bot runs.
         guilds: the servers' settings.
         requests: the requests that have ended.
         results: the songs' results and spectrograms.
@@ -44,6 +50,9 @@ class BotServices:
     settings: BotSettings
     metrics: Metrics
     jobs: JobService
+    pool: WorkerPool
+    admission: Admission
+    host: HostStore
     guilds: GuildStore
     requests: RequestStore
     results: ResultStore

@@ -51,10 +51,14 @@ class Autoscan(commands.Cog):
         """
         if message.author.bot or message.webhook_id is not None:
             return
+        if not self._services.host.serves(message.author.id, message.guild.id if message.guild else None):
+            return
         if message.guild is None:
             self._answer_directly(message, attempt)
             return
         services = self._services
+        if services.host.switches.maintenance:
+            return
         channel = message.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
         if not services.guilds.autoscan_is_on(channel.id, parent):
@@ -76,7 +80,7 @@ class Autoscan(commands.Cog):
 
     def _answer_directly(self, message: discord.Message, attempt: int) -> None:
         """Answer a song that is sent to the bot: to send it is to ask. Nothing says the member's language there."""
-        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=True))
+        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=self._services.host.switches.links))
         if found.songs:
             request = _request(message, found, DEFAULT_LOCALE, attempt, ReplyCapabilities())
             self._begin(message, request, can_react=True, can_reply=True)

@@ -1,14 +1,18 @@
 """What each server's admin has set, the channels in which autoscan is on, and which servers the bot has left."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database
-from bot.storage.tables import channels, guilds, requests
+from bot.storage.tables import channels, guilds, meta, requests
+
+DEFAULTS: Final = "guild-defaults"
+"""Key under which the settings are stored that a server has until its admin changes one: JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class GuildStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.defaults = GuildSettings(0)
+        """What the host has chosen for servers whose admins have set nothing."""
         self._settings: dict[int, GuildSettings] = {}
         self._autoscan: dict[int, int] = {}
         """Channel in which autoscan is on → its server."""
@@ -43,14 +49,18 @@ class GuildStore:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
+            stored = (await connection.execute(select(meta.c.value).where(meta.c.key == DEFAULTS))).scalar()
+            self.defaults = GuildSettings(**json.loads(stored)) if stored else GuildSettings(0)
             for row in await connection.execute(select(guilds).where(guilds.c.left_at.is_(None))):
                 self._settings[row.guild_id] = _settings_of(row)
             for row in await connection.execute(select(channels)):
                 self._autoscan[row.channel_id] = row.guild_id
 
     def settings(self, guild_id: int | None) -> GuildSettings:
-        """Give the settings of a server; a conversation outside servers has the defaults."""
-        return self._settings.get(guild_id or 0) or GuildSettings(guild_id or 0)
+        """Give the settings of a server; in a direct conversation (None) everything is as the host has it."""
+        if guild_id is None:
+            return GuildSettings(0)
+        return self._settings.get(guild_id) or replace(self.defaults, guild_id=guild_id)
 
     def public_locale(self, guild_id: int | None, preferred: str | None) -> str:
         """Language of what everyone in a server reads: what its admin chose, else the server's own."""
@@ -66,6 +76,18 @@ class GuildStore:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == settings.guild_id))
             await connection.execute(insert(guilds).values(asdict(settings)))
         self._settings[settings.guild_id] = settings
+
+    async def save_defaults(self, defaults: GuildSettings) -> None:
+        """Replace what servers have whose admins have set nothing.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        defaults = replace(defaults, guild_id=0)
+        async with self._database.writing() as connection:
+            await connection.execute(delete(meta).where(meta.c.key == DEFAULTS))
+            await connection.execute(insert(meta).values(key=DEFAULTS, value=json.dumps(asdict(defaults))))
+        self.defaults = defaults
 
     def autoscan_is_on(self, *channel_ids: int | None) -> bool:
         """Whether autoscan is on in one of these channels (a thread and its parent)."""
@@ -121,8 +143,12 @@ class GuildStore:
             await connection.execute(
                 update(guilds).where(guilds.c.guild_id.in_([row.guild_id for row in back])).values(left_at=None)
             )
+            # A row that only says when the bot left is no setting of the server's.
+            blank = [row.guild_id for row in back if _settings_of(row) == GuildSettings(row.guild_id)]
+            await connection.execute(delete(guilds).where(guilds.c.guild_id.in_(blank)))
         for row in back:
-            self._settings[row.guild_id] = _settings_of(row)
+            if row.guild_id not in blank:
+                self._settings[row.guild_id] = _settings_of(row)
 
     async def known_ids(self) -> set[int]:
         """Servers of which anything is stored and whose grace time has not begun.

@@ -7,6 +7,7 @@ from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.database import Database
 from bot.storage.guilds import GuildStore
+from bot.storage.host import HostStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
@@ -33,6 +34,7 @@ class Stores:
         self.requests = RequestStore(self.database)
         self.corrections = CorrectionStore(self.database)
         self.meta = MetaStore(self.database)
+        self.host = HostStore(self.database, self.meta)
         self.open_requests = OpenRequestStore(self.database, owner=settings.shards or "")
         self.neighbours = NeighbourStore(self.database)
         self.retention = Retention(settings, self.database, self.guilds, self.results)
@@ -44,6 +46,7 @@ class Stores:
             ConfigurationError: the database cannot be used.
         """
         await self.database.open()
+        await self.host.load()
         await self.guilds.load()
         await self.open_requests.load()
 

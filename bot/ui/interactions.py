@@ -52,7 +52,8 @@ class Acknowledger:
             private: whether only its user may see the answer.
             thinking: show that an answer is on its way; a button's answer is a message of its own and needs none.
         """
-        current_reference.set(new_reference())
+        if current_reference.get() is None:  # a button's: commands have theirs
+            current_reference.set(new_reference())
         began = time.perf_counter()
         try:
             async with self._at_once:

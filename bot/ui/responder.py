@@ -16,7 +16,6 @@ from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 from core.inference.pipeline import Step
 
-
 INTERNAL: Final = "error.internal"
 
 
@@ -66,6 +65,10 @@ class DiscordResponder:
         if request.kind is RequestKind.AUTOSCAN or request.restores is not None:
             return await self._delivery.failed(message, None)
         return await self._delivery.final(message.fitted(request.capabilities))
+
+    async def refused(self, request: JobRequest, key: str) -> bool:
+        """Say to the asker alone why nothing is begun."""
+        return await self._delivery.failed(text_message(translate(key, request.locale)), None)
 
 
 def _traceable(message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError]) -> OutgoingMessage:

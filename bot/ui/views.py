@@ -17,6 +17,7 @@ from bot.storage.requests import RequestRow
 from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
+from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.message import internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
@@ -28,6 +29,8 @@ from core.service.sources import SpectrogramSource
 from core.verdict import SongInfo, Verdict
 
 MAX_OPTION: Final = 100
+TO_WORK: Final = ("part", "whole", "again")
+"""Buttons that begin a job."""
 NONE_OF_THESE: Final = "none"
 """What is stored of a correction to none of the ten genres."""
 
@@ -52,6 +55,10 @@ class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
     async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
         """Rebuild the button that was pressed."""
         return cls(match["key"], "en")
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Let nobody in whom the host does not serve, nor begin anything in maintenance."""
+        return await let_in(interaction, to_work=self.ACTION in TO_WORK)
 
 
 class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
@@ -156,6 +163,10 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
         """Rebuild the menu that was used."""
         return cls(match["key"], "en")
 
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Take no correction from whom the host does not serve."""
+        return await let_in(interaction)
+
     async def callback(self, interaction: Interaction) -> None:
         """Store the correction."""
         services = services_of(interaction)
@@ -210,6 +221,10 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         """Rebuild the menu that was used; what it offered is in its message, which Discord sends."""
         options = item.options if isinstance(item, Select) else []
         return cls((), "en", frozenset(option.value for option in options))
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Show nothing to whom the host does not serve."""
+        return await let_in(interaction)
 
     async def callback(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""

@@ -64,6 +64,10 @@ class Answers:
         self.sentences.append(key)
         return True
 
+    async def refused(self, request: JobRequest, key: str) -> bool:
+        self.sentences.append(key)
+        return True
+
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
@@ -81,6 +85,7 @@ def service(stores: Stores, tmp_path: Path, answer: Callable[[Request], Awaitabl
     own = settings(tmp_path)
     return JobService(
         own,
+        host=stores.host,
         guilds=stores.guilds,
         identifier=MadeUpIdentifier(answer),
         admission=Admission(own.limits, slots=1),
@@ -184,3 +189,22 @@ async def test_at_the_end_those_who_wait_and_those_who_come_are_told_to_ask_agai
     assert task.done()
     await jobs.answer(request(), late)
     assert (waiting.sentences, late.sentences) == (["bot.restarting"], ["bot.restarting"])
+
+
+@pytest.mark.parametrize(
+    ("switches", "said"),
+    [
+        ({"maintenance": True}, ["bot.maintenance"]),
+        ({"links": False}, ["bot.links-off-everywhere"]),
+        ({"allowlist": True}, ["bot.not-served"]),
+        ({}, []),
+    ],
+)
+async def test_what_the_host_refuses_is_not_begun(
+    switches: dict[str, bool], said: list[str], stores: Stores, tmp_path: Path
+) -> None:
+    await stores.host.switch(**switches)
+    answers = Answers()
+    await service(stores, tmp_path, rock).answer(request(), answers)
+    assert answers.sentences == said
+    assert len(answers.results_given) == (0 if said else 1)
