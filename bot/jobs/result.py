@@ -15,12 +15,14 @@ class SongResult:
         outcome: the verdict, or why there is none.
         request_id: what the song's buttons carry; None if the request could not be stored.
         has_neighbours: whether the server has heard other songs to compare it with.
+        kept: whether the host keeps songs, without which no button can show or classify one again.
     """
 
     asked_name: str
     outcome: IdentifyResult | GenreGenieError
     request_id: int | None = None
     has_neighbours: bool = False
+    kept: bool = True
 
     @property
     def name(self) -> str:

@@ -246,7 +246,8 @@ class JobService:
             log.exception("A request failed")
             outcome = GenreGenieError(ErrorCode.INTERNAL)
         on_progress(Step.DONE, 1.0)
-        return await self._recorder.record(request, song, outcome, time.monotonic() - began)
+        result = await self._recorder.record(request, song, outcome, time.monotonic() - began)
+        return replace(result, kept=self._settings.store_bytes > 0)
 
     def _request(self, request: JobRequest, song: Song) -> Request:
         already_kept = isinstance(song.source, SpectrogramSource)

@@ -264,8 +264,10 @@ def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> 
         return pick_view(results, locale)
     for result in results:
         if isinstance(result.outcome, IdentifyResult) and result.request_id is not None:
-            duration = result.outcome.prediction.duration
-            return song_view(result.request_id, duration, locale, whole=whole, like=result.has_neighbours)
+            # Where no song is kept, there is no other part to ask about, nor anything to compare it with.
+            duration = result.outcome.prediction.duration if result.kept else 0.0
+            like = result.has_neighbours and result.kept
+            return song_view(result.request_id, duration, locale, whole=whole, like=like)
     return None
 
 
@@ -292,7 +294,7 @@ def song_view(request_id: int, duration: float, locale: str, *, whole: bool, lik
 
 def pick_view(results: Sequence[SongResult], locale: str) -> View | None:
     """Make the menu under a reply about several songs; None where none of them was classified."""
-    if not any(result.has_buttons for result in results):
+    if not any(result.has_buttons and result.kept for result in results):
         return None
     view = View(timeout=None)
     view.add_item(PickMenu(results, locale))

@@ -81,8 +81,13 @@ def settings(directory: Path) -> BotSettings:
     return BotSettings(_env_file=None, data_dir=directory)  # type: ignore[call-arg]
 
 
-def service(stores: Stores, tmp_path: Path, answer: Callable[[Request], Awaitable[IdentifyResult]]) -> JobService:
-    own = settings(tmp_path)
+def service(
+    stores: Stores,
+    tmp_path: Path,
+    answer: Callable[[Request], Awaitable[IdentifyResult]],
+    own: BotSettings | None = None,
+) -> JobService:
+    own = own or settings(tmp_path)
     return JobService(
         own,
         host=stores.host,
@@ -208,3 +213,14 @@ async def test_what_the_host_refuses_is_not_begun(
     await service(stores, tmp_path, rock).answer(request(), answers)
     assert answers.sentences == said
     assert len(answers.results_given) == (0 if said else 1)
+
+
+@pytest.mark.parametrize("store_mb", [0, 512])
+async def test_a_host_that_keeps_no_songs_has_results_that_say_so(
+    store_mb: int, stores: Stores, tmp_path: Path
+) -> None:
+    answers = Answers()
+    own = BotSettings(_env_file=None, data_dir=tmp_path, store_mb=store_mb)  # type: ignore[call-arg]
+    await service(stores, tmp_path, rock, own).answer(request(), answers)
+    [[result]] = answers.results_given
+    assert result.kept == (store_mb > 0)
