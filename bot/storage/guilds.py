@@ -27,6 +27,23 @@ class GuildSettings:
     places: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """What is answered of what members post in a channel.
+
+    Attributes:
+        audio: sound files and voice messages.
+        video: videos.
+        links: links, where a message has no file.
+        quiet: with a reaction that stands for the genre, and no message.
+    """
+
+    audio: bool = True
+    video: bool = False
+    links: bool = False
+    quiet: bool = False
+
+
 class GuildStore:
     """The servers' settings, all of them in memory: every message of a server looks at them.
 
@@ -41,6 +58,8 @@ class GuildStore:
         self._settings: dict[int, GuildSettings] = {}
         self._autoscan: dict[int, int] = {}
         """Channel in which autoscan is on → its server."""
+        self._options: dict[int, ListenOptions] = {}
+        """Channel → what of it is answered."""
 
     async def load(self) -> None:
         """Read all settings into memory.
@@ -55,6 +74,7 @@ class GuildStore:
                 self._settings[row.guild_id] = _settings_of(row)
             for row in await connection.execute(select(channels)):
                 self._autoscan[row.channel_id] = row.guild_id
+                self._options[row.channel_id] = ListenOptions(row.audio, row.video, row.links, row.quiet)
 
     def settings(self, guild_id: int | None) -> GuildSettings:
         """Give the settings of a server; in a direct conversation (None) everything is as the host has it."""
@@ -93,25 +113,42 @@ class GuildStore:
         """Whether autoscan is on in one of these channels (a thread and its parent)."""
         return any(channel_id in self._autoscan for channel_id in channel_ids)
 
+    def listen_options(self, *channel_ids: int | None) -> ListenOptions | None:
+        """Say what is answered in the first of these channels in which autoscan is on; None where it is in none."""
+        return next((self._options[channel_id] for channel_id in channel_ids if channel_id in self._options), None)
+
     def autoscan_channels(self, guild_id: int) -> list[int]:
         """Channels of a server in which autoscan is on."""
         return sorted(channel for channel, guild in self._autoscan.items() if guild == guild_id)
 
-    async def switch_autoscan(self, guild_id: int, channel_id: int, *, on: bool) -> None:
+    async def switch_autoscan(
+        self, guild_id: int, channel_id: int, *, on: bool, options: ListenOptions | None = None
+    ) -> None:
         """Switch autoscan on or off in a channel of a server; another server's stays as it is.
+
+        Args:
+            guild_id: the server.
+            channel_id: the channel.
+            on: whether what is posted there is answered.
+            options: what of it.
 
         Raises:
             StoreError: nothing was saved.
         """
+        options = options or ListenOptions()
         async with self._database.writing() as connection:
             own = (channels.c.channel_id == channel_id) & (channels.c.guild_id == guild_id)
             await connection.execute(delete(channels).where(own))
             if on:
-                await connection.execute(insert(channels).values(channel_id=channel_id, guild_id=guild_id))
+                await connection.execute(
+                    insert(channels).values(channel_id=channel_id, guild_id=guild_id, **asdict(options))
+                )
         if on:
             self._autoscan[channel_id] = guild_id
+            self._options[channel_id] = options
         elif self._autoscan.get(channel_id) == guild_id:
             del self._autoscan[channel_id]
+            del self._options[channel_id]
 
     async def mark_left(self, guild_id: int) -> None:
         """Begin the grace time of a server that the bot is no longer in.
@@ -179,6 +216,7 @@ class GuildStore:
             self._settings.pop(guild_id, None)
             for channel_id in self.autoscan_channels(guild_id):
                 del self._autoscan[channel_id]
+                del self._options[channel_id]
 
 
 def _settings_of(row: Row[Any]) -> GuildSettings:
