@@ -16,7 +16,7 @@ import aiohttp
 from core.constants import GENRES
 from core.errors import ErrorCode
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import genre_of, is_final, sentence
+from tests.bot.end_to_end.answers import genre_of, is_final, said, sentence
 from tests.bot.end_to_end.conftest import House
 from tests.bot.end_to_end.songs import DEMO, new_song
 from tests.discord_server import Discord, File, Message
@@ -145,7 +145,7 @@ class OnDiscord:
 
     async def _broken(self) -> None:
         reply = await self._ask(new_song(10, break_off_at=100_000))
-        expect(reply.content == sentence(ErrorCode.UNAVAILABLE), reply.text)
+        expect(said(reply) == sentence(ErrorCode.UNAVAILABLE), reply.text)
 
     async def _cancelled(self) -> None:
         house = self._house

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bot.monitoring import AdmissionCollector, Metrics
     from bot.storage.results import ResultStore
     from bot.storage.retention import Retention
+    from bot.storage.stores import Stores
     from core.service.fetcher import Fetcher
     from core.service.shared import OpenGuest, SharedService
 
@@ -33,6 +34,7 @@ FINISH_S: Final = 9.0
 """How long running requests may go on after a signal; notices to the rest and closing take less than ten more."""
 
 CLOSE_S: Final = 3.0
+FOLLOW_S: Final = 15.0
 
 
 async def serve(
@@ -106,6 +108,7 @@ async def _serve(
     )
     jobs = JobService(
         settings,
+        host=stores.host,
         guilds=stores.guilds,
         identifier=backend.identifier,
         admission=backend.admission,
@@ -115,6 +118,9 @@ async def _serve(
         settings=settings,
         metrics=metrics,
         jobs=jobs,
+        workers=backend.workers,
+        admission=backend.admission,
+        host=stores.host,
         guilds=stores.guilds,
         requests=stores.requests,
         results=stores.results,
@@ -140,7 +146,7 @@ async def _serve(
     async def readiness() -> Mapping[str, bool]:
         return {
             "gateway": bool(bots) and bots[0].connected,
-            "workers": backend.has_workers(),
+            "workers": backend.workers()[0] > 0,
             "database": await stores.database.reachable(),
             **{guest.name: guest.is_serving() for guest in guests},
         }
@@ -155,6 +161,8 @@ async def _serve(
     background = [asyncio.create_task(work) for work in (metrics.watch_loop(), _retain(stores.retention))]
     if pool is not None:
         background.append(asyncio.create_task(watch_ytdlp()))
+    if settings.shards is not None:
+        background.append(asyncio.create_task(_follow_host(stores)))
     stack.callback(lambda: [task.cancel() for task in background])
     warm = asyncio.create_task(backend.ready())
     # A bot that can classify nothing had better not look alive.
@@ -180,7 +188,7 @@ class Backend:
         admission: who may ask now.
         counted: the metrics of what has been admitted.
         ready: waits until songs can be answered; raises `ConfigurationError` where they never can.
-        has_workers: whether anything is there that answers.
+        workers: how many workers are ready to answer, and how many of them are busy.
         fetcher: fetches what the bot itself posts, such as the song of a game.
         lent: what another face on this machine works with; None where there is none.
     """
@@ -189,7 +197,7 @@ class Backend:
     admission: Admission
     counted: "AdmissionCollector"
     ready: Callable[[], Coroutine[Any, Any, None]]
-    has_workers: Callable[[], bool]
+    workers: Callable[[], tuple[int, int]]
     fetcher: "Fetcher"
     lent: "SharedService | None"
 
@@ -211,7 +219,9 @@ async def _local(
     admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face="bot")
     counted = _count(metrics, admission)
     identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher, cache=cache)
-    return Backend(identifier, admission, counted, pool.ready, lambda: pool.ready_count > 0, fetcher, lent)
+    return Backend(
+        identifier, admission, counted, pool.ready, lambda: (pool.ready_count, pool.busy_count), fetcher, lent
+    )
 
 
 async def _remote(
@@ -248,10 +258,10 @@ async def _remote(
 
     counted = _count(metrics, admission)
 
-    def has_workers() -> bool:
-        return queue.state is not None and queue.state.workers > 0
+    def workers() -> tuple[int, int]:
+        return (queue.state.workers, queue.state.running) if queue.state is not None else (0, 0)
 
-    return Backend(queue, admission, counted, ready, has_workers, fetcher, lent)
+    return Backend(queue, admission, counted, ready, workers, fetcher, lent)
 
 
 async def _workshop(
@@ -278,6 +288,17 @@ def _count(metrics: "Metrics", admission: Admission) -> "AdmissionCollector":
 def _failed(task: asyncio.Task[None]) -> BaseException | None:
     """Give what a task has failed of, if it has."""
     return task.exception() if task.done() and not task.cancelled() else None
+
+
+async def _follow_host(stores: "Stores") -> None:
+    """Read again and again what the host may have set in another of several processes."""
+    from bot.storage.database import StoreError
+
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        with contextlib.suppress(StoreError):
+            await stores.host.load()
+            await stores.guilds.load()
 
 
 async def _retain(retention: "Retention") -> None:

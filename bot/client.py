@@ -18,6 +18,7 @@ from bot.cogs.guilds import Guilds
 from bot.cogs.help import Help
 from bot.cogs.identify import Identify
 from bot.cogs.neighbours import Neighbours
+from bot.cogs.owner import OWNER_ITEMS, Owner
 from bot.cogs.privacy import Privacy
 from bot.cogs.recovery import Recovery
 from bot.cogs.top import Top
@@ -28,6 +29,7 @@ from bot.ui.consent import ConsentButton
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.guess import GuessButton
 from bot.ui.neighbours import LikeButton
+from bot.ui.owner import activity
 from bot.ui.privacy import PRIVACY_ITEMS
 from bot.ui.taste import TasteButton
 from bot.ui.translator import PhraseTranslator
@@ -36,8 +38,6 @@ from bot.ui.views import DYNAMIC_ITEMS
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 10.0
-PRESENCE: Final = "/genre · /help"
-"""What the bot is seen listening to: the commands by their English names, which Discord finds in every language."""
 
 
 def make_intents(*, message_content: bool) -> discord.Intents:
@@ -67,14 +67,15 @@ class GenreGenie(commands.AutoShardedBot):
         # discord.py tells "all shards" by their absence.
         shards: dict[str, Any] = {"shard_ids": settings.shard_ids} if settings.shard_ids else {}
         super().__init__(
-            command_prefix=commands.when_mentioned,
+            # Read in direct messages only, and there they are the owners': `owner status`.
+            command_prefix=commands.when_mentioned_or(""),
             help_command=None,
             tree_cls=CommandTree,
             intents=make_intents(message_content=message_content),
             shard_count=settings.shard_count,
             **shards,
             allowed_mentions=NO_MENTIONS,
-            activity=discord.Activity(type=discord.ActivityType.listening, name=PRESENCE),
+            activity=activity(services.host.switches),
             # Nothing here looks at members or old messages: memory for nothing.
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
@@ -100,9 +101,16 @@ class GenreGenie(commands.AutoShardedBot):
         await self.add_cog(Top(services))
         await self.add_cog(Help(services))
         await self.add_cog(Guilds(self, services))
-        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, LikeButton, GuessButton, TasteButton, ConsentButton)
+        owner = Owner(self, services)
+        await self.add_cog(owner)
+        owner.offer_in(services.settings.owner_guild)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, *PRIVACY_ITEMS, *OWNER_ITEMS)
+        self.add_dynamic_items(LikeButton, GuessButton, TasteButton, ConsentButton)
         if services.settings.shard_ids is None or 0 in services.settings.shard_ids:
-            self._sync = asyncio.create_task(sync_commands(self.tree, services.meta, services.settings.test_guild))
+            settings = services.settings
+            self._sync = asyncio.create_task(
+                sync_commands(self.tree, services.meta, settings.test_guild, settings.owner_guild)
+            )
 
     async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
         """Connect a shard, by the settings' own gateway where there is one."""
@@ -122,7 +130,10 @@ class GenreGenie(commands.AutoShardedBot):
         return self.is_ready() and not self.is_closed() and all(not shard.is_closed() for shard in self.shards.values())
 
     async def on_message(self, message: discord.Message, /) -> None:
-        """Leave messages to the cogs: there are no text commands."""
+        """Leave messages to the cogs: the only text commands are the owners'."""
+
+    async def on_command_error(self, context: Any, exception: commands.CommandError, /) -> None:  # noqa: ANN401
+        """Pass over a direct message that is no command; the owners' cog answers what fails in one."""
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Put what failed in an event into the log."""

@@ -1,6 +1,7 @@
 """The commands as Discord knows them: sent at start, if they are others than last time."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -23,6 +24,12 @@ log = logging.getLogger(__name__)
 RETRY_S: Final = 60.0
 LAST_SYNC: Final = "commands"
 """Key under which the digest of the commands sent last is stored."""
+
+LAST_OWNER_SYNC: Final = "owner-commands"
+"""The same of the owners' commands."""
+
+OWNER_GUILD: Final = "owner-guild"
+"""Key under which the server is stored that has the owners' commands."""
 
 COMMAND_IDS: Final = "command-ids"
 """Key under which the ids are stored that Discord has given them: JSON, name → id."""
@@ -52,13 +59,16 @@ class CommandMentions:
         return f"`/{command}`" if command_id is None else f"</{command}:{command_id}>"
 
 
-async def sync_commands(tree: app_commands.CommandTree[ClientT], meta: MetaStore, test_guild_id: int | None) -> None:
+async def sync_commands(
+    tree: app_commands.CommandTree[ClientT], meta: MetaStore, test_guild_id: int | None, owner_guild_id: int | None
+) -> None:
     """Send the commands to Discord if they have changed, again and again until that succeeds.
 
     Args:
         tree: the commands, of a client that is logged in.
         meta: keeps what was sent last.
         test_guild_id: the only server that gets them; None sends them to all.
+        owner_guild_id: the only server that gets the owners'.
     """
     guild = discord.Object(test_guild_id) if test_guild_id else None
     _offer_where_installed(tree)
@@ -67,14 +77,31 @@ async def sync_commands(tree: app_commands.CommandTree[ClientT], meta: MetaStore
     while True:
         try:
             await _sync_if_changed(tree, meta, guild)
+            await _sync_owners(tree, meta, owner_guild_id, test_guild_id)
             return
         except (discord.HTTPException, *NETWORK_ERRORS, StoreError) as error:
             log.warning("The commands were not synced: %s", type(error).__name__)
         await asyncio.sleep(RETRY_S)
 
 
+async def _sync_owners(
+    tree: app_commands.CommandTree[ClientT], meta: MetaStore, owner_guild_id: int | None, test_guild_id: int | None
+) -> None:
+    """Send the owners' commands to their server, and take them out of the one that was theirs before."""
+    former = await meta.get(OWNER_GUILD)
+    if former and int(former) not in (owner_guild_id, test_guild_id):
+        with contextlib.suppress(discord.HTTPException):  # the bot may have left it
+            await tree.sync(guild=discord.Object(int(former)))
+    if owner_guild_id is not None and owner_guild_id != test_guild_id:
+        try:
+            await _sync_if_changed(tree, meta, discord.Object(owner_guild_id), LAST_OWNER_SYNC)
+        except discord.Forbidden:
+            log.error("GENREGENIE_OWNER_GUILD names a server that the bot is not in")
+    await meta.set(OWNER_GUILD, str(owner_guild_id or ""))
+
+
 async def _sync_if_changed(
-    tree: app_commands.CommandTree[ClientT], meta: MetaStore, guild: discord.Object | None
+    tree: app_commands.CommandTree[ClientT], meta: MetaStore, guild: discord.Object | None, key: str = LAST_SYNC
 ) -> None:
     translator = tree.translator or PhraseTranslator()
     payload = [
@@ -83,11 +110,12 @@ async def _sync_if_changed(
     ]
     commands = json.dumps([tree.client.application_id, guild.id if guild else None, payload], sort_keys=True)
     digest = hashlib.sha256(commands.encode()).hexdigest()
-    if await meta.get(LAST_SYNC) == digest and await meta.get(COMMAND_IDS):
+    if await meta.get(key) == digest and await meta.get(COMMAND_IDS):
         return
     synced = await tree.sync(guild=guild)
-    await meta.set(COMMAND_IDS, json.dumps({command.name: command.id for command in synced}))
-    await meta.set(LAST_SYNC, digest)
+    if key == LAST_SYNC:
+        await meta.set(COMMAND_IDS, json.dumps({command.name: command.id for command in synced}))
+    await meta.set(key, digest)
     log.info("Commands synced")
 
 

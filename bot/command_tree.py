@@ -1,23 +1,34 @@
 """The tree of slash and message commands: what fails in one becomes a sentence."""
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 import discord
 from discord import app_commands
 
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
+from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction
-from core.i18n.catalog import translate
+from bot.ui.message import internal_error
+from core.logging_setup import current_reference, new_reference
 
 log = logging.getLogger(__name__)
 
 ANSWERED: Final = "answered"
 """Key of `Interaction.extras` under which a cog notes that it has told the user of an error."""
 
+FOR_EVERYONE: Final = ("privacy", "owner")
+"""Commands that are not the host's to refuse, or that it uses to let itself in again."""
+
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
     """The commands, and the answer where one fails."""
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Refuse, unseen by others, those whom the host does not serve; their data they can read and delete still."""
+        current_reference.set(new_reference())
+        data: Any = interaction.data or {}
+        return data.get("name") in FOR_EVERYONE or await let_in(interaction)
 
     async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
         """Say that something went wrong, and put what into the log."""
@@ -28,7 +39,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         else:
             original = getattr(error, "original", error)
             log.error("A command failed", exc_info=original)
-        text = translate("error.internal", interaction.locale.value)
+        text = internal_error(interaction.locale.value)
         try:
             if interaction.response.is_done():
                 await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)

@@ -10,6 +10,7 @@ from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.games import GameStore
 from bot.storage.guilds import GuildStore
+from bot.storage.host import HostStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
@@ -20,6 +21,7 @@ from bot.storage.tastes import TasteStore
 from bot.ui.delivery import Delivery
 from bot.ui.interactions import Acknowledger, Interaction
 from bot.ui.permissions import PermissionNotices
+from core.service.admission import Admission
 from core.service.fetcher import Fetcher
 
 
@@ -31,6 +33,9 @@ class BotServices:
         settings: the host's.
         metrics: counters.
         jobs: takes requests to their answers.
+        workers: how many workers are ready, and how many of them are busy: here, or on the queue's machines.
+        admission: the queue in front of them.
+        host: what the host has set while the bot runs.
         guilds: the servers' settings.
         requests: the requests that have ended.
         results: the songs' results and spectrograms.
@@ -50,6 +55,9 @@ class BotServices:
     settings: BotSettings
     metrics: Metrics
     jobs: JobService
+    workers: Callable[[], tuple[int, int]]
+    admission: Admission
+    host: HostStore
     guilds: GuildStore
     requests: RequestStore
     results: ResultStore

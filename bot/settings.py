@@ -30,6 +30,9 @@ class BotSettings(Settings):
     web: bool = False
     """Serve the page too, in the bot's process and on its workers."""
 
+    owner_guild: int | None = None
+    """The only server that gets `/owner`; without one, owners write to the bot directly."""
+
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8_080, ge=0, le=65_535)
     """Where health and metrics listen; 0 takes any free port."""

@@ -3,9 +3,11 @@
 import json
 import logging
 import re
+import secrets
 import sys
 import traceback
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,6 +18,14 @@ from core.settings import Settings
 REDACTED: Final = "[removed]"
 QUIET_LOGGERS: Final = ("aiohttp", "asyncio", "filelock", "PIL")
 """Loggers of the core's libraries, which report nothing below a warning."""
+
+current_reference: Final[ContextVar[str | None]] = ContextVar("current_reference", default=None)
+"""Short id of what the running task is about: every line that it and its subtasks log has it as `id`."""
+
+
+def new_reference() -> str:
+    """Make a short id: eight characters are read out to a host, and of ten thousand a day hardly two are the same."""
+    return secrets.token_hex(4)
 
 
 class LineFormatter(logging.Formatter):
@@ -44,7 +54,8 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
-        fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        reference = current_reference.get()
+        fields: dict[str, Any] = {**getattr(record, "fields", {}), **({"id": reference} if reference else {})}
         if record.exc_info and record.exc_info[1] is not None:
             fields["error"] = self._describe(record.exc_info[1])
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -9,19 +9,31 @@ from discord.ext import commands
 from bot.command_tree import ANSWERED
 from bot.services import BotServices
 from bot.storage.database import StoreError
+from bot.storage.guilds import ListenOptions
 from bot.storage.requests import Stats
 from bot.storage.retention import Scope
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.interactions import Interaction, send_private
+from bot.ui.message import MAX_TEXT, fitting
 from bot.ui.permissions import FOR_AUTOSCAN, in_channel, missing, missing_notice
 from bot.ui.privacy import question, stored_text
+from bot.ui.reactions import legend
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
 from core.i18n.languages import best_locale, locales
 
 AnyChannel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 AUTOMATIC = "auto"
+LISTENABLE = (
+    discord.TextChannel,
+    discord.VoiceChannel,
+    discord.StageChannel,
+    discord.ForumChannel,
+    discord.Thread,
+)
+"""Channels whose messages can be listened to: announcements are text channels, a forum means its posts."""
+
 MAX_LISTED = 40
 """Channels that one message names."""
 
@@ -64,22 +76,56 @@ class Admin(commands.Cog):
             interaction.extras[ANSWERED] = True
 
     @channel.command(name=phrase("channel.on.name"), description=phrase("channel.on.description"))
-    @app_commands.rename(channel=phrase("option.channel.name"))
-    @app_commands.describe(channel=phrase("option.channel.description"))
-    async def channel_on(self, interaction: Interaction, channel: AnyChannel | None = None) -> None:
-        """Switch autoscan on in a channel."""
+    @app_commands.rename(
+        channel=phrase("option.channel.name"),
+        audio=phrase("channel.audio.name"),
+        video=phrase("channel.video.name"),
+        links=phrase("links.name"),
+        quiet=phrase("channel.quiet.name"),
+    )
+    @app_commands.describe(
+        channel=phrase("option.channel.description"),
+        audio=phrase("channel.audio.description"),
+        video=phrase("channel.video.description"),
+        links=phrase("channel.links.description"),
+        quiet=phrase("channel.quiet.description"),
+    )
+    async def channel_on(
+        self,
+        interaction: Interaction,
+        channel: AnyChannel | None = None,
+        audio: bool | None = None,
+        video: bool | None = None,
+        links: bool | None = None,
+        quiet: bool | None = None,
+    ) -> None:
+        """Switch autoscan on in a channel, or in those of a category; what is not given stays as it is."""
         if not await self._services.acknowledge(interaction, private=True):
             return
-        guild_id, locale = _guild_id(interaction), interaction.locale.value
+        guild_id, locale, guilds = _guild_id(interaction), interaction.locale.value, self._services.guilds
         channel_id = channel.id if channel else interaction.channel_id or 0
-        await self._services.guilds.switch_autoscan(guild_id, channel_id, on=True)
-        lines = [translate("bot.admin.channel-on", locale, channel=f"<#{channel_id}>")]
+        channel_ids = channels_in(interaction.guild, channel_id)
+        given = {"audio": audio, "video": video, "links": links, "quiet": quiet}
+        changes = {name: value for name, value in given.items() if value is not None}
+        options = {one: replace(guilds.listen_options(one) or ListenOptions(), **changes) for one in channel_ids}
+        if not channel_ids:
+            await self._respond(interaction, translate("bot.admin.not-listenable", locale, channel=f"<#{channel_id}>"))
+            return
+        if not all(each.audio or each.video or each.links for each in options.values()):
+            await self._respond(interaction, translate("bot.admin.nothing-to-listen-to", locale))
+            return
+        for one in channel_ids:
+            await guilds.switch_autoscan(guild_id, one, on=True, options=options[one])
+        listed = ", ".join(f"<#{one}>" for one in channel_ids[:MAX_LISTED])
+        lines = [translate("bot.admin.channel-on", locale, channel=listed)]
+        if changes:
+            lines.append(listens_to(options[channel_ids[0]], locale))
         if not self._message_content:
             lines.append(translate("bot.admin.no-intent", locale))
-        known = interaction.guild.get_channel_or_thread(channel_id) if interaction.guild else None
-        if known is not None:
-            lines.append(missing_notice(missing(in_channel(known), FOR_AUTOSCAN), locale) or "")
-        await self._respond(interaction, "\n".join(filter(None, lines)))
+        lines += [line for one in channel_ids if (line := trouble(interaction.guild, one, locale))]
+        if options[channel_ids[0]].quiet:
+            lines.append(translate("bot.admin.quiet-legend", locale, legend=legend(locale)))
+        await self._respond(interaction, fitting("\n".join(lines), MAX_TEXT))
 
     @channel.command(name=phrase("channel.off.name"), description=phrase("channel.off.description"))
     @app_commands.rename(channel=phrase("option.channel.name"))
@@ -111,6 +157,61 @@ class Admin(commands.Cog):
         if not self._message_content:
             text += "\n" + translate("bot.admin.no-intent", locale)
         await self._respond(interaction, text)
+
+    @root.command(name=phrase("settings.name"), description=phrase("settings.description"))
+    async def settings(self, interaction: Interaction) -> None:
+        """Show all settings on one page, and what is wrong with them."""
+        if not await self._services.acknowledge(interaction, private=True):
+            return
+        await self._respond(interaction, self._page(interaction))
+
+    @root.command(name=phrase("check.name"), description=phrase("check.description"))
+    async def check(self, interaction: Interaction) -> None:
+        """Go through every channel in which autoscan is on, and say what is missing where."""
+        if not await self._services.acknowledge(interaction, private=True):
+            return
+        locale = interaction.locale.value
+        channels = self._services.guilds.autoscan_channels(_guild_id(interaction))
+        lines = [trouble(interaction.guild, one, locale) for one in channels]
+        well = [f"<#{one}>" for one, line in zip(channels, lines, strict=True) if line is None]
+        said = [*self._general_trouble(locale), *filter(None, lines)]
+        if well:
+            listed = ", ".join(well[:MAX_LISTED]) + (", …" if len(well) > MAX_LISTED else "")
+            said.append(translate("bot.admin.all-well", locale, channels=listed))
+        if not channels:
+            said.append(translate("bot.admin.no-channels", locale))
+        await self._respond(interaction, fitting("\n".join(said), MAX_TEXT))
+
+    def _page(self, interaction: Interaction) -> str:
+        locale, guild_id = interaction.locale.value, _guild_id(interaction)
+        guilds, host = self._services.guilds, self._services.settings
+        own = guilds.settings(guild_id)
+        limits = host.limits.tightened(own.places, own.cooldown_s)
+        longest_s = min(own.max_duration_s or host.max_duration_s, host.max_duration_s)
+        preferred = interaction.guild_locale.value if interaction.guild_locale else None
+        language = translate("bot.language", own.language or best_locale(preferred))
+        state = translate("bot.command.links.on" if own.links else "bot.command.links.off", locale)
+        lines = [
+            translate("bot.admin.language", locale, language=language),
+            translate("bot.admin.links", locale, state=state),
+            limits_text(longest_s, limits.cooldown_s, limits.per_group, locale),
+        ]
+        channels = guilds.autoscan_channels(guild_id)
+        for one in channels[:MAX_LISTED]:
+            lines.append(f"<#{one}>: {listens_to(guilds.listen_options(one) or ListenOptions(), locale)}")
+            lines += filter(None, [trouble(interaction.guild, one, locale)])
+        if not channels:
+            lines.append(translate("bot.admin.no-channels", locale))
+        return fitting("\n".join([*lines, *self._general_trouble(locale)]), MAX_TEXT)
+
+    def _general_trouble(self, locale: str) -> list[str]:
+        """Say what keeps the bot from listening anywhere."""
+        switches = self._services.host.switches
+        return [
+            *([] if self._message_content else [translate("bot.admin.no-intent", locale)]),
+            *([] if switches.links else [translate("bot.links-off-everywhere", locale)]),
+            *([translate("bot.maintenance", locale)] if switches.maintenance else []),
+        ]
 
     @root.command(name=phrase("limits.name"), description=phrase("limits.description"))
     @app_commands.rename(
@@ -238,6 +339,30 @@ class Admin(commands.Cog):
 def _guild_id(interaction: Interaction) -> int:
     """Server of a command that only servers have."""
     return interaction.guild_id or 0
+
+
+def channels_in(guild: discord.Guild | None, channel_id: int) -> list[int]:
+    """List the channels that a channel stands for: a category's own; none where nothing can be listened to."""
+    known = guild.get_channel_or_thread(channel_id) if guild else None
+    if isinstance(known, discord.CategoryChannel):
+        return [channel.id for channel in known.channels if isinstance(channel, LISTENABLE)]
+    # A thread that the bot does not know may become known.
+    return [channel_id] if known is None or isinstance(known, LISTENABLE) else []
+
+
+def trouble(guild: discord.Guild | None, channel_id: int, locale: str) -> str | None:
+    """Say which permissions are missing in which channel; None where all is well."""
+    known = guild.get_channel_or_thread(channel_id) if guild else None
+    if known is None:
+        return translate("bot.admin.unknown-channel", locale, channel=f"<#{channel_id}>")
+    notice = missing_notice(missing(in_channel(known), FOR_AUTOSCAN), locale)
+    return None if notice is None else f"<#{channel_id}>: {notice}"
+
+
+def listens_to(options: ListenOptions, locale: str) -> str:
+    """Say what is answered in a channel, and how."""
+    names = ("audio", "video", "links", "quiet")
+    return ", ".join(translate(f"bot.admin.listens.{name}", locale) for name in names if getattr(options, name))
 
 
 def limits_text(longest_s: float, cooldown_s: float, places: int, locale: str) -> str:

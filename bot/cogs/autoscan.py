@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import discord
 from discord.ext import commands
@@ -14,6 +15,7 @@ from bot.jobs.sources import FoundSongs, autoscan_songs, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
 from bot.ui.permissions import in_channel, missing, missing_notice
+from bot.ui.reactions import ReactionResponder
 from core.i18n.languages import DEFAULT_LOCALE
 
 log = logging.getLogger(__name__)
@@ -51,19 +53,31 @@ class Autoscan(commands.Cog):
         """
         if message.author.bot or message.webhook_id is not None:
             return
+        if not self._services.host.serves(message.author.id, message.guild.id if message.guild else None):
+            return
         if message.guild is None:
             self._answer_directly(message, attempt)
             return
         services = self._services
+        if services.host.switches.maintenance:
+            return
         channel = message.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
-        if not services.guilds.autoscan_is_on(channel.id, parent):
+        options = services.guilds.listen_options(channel.id, parent)
+        if options is None:
             return
         locale = services.guilds.public_locale(message.guild.id, message.guild.preferred_locale.value)
-        found = autoscan_songs(message, locale)
+        links = options.links and services.host.switches.links and services.guilds.settings(message.guild.id).links
+        found = self._files.with_files(
+            autoscan_songs(message, locale, audio=options.audio, video=options.video, links=links)
+        )
         if not found.songs or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return
         permissions = in_channel(channel)
+        if options.quiet:
+            request = _request(message, found, locale, attempt, ReplyCapabilities())
+            self._start(message, self._services.jobs.answer(request, ReactionResponder(message)))
+            return
         if cannot_send := missing(permissions, ("view_channel", "send_messages")):
             notice = services.notices.once(channel.id, missing_notice(cannot_send, locale))
             await self._notify_author(message, notice)
@@ -76,13 +90,16 @@ class Autoscan(commands.Cog):
 
     def _answer_directly(self, message: discord.Message, attempt: int) -> None:
         """Answer a song that is sent to the bot: to send it is to ask. Nothing says the member's language there."""
-        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=True))
+        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=self._services.host.switches.links))
         if found.songs:
             request = _request(message, found, DEFAULT_LOCALE, attempt, ReplyCapabilities())
             self._begin(message, request, can_react=True, can_reply=True)
 
     def _begin(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
-        task = self._services.jobs.start(self._answer(message, request, can_react=can_react, can_reply=can_reply))
+        self._start(message, self._answer(message, request, can_react=can_react, can_reply=can_reply))
+
+    def _start(self, message: discord.Message, answer: Coroutine[Any, Any, None]) -> None:
+        task = self._services.jobs.start(answer)
         self._answering[message.id] = task
         task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 

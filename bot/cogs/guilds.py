@@ -1,5 +1,6 @@
 """Which servers the bot is in: what is stored of the others is deleted after a grace time."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable
 
@@ -8,6 +9,8 @@ from discord.ext import commands
 
 from bot.services import BotServices
 from bot.storage.database import StoreError
+from bot.storage.host import Subject
+from bot.ui.delivery import NETWORK_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ class Guilds(commands.Cog):
     def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
         self._bot = bot
         self._guilds = services.guilds
+        self._host = services.host
         self._shard_ids = services.settings.shard_ids
 
     @commands.Cog.listener()
@@ -33,7 +37,9 @@ class Guilds(commands.Cog):
 
     @commands.Cog.listener()
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        """End a grace time that may have begun."""
+        """End a grace time that may have begun; leave again where the host has blocked the server."""
+        if await self._left_as_blocked(guild):
+            return
         await self._saved(self._guilds.mark_present([guild.id]))
 
     @commands.Cog.listener()
@@ -41,7 +47,17 @@ class Guilds(commands.Cog):
         """Begin the grace time."""
         await self._saved(self._guilds.mark_left(guild.id))
 
+    async def _left_as_blocked(self, guild: discord.Guild) -> bool:
+        if not self._host.blocked(Subject.SERVER, guild.id):
+            return False
+        log.info("Leaving a blocked server: %d", guild.id)
+        with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
+            await guild.leave()
+        return True
+
     async def _compare(self) -> None:
+        for guild in self._bot.guilds:
+            await self._left_as_blocked(guild)
         known = await self._guilds.known_ids()
         present = {guild.id for guild in self._bot.guilds}
         await self._guilds.mark_present(list(present))

@@ -60,6 +60,13 @@ def help_embed(mentions: CommandMentions, locale: str) -> discord.Embed:
             links=mentions.of("genregenie links"),
             language=mentions.of("genregenie language"),
             stats=mentions.of("genregenie stats"),
+        )
+        + "\n"
+        + translate(
+            "bot.help.admin-more",
+            locale,
+            settings=mentions.of("genregenie show"),
+            check=mentions.of("genregenie check"),
         ),
         inline=False,
     )

@@ -131,7 +131,8 @@ class Identify(commands.Cog):
         return self._services.guilds.public_locale(interaction.guild_id, preferred)
 
     def _links_allowed(self, interaction: Interaction) -> bool:
-        return self._services.guilds.settings(interaction.guild_id).links
+        services = self._services
+        return services.host.switches.links and services.guilds.settings(interaction.guild_id).links
 
 
 async def _asked_about(message: discord.Message) -> discord.Message:

@@ -13,9 +13,10 @@ from bot.cogs.autoscan import FAILURES, WORKING_EMOJI, Autoscan
 from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.storage.open_requests import OpenRequest
-from bot.ui.delivery import NO_MENTIONS
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, TOKEN_IS_GONE
 from bot.ui.views import again_view, shows_progress
 from core.i18n.catalog import translate
+from core.logging_setup import current_reference
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Recovery(commands.Cog):
             self._services.jobs.start(self._end(left))
 
     async def _end(self, left: OpenRequest) -> None:
+        current_reference.set(left.reference)
         async with self._at_once:
             try:
                 if left.posted_id is not None:
@@ -83,10 +85,17 @@ class Recovery(commands.Cog):
         return False
 
     async def _end_reply(self, left: OpenRequest) -> None:
-        """Put a sentence and the button that asks again in place of the progress."""
-        message = await self._message(left)
+        """Put a sentence and the button that asks again in place of the progress, or say it where that can be said."""
+        try:
+            message = await self._message(left)
+        except _UnreachableError:
+            await self._services.open_requests.delete(left.id or 0)
+            told = time.time() - left.asked_at < RECENT_S and await self._say_directly(left)
+            log.warning("An interrupted private request was ended without its message; its asker was told: %s", told)
+            return
         if message is None or not shows_progress(message):
             await self._services.open_requests.delete(left.id or 0)
+            log.info("An interrupted request had its answer, or its message is gone")
             return
         await self._services.open_requests.interrupt(left.id or 0)
         try:
@@ -95,20 +104,47 @@ class Recovery(commands.Cog):
                 view=again_view(str(left.id), left.locale),
                 allowed_mentions=NO_MENTIONS,
             )
+            log.info("An interrupted request was ended")
         except FAILURES as error:
             log.warning("An interrupted request could not be ended: %s", type(error).__name__)
 
     async def _message(self, left: OpenRequest) -> discord.Message | None:
-        """Find the message with the progress: by the interaction's token while it lives, else in the channel."""
+        """Find the message with the progress: by the interaction's token while it lives, else in the channel.
+
+        Raises:
+            _UnreachableError: only its asker sees it, and it cannot be changed any more.
+        """
         if left.message_id is None:
             return None
+        expired = left.token is None
         if left.token is not None and self._bot.application_id is not None:
             webhook = discord.Webhook.partial(self._bot.application_id, left.token, client=self._bot)
-            with contextlib.suppress(*FAILURES):
+            try:
                 return await webhook.fetch_message(left.message_id)
+            except discord.HTTPException as error:
+                # Discord says when the token is gone; this machine's clock may be wrong.
+                expired = error.code in TOKEN_IS_GONE or error.status == 401
+            except NETWORK_ERRORS:
+                pass
         if left.private:
+            if expired:
+                raise _UnreachableError
             return None
         channel = self._bot.get_partial_messageable(left.channel_id, guild_id=left.guild_id)
         with contextlib.suppress(*FAILURES):
             return await channel.fetch_message(left.message_id)
         return None
+
+    async def _say_directly(self, left: OpenRequest) -> bool:
+        """Tell the asker by direct message, as a private answer is delivered whose token is gone."""
+        text = translate("bot.interrupted-private", left.locale, channel=f"<#{left.channel_id}>")
+        try:
+            channel = await self._bot.create_dm(discord.Object(left.user_id))
+            await channel.send(text, allowed_mentions=NO_MENTIONS)
+        except FAILURES:
+            return False
+        return True
+
+
+class _UnreachableError(Exception):
+    """A message that only its asker sees can no longer be changed: the interaction's token has expired."""

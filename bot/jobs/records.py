@@ -74,6 +74,7 @@ class RequestRecorder:
             request.place.token,
             request.place.message_id,
             request.place.posted_id,
+            reference=request.reference,
         )
         written = asyncio.create_task(self._open_requests.add(row))
         await asyncio.wait({written}, timeout=WRITE_DOWN_S)
@@ -125,6 +126,7 @@ def _row(request: JobRequest, result: SongResult, seconds: float) -> RequestRow:
         time.time() - seconds,
         seconds,
         result.code,
+        reference=request.reference,
     )
     if isinstance(result.outcome, GenreGenieError):
         return row

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from core.logging_setup import current_reference, new_reference
 from core.service.sources import Source
 
 
@@ -78,6 +79,7 @@ class JobRequest:
         restores: id of the stored request whose answer the message shows until this one's takes its place.
         attempt: how often it was begun before a crash.
         songs_id: the message that holds the songs, where that is neither the answer nor the one answered.
+        reference: short id, in the log and under errors; that of the running task where it has one.
     """
 
     kind: RequestKind
@@ -94,6 +96,7 @@ class JobRequest:
     restores: int | None = None
     attempt: int = 0
     songs_id: int | None = None
+    reference: str = field(default_factory=lambda: current_reference.get() or new_reference())
 
     @property
     def group(self) -> int:

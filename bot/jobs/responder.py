@@ -19,3 +19,6 @@ class Responder(Protocol):
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Show a sentence instead of results; False when it could not be delivered."""
+
+    async def refused(self, request: JobRequest, key: str) -> bool:
+        """Say to the asker alone why nothing is begun; False when it could not be delivered."""

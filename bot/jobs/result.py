@@ -16,6 +16,7 @@ class SongResult:
         request_id: what the song's buttons carry; None if the request could not be stored.
         has_neighbours: whether the server has heard other songs to compare it with.
         members_say: the genre that members of the server agree on, where it is another than the model's.
+        kept: whether the host keeps songs, without which no button can show or classify one again.
     """
 
     asked_name: str
@@ -23,6 +24,7 @@ class SongResult:
     request_id: int | None = None
     has_neighbours: bool = False
     members_say: str | None = None
+    kept: bool = True
 
     @property
     def name(self) -> str:

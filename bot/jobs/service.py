@@ -15,8 +15,10 @@ from bot.jobs.responder import Responder
 from bot.jobs.result import SongResult
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
+from bot.storage.host import HostStore
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
+from core.logging_setup import current_reference
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
 from core.service.sources import LinkSource, SpectrogramSource
@@ -24,6 +26,8 @@ from core.service.sources import LinkSource, SpectrogramSource
 log = logging.getLogger(__name__)
 
 RESTARTING: Final = "bot.restarting"
+MAINTENANCE: Final = "bot.maintenance"
+NOT_SERVED: Final = "bot.not-served"
 RESTART_NOTICE_S: Final = 3.0
 """How long, at the end, may be spent on telling askers whose jobs are not finished."""
 
@@ -33,6 +37,7 @@ class JobService:
 
     Args:
         settings: limits.
+        host: whom it serves, and whether it works at all.
         guilds: the servers' own limits.
         identifier: classifies the songs.
         admission: who may ask now.
@@ -43,12 +48,14 @@ class JobService:
         self,
         settings: BotSettings,
         *,
+        host: HostStore,
         guilds: GuildStore,
         identifier: Identifier,
         admission: Admission,
         recorder: RequestRecorder,
     ) -> None:
         self._settings = settings
+        self._host = host
         self._guilds = guilds
         self._identifier = identifier
         self._admission = admission
@@ -86,6 +93,7 @@ class JobService:
 
     async def answer(self, request: JobRequest, responder: Responder) -> None:
         """Take a request all the way; whatever fails, its asker is told, by the next process if need be."""
+        current_reference.set(request.reference)
         written = await self._recorder.opened(request)
         answered = True
         try:
@@ -102,11 +110,25 @@ class JobService:
         try:
             if self._closing:
                 return await self._put_off(request, responder)
+            if (refusal := self._refusal(request)) is not None:
+                log.info("Refused: %s", refusal)
+                await responder.refused(request, refusal)
+                return True
             return await self._answer(request, responder)
         except Exception:
             log.exception("A request failed")
             await responder.sentence(request, "error.internal")
             return True
+
+    def _refusal(self, request: JobRequest) -> str | None:
+        """Key of the sentence with which the host refuses a request; None where it does not."""
+        if not self._host.serves(request.user_id, request.guild_id):
+            return NOT_SERVED
+        if self._host.switches.maintenance:
+            return MAINTENANCE
+        if not self._host.switches.links and any(isinstance(song.source, LinkSource) for song in request.songs):
+            return "bot.links-off-everywhere"
+        return None
 
     async def _put_off(self, request: JobRequest, responder: Responder) -> bool:
         """Ask to be asked again; what nobody has asked for by a command, the next process answers."""
@@ -224,7 +246,8 @@ class JobService:
             log.exception("A request failed")
             outcome = GenreGenieError(ErrorCode.INTERNAL)
         on_progress(Step.DONE, 1.0)
-        return await self._recorder.record(request, song, outcome, time.monotonic() - began)
+        result = await self._recorder.record(request, song, outcome, time.monotonic() - began)
+        return replace(result, kept=self._settings.store_bytes > 0)
 
     def _request(self, request: JobRequest, song: Song) -> Request:
         already_kept = isinstance(song.source, SpectrogramSource)

@@ -105,9 +105,23 @@ def link_song(url: str) -> Song:
     return Song(LinkSource(url), _link_name(url))
 
 
-def autoscan_songs(message: discord.Message, locale: str) -> FoundSongs:
-    """Songs of a message that autoscan looks at: its audio files and those that it forwards."""
-    return _found([file.song(locale) for file in _files(message) if file.is_audio])
+def autoscan_songs(
+    message: discord.Message, locale: str, *, audio: bool = True, video: bool = False, links: bool = False
+) -> FoundSongs:
+    """Songs of a message that autoscan looks at: its files and those that it forwards, else links.
+
+    Args:
+        message: just posted.
+        locale: language of a voice message's name.
+        audio: look at audio.
+        video: look at video.
+        links: look at links.
+    """
+    wanted = [file for file in _files(message) if (audio if file.is_audio else video and file.is_media)]
+    songs = [file.song(locale) for file in wanted]
+    if not songs and links:
+        songs = [link_song(url) for url in _links(message)]
+    return _found(songs)
 
 
 def message_songs(message: discord.Message, locale: str, *, links: bool) -> FoundSongs:

@@ -24,6 +24,7 @@ class OpenRequest:
         message_id: the bot's own message, which shows progress.
         posted_id: the message that is answered, where nobody used a command.
         interrupted: whether it was ended after a crash, and waits to be asked again.
+        reference: the short id that log lines and error messages carry.
     """
 
     owner: str
@@ -44,6 +45,7 @@ class OpenRequest:
     message_id: int | None
     posted_id: int | None
     interrupted: bool = False
+    reference: str | None = None
     id: int | None = None
 
 

@@ -1,6 +1,7 @@
 """Who asked about which song, where and when, and what came of it."""
 
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from sqlalchemy import ColumnElement, func, insert, select
 
@@ -28,6 +29,7 @@ class RequestRow:
         duration: seconds, of the whole song.
         channel_id: where the song was posted or asked about.
         message_id: of the message with the song, or with the answer; None of what is private, and once it is deleted.
+        reference: the short id that log lines and error messages carry.
         id: what buttons carry; None until it is stored.
     """
 
@@ -48,6 +50,7 @@ class RequestRow:
     duration: float | None = None
     channel_id: int | None = None
     message_id: int | None = None
+    reference: str | None = None
     id: int | None = None
 
 
@@ -64,6 +67,30 @@ class Stats:
     outcomes: dict[str, int]
     genres: dict[str, int]
     corrections: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """A song that was not classified, without a word of what it was or who asked.
+
+    Attributes:
+        at: seconds since the epoch.
+        code: the error's.
+        kind: how it was asked.
+        guild_id: the server; None in a direct conversation.
+        reference: the short id that log lines and error messages carry.
+    """
+
+    at: float
+    code: str
+    kind: str
+    guild_id: int | None
+    reference: str | None
+
+
+MAX_ERRORS: Final = 15
+NO_ERRORS: Final = ("verdict", "cancelled", "cooldown")
+"""Outcomes that are no errors: an answer, and what members meant to happen."""
 
 
 class RequestStore:
@@ -123,3 +150,39 @@ class RequestStore:
                 select(func.count()).select_from(corrections).where(corrections.c.guild_id == guild_id)
             )
             return Stats(outcomes, genres, corrected.scalar_one())
+
+    async def since(self, seconds: float) -> dict[str, int]:
+        """Count all outcomes of the last seconds, most first.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        number = func.count()
+        recent = requests.c.asked_at >= self._database.clock() - seconds
+        query = select(requests.c.outcome, number).where(recent).group_by(requests.c.outcome).order_by(number.desc())
+        async with self._database.reading() as connection:
+            return {str(outcome): int(n) for outcome, n in await connection.execute(query)}
+
+    async def by_guild(self, seconds: float) -> dict[int, int]:
+        """Count the songs that servers asked about in the last seconds.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        recent = requests.c.asked_at >= self._database.clock() - seconds
+        in_guilds = recent & requests.c.guild_id.is_not(None)
+        query = select(requests.c.guild_id, func.count()).where(in_guilds).group_by(requests.c.guild_id)
+        async with self._database.reading() as connection:
+            return {int(guild_id): int(n) for guild_id, n in await connection.execute(query)}
+
+    async def last_errors(self) -> list[ErrorRow]:
+        """Read the newest errors, newest first.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        wanted = (requests.c.asked_at, requests.c.outcome, requests.c.kind, requests.c.guild_id, requests.c.reference)
+        query = select(*wanted).where(requests.c.outcome.not_in(NO_ERRORS))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.order_by(requests.c.id.desc()).limit(MAX_ERRORS))
+            return [ErrorRow(*row) for row in rows]

@@ -8,6 +8,7 @@ from bot.storage.corrections import CorrectionStore
 from bot.storage.database import Database
 from bot.storage.games import GameStore
 from bot.storage.guilds import GuildStore
+from bot.storage.host import HostStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
@@ -35,6 +36,7 @@ class Stores:
         self.requests = RequestStore(self.database)
         self.corrections = CorrectionStore(self.database)
         self.meta = MetaStore(self.database)
+        self.host = HostStore(self.database, self.meta)
         self.open_requests = OpenRequestStore(self.database, owner=settings.shards or "")
         self.neighbours = NeighbourStore(self.database)
         self.games = GameStore(self.database, owner=settings.shards or "")
@@ -48,6 +50,7 @@ class Stores:
             ConfigurationError: the database cannot be used.
         """
         await self.database.open()
+        await self.host.load()
         await self.guilds.load()
         await self.open_requests.load()
         await self.games.load()

@@ -15,6 +15,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
+    true,
 )
 
 SCHEMA: Final = "0004"
@@ -46,6 +48,18 @@ channels = Table(
     metadata,
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("guild_id", BigInteger, nullable=False),
+    Column("audio", Boolean, nullable=False, server_default=true()),
+    Column("video", Boolean, nullable=False, server_default=false()),
+    Column("links", Boolean, nullable=False, server_default=false()),
+    Column("quiet", Boolean, nullable=False, server_default=false()),
+)
+
+access = Table(
+    "access",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("subject_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("allowed", Boolean, nullable=False),
 )
 
 songs = Table(
@@ -94,6 +108,7 @@ requests = Table(
     # Of the message with the song, or with the answer; null of what is private, and once it was deleted.
     Column("channel_id", BigInteger),
     Column("message_id", BigInteger),
+    Column("reference", String(16)),
     # An id is never given twice: buttons under old replies carry them.
     sqlite_autoincrement=True,
 )
@@ -138,6 +153,7 @@ open_requests = Table(
     Column("message_id", BigInteger),
     Column("posted_id", BigInteger),
     Column("interrupted", Boolean, nullable=False),
+    Column("reference", String(16)),
     sqlite_autoincrement=True,
 )
 

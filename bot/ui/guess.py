@@ -87,6 +87,10 @@ class GuessResponder:
         """Say why there is no game."""
         return await self._fail(translate(key, request.locale))
 
+    async def refused(self, request: JobRequest, key: str) -> bool:
+        """Say why there is no game."""
+        return await self._fail(translate(key, request.locale))
+
 
 def answer_of(prediction: Prediction, name: str, link: str | None, locale: str) -> Answer:
     """Give what is right to guess of a song: the genre with the most votes, or all that are tied."""

@@ -12,6 +12,7 @@ import discord
 from bot.jobs.request import ReplyPlace
 from bot.monitoring import Metrics
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
+from core.logging_setup import current_reference, new_reference
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Acknowledger:
             private: whether only its user may see the answer.
             thinking: show that an answer is on its way; a button's answer is a message of its own and needs none.
         """
+        if current_reference.get() is None:  # a button's: commands have theirs
+            current_reference.set(new_reference())
         began = time.perf_counter()
         try:
             async with self._at_once:

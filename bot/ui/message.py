@@ -7,8 +7,23 @@ from typing import Final
 import discord
 
 from bot.jobs.request import ReplyCapabilities
+from core.errors import ErrorCode
+from core.i18n.catalog import translate
+from core.logging_setup import current_reference
 
 MAX_TEXT: Final = 2_000
+
+TRACEABLE: Final = frozenset(
+    {
+        ErrorCode.INTERNAL,
+        ErrorCode.TIMEOUT,
+        ErrorCode.UNAVAILABLE,
+        ErrorCode.SERVER_ERROR,
+        ErrorCode.LOGIN_REQUIRED,
+        ErrorCode.UNSUPPORTED_LINK,
+    }
+)
+"""Errors under which their request's id stands: those whose cause a host finds in the log, and may remove."""
 
 
 def units(text: str) -> int:
@@ -86,3 +101,14 @@ class OutgoingMessage:
 def text_message(text: str) -> OutgoingMessage:
     """Make a message of text alone."""
     return OutgoingMessage(text, text=text)
+
+
+def reference_line(reference: str, locale: str) -> str:
+    """Make the small line under an error with the id that its log lines carry."""
+    return f"-# {translate('bot.reference', locale, reference=reference)}"
+
+
+def internal_error(locale: str) -> str:
+    """Say that something went wrong in what the running task answers, with its id where it has one."""
+    text, reference = translate("error.internal", locale), current_reference.get()
+    return f"{text}\n{reference_line(reference, locale)}" if reference else text

@@ -14,7 +14,9 @@ from bot.storage.database import StoreError
 from bot.storage.neighbours import Neighbour
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.embeds import escaped, genre_name
+from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction
+from bot.ui.message import internal_error
 from core.i18n.catalog import translate
 
 MOST_SHOWN: Final = 5
@@ -38,6 +40,10 @@ class LikeButton(DynamicItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})
         """Rebuild the button that was pressed."""
         return cls(match["key"], "en")
 
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Show nothing to whom the host does not serve."""
+        return await let_in(interaction)
+
     async def callback(self, interaction: Interaction) -> None:
         """Show them to the one who pressed."""
         services, locale = services_of(interaction), interaction.locale.value
@@ -46,7 +52,7 @@ class LikeButton(DynamicItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})
         try:
             text = await _answer(interaction, services, int(self.key))
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
 
 

@@ -32,12 +32,12 @@ Channel = discord.abc.GuildChannel | discord.Thread
 
 
 def in_channel(channel: Channel) -> discord.Permissions:
-    """Permissions of the bot in a channel; in a thread, sending is what threads call it."""
+    """Permissions of the bot in a channel; in a thread, and in a forum's posts, sending is what threads call it."""
     try:
         permissions = channel.permissions_for(channel.guild.me)
     except discord.ClientException:  # the thread's parent is not known
         return discord.Permissions.none()
-    if isinstance(channel, discord.Thread):
+    if isinstance(channel, discord.Thread | discord.ForumChannel):
         permissions.send_messages = permissions.send_messages_in_threads
     return permissions
 

@@ -75,7 +75,7 @@ PRIVACY_ITEMS: Final = (ForgetButton,)
 def stored_text(settings: BotSettings, locale: str) -> str:
     """Say what is stored and for how long."""
     return translate(
-        "bot.privacy.stored",
+        "bot.privacy.stored" if settings.store_bytes else "bot.privacy.stored-little",
         locale,
         kept=translate("bot.privacy.kept", locale, n=settings.retention_days),
         corrections=translate("bot.privacy.corrections", locale, n=settings.correction_days),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from bot.jobs.job import Job
 from bot.jobs.request import JobRequest, RequestKind
@@ -10,12 +11,14 @@ from bot.storage.corrections import MEMBERS_AGREE
 from bot.ui.compare import compare_message
 from bot.ui.delivery import Delivery
 from bot.ui.embeds import genre_name, results_message
-from bot.ui.message import text_message
+from bot.ui.message import TRACEABLE, OutgoingMessage, reference_line, text_message
 from bot.ui.views import cancel_view, results_view
 from core.errors import GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 from core.inference.pipeline import Step
+
+INTERNAL: Final = "error.internal"
 
 
 class DiscordResponder:
@@ -40,7 +43,8 @@ class DiscordResponder:
         """Show the songs' results, with as much as the channel allows; what failed is the asker's own business."""
         errors = [result.outcome for result in results if isinstance(result.outcome, GenreGenieError)]
         if len(errors) == len(results):
-            return await self._delivery.failed(results_message(results, request.locale), errors[0].code)
+            message = _traceable(results_message(results, request.locale), request, errors)
+            return await self._delivery.failed(message, errors[0].code)
         view = results_view(results, request.locale, whole=request.whole)
         if request.kind is RequestKind.COMPARE and len(results) == 2:
             if errors:
@@ -59,18 +63,33 @@ class DiscordResponder:
             message = message.with_notice(
                 translate("bot.reply.members-say", request.locale, n=MEMBERS_AGREE, genre=genre)
             )
+        if request.private:
+            message = _traceable(message, request, errors)
         delivered = await self._delivery.final(message.fitted(request.capabilities))
         if errors and not request.private:
-            message = results_message(results, request.locale, failed=True)
+            message = _traceable(results_message(results, request.locale, failed=True), request, errors)
             await self._delivery.failed(message, errors[0].code, beside=True)
         return delivered
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Show a sentence instead of results."""
         message = text_message(translate(key, request.locale))
+        if key == INTERNAL:
+            message = message.with_notice(reference_line(request.reference, request.locale))
         if request.kind is RequestKind.AUTOSCAN or request.restores is not None:
             return await self._delivery.failed(message, None)
         return await self._delivery.final(message.fitted(request.capabilities))
+
+    async def refused(self, request: JobRequest, key: str) -> bool:
+        """Say to the asker alone why nothing is begun."""
+        return await self._delivery.failed(text_message(translate(key, request.locale)), None)
+
+
+def _traceable(message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError]) -> OutgoingMessage:
+    """Put the request's id under what a host may be asked about."""
+    if not any(error.code in TRACEABLE for error in errors):
+        return message
+    return message.with_notice(reference_line(request.reference, request.locale))
 
 
 def progress_text(job: Job) -> str:

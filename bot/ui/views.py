@@ -18,8 +18,9 @@ from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.consent import consent_view
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
+from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
-from bot.ui.message import text_message
+from bot.ui.message import internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.errors import ErrorCode
@@ -29,6 +30,8 @@ from core.service.sources import SpectrogramSource
 from core.verdict import SongInfo, Verdict
 
 MAX_OPTION: Final = 100
+TO_WORK: Final = ("part", "whole", "again")
+"""Buttons that begin a job."""
 NONE_OF_THESE: Final = "none"
 """What is stored of a correction to none of the ten genres."""
 
@@ -53,6 +56,10 @@ class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
     async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
         """Rebuild the button that was pressed."""
         return cls(match["key"], "en")
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Let nobody in whom the host does not serve, nor begin anything in maintenance."""
+        return await let_in(interaction, to_work=self.ACTION in TO_WORK)
 
 
 class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
@@ -133,7 +140,7 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
             elif not services.open_requests.is_claimed(int(self.key)):
                 await send_private(interaction, translate("bot.gone", locale))
         except StoreError:
-            await send_private(interaction, translate("error.internal", locale))
+            await send_private(interaction, internal_error(locale))
 
 
 class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
@@ -156,6 +163,10 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
     async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
         """Rebuild the menu that was used."""
         return cls(match["key"], "en")
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Take no correction from whom the host does not serve."""
+        return await let_in(interaction)
 
     async def callback(self, interaction: Interaction) -> None:
         """Store the correction."""
@@ -186,7 +197,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
                 )
                 text, view = f"{text}\n{translate('bot.correction.use', locale)}", consent_view(self.key, locale)
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
 
 
@@ -214,6 +225,10 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         options = item.options if isinstance(item, Select) else []
         return cls((), "en", frozenset(option.value for option in options))
 
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Show nothing to whom the host does not serve."""
+        return await let_in(interaction)
+
     async def callback(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""
         services = services_of(interaction)
@@ -228,7 +243,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
                 return
             cached = await services.results.find(request.sha256 or "", request.model or "", request.part or "")
         except StoreError:
-            await send_private(interaction, translate("error.internal", locale))
+            await send_private(interaction, internal_error(locale))
             return
         if cached is None:
             await send_private(interaction, translate("bot.gone", locale))
@@ -252,8 +267,10 @@ def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> 
         return pick_view(results, locale)
     for result in results:
         if isinstance(result.outcome, IdentifyResult) and result.request_id is not None:
-            duration = result.outcome.prediction.duration
-            return song_view(result.request_id, duration, locale, whole=whole, like=result.has_neighbours)
+            # Where no song is kept, there is no other part to ask about, nor anything to compare it with.
+            duration = result.outcome.prediction.duration if result.kept else 0.0
+            like = result.has_neighbours and result.kept
+            return song_view(result.request_id, duration, locale, whole=whole, like=like)
     return None
 
 
@@ -280,7 +297,7 @@ def song_view(request_id: int, duration: float, locale: str, *, whole: bool, lik
 
 def pick_view(results: Sequence[SongResult], locale: str) -> View | None:
     """Make the menu under a reply about several songs; None where none of them was classified."""
-    if not any(result.has_buttons for result in results):
+    if not any(result.has_buttons and result.kept for result in results):
         return None
     view = View(timeout=None)
     view.add_item(PickMenu(results, locale))
@@ -342,7 +359,7 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
             return
         spectrogram = await services.results.spectrogram(stored.sha256 or "")
     except StoreError:
-        await send_private(interaction, translate("error.internal", locale))
+        await send_private(interaction, internal_error(locale))
         return
     if spectrogram is None:
         await send_private(interaction, translate("bot.gone", locale))

@@ -21,6 +21,7 @@ from core.audio.ffmpeg import FFMPEG_VARIABLE, ffmpeg_path
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step
+from core.logging_setup import current_reference
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.processes import end_guarded, group_options
 from core.settings import Settings
@@ -58,6 +59,7 @@ class _Job:
     answer: asyncio.Future[ClassifyResult]
     deadline: float | None = None
     attempts: int = field(default=0)
+    reference: str | None = field(default_factory=current_reference.get)
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
@@ -233,6 +235,7 @@ class WorkerPool:
                     log.error("a worker cannot start: %s", error)
                 except Exception:
                     log.exception("a worker was lost")
+                current_reference.set(None)
                 self.restarts += 1
                 slot.job = _retry_once(slot.job)
                 if slot.failed_starts >= MAX_START_FAILURES and self.ready_count == 0:
@@ -336,6 +339,8 @@ class WorkerPool:
             return
         if job.deadline is None:
             job.deadline = time.monotonic() + job.timeout_s
+        # What goes wrong with it is logged under the id of who asked, by this task.
+        current_reference.set(job.reference)
         self.busy_count += 1
         try:
             try:
@@ -345,6 +350,7 @@ class WorkerPool:
                 job.fail(GenreGenieError(ErrorCode.TIMEOUT))
                 raise _WorkerStoppedError from None
             await self._follow(process, job)
+            current_reference.set(None)
         finally:
             self.busy_count -= 1
 

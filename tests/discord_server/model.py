@@ -118,12 +118,14 @@ class Overwrite:
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel of a server, a thread in one (`parent`), or the direct messages with one user."""
+    """A channel of a server, a thread in one (`parent`), or the direct messages with one user."""
 
     name: str
     guild: "Guild | None" = None
     recipient: User | None = None
     parent: "Channel | None" = None
+    kind: ChannelType = ChannelType.text
+    category: "Channel | None" = None
     overwrites: dict[int, Overwrite] = field(default_factory=lambda: defaultdict(Overwrite))
     messages: "dict[int, Message]" = field(default_factory=dict)
     id: int = field(default_factory=snowflake)
@@ -132,7 +134,7 @@ class Channel:
     def type(self) -> int:
         if self.guild is None:
             return ChannelType.private.value
-        return (ChannelType.public_thread if self.parent else ChannelType.text).value
+        return (ChannelType.public_thread if self.parent else self.kind).value
 
     def payload(self) -> Payload:
         payload: Payload = {"id": str(self.id), "type": self.type, "flags": 0, "last_message_id": None}
@@ -144,9 +146,11 @@ class Channel:
             return payload | self._thread_payload(self.parent, self.guild)
         return payload | {
             "position": self.guild.channels.index(self),
-            "parent_id": None,
+            "parent_id": str(self.category.id) if self.category else None,
             "topic": None,
             "nsfw": False,
+            **({"bitrate": 64000, "user_limit": 0, "rtc_region": None} if self.kind is ChannelType.voice else {}),
+            **({"available_tags": []} if self.kind is ChannelType.forum else {}),
             "permission_overwrites": [
                 {"id": str(member), "type": 1, "allow": str(overwrite.allow), "deny": str(overwrite.deny)}
                 for member, overwrite in self.overwrites.items()

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
-from discord import Permissions
+from discord import ChannelType, Permissions
 
 from tests.discord_server import commands
 from tests.discord_server.cdn import File
@@ -152,6 +152,16 @@ class Discord:
         self.world.channels[thread.id] = thread
         self.gateway.dispatch_channel("THREAD_CREATE", thread)
         return thread
+
+    def channel(
+        self, guild: Guild, name: str, kind: ChannelType = ChannelType.text, *, category: Channel | None = None
+    ) -> Channel:
+        """Make a channel of any kind in a server."""
+        channel = Channel(name, guild, kind=kind, category=category)
+        guild.channels.append(channel)
+        self.world.channels[channel.id] = channel
+        self.gateway.dispatch_channel("CHANNEL_CREATE", channel)
+        return channel
 
     def direct_messages(self, user: User) -> Channel:
         return self.world.direct_messages(user)

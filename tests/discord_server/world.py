@@ -28,6 +28,8 @@ class World:
         self.application_id = snowflake()
         self.bot = User("genregenie", bot=True, id=self.application_id)
         self.owner = User("host")
+        self.team: dict[str, Any] | None = None
+        """As the API gives it, where the application is a team's."""
         self.granted = dict.fromkeys(PRIVILEGED, True)
         self.attachment_size_limit = 10 * MIB
         self.integration_types: dict[str, Any] = {"0": {}}
@@ -61,7 +63,7 @@ class World:
             "bot_public": True,
             "bot_require_code_grant": False,
             "owner": self.owner.payload(),
-            "team": None,
+            "team": self.team,
             "verify_key": "0" * 64,
             "flags": self.application_flags(),
             "summary": "",

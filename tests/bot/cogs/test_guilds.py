@@ -44,17 +44,22 @@ async def stores(settings: BotSettings) -> AsyncIterator[Stores]:
 
 def services(settings: BotSettings, stores: Stores) -> BotServices:
     metrics = Metrics()
+    pool, admission = WorkerPool(settings), Admission(settings.limits, slots=1)
     jobs = JobService(
         settings,
+        host=stores.host,
         guilds=stores.guilds,
-        identifier=LocalIdentifier(settings, pool=WorkerPool(settings)),
-        admission=Admission(settings.limits, slots=1),
+        identifier=LocalIdentifier(settings, pool=pool),
+        admission=admission,
         recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
     )
     return BotServices(
         settings=settings,
         metrics=metrics,
         jobs=jobs,
+        workers=lambda: (pool.ready_count, pool.busy_count),
+        admission=admission,
+        host=stores.host,
         guilds=stores.guilds,
         requests=stores.requests,
         results=stores.results,

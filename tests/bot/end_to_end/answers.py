@@ -8,6 +8,7 @@ from core.i18n.catalog import error_sentence, translate
 from tests.discord_server import Discord, Interaction, Message, User
 
 PNG = b"\x89PNG\r\n\x1a\n"
+ERROR_ID = re.compile(rf"\n-# {translate('bot.reference', 'en', reference='([0-9a-f]{8})')}$")
 VOTE = re.compile(r"^ *\d+:\d\d  .*%$", re.MULTILINE)
 
 
@@ -42,6 +43,17 @@ def genre_of(message: Message, locale: str = "en") -> str:
     genre = colours[embed["color"]]
     assert translate(f"genre.{genre}", locale) in f"{embed['title']} {embed['description']}".casefold()
     return genre
+
+
+def said(message: Message) -> str:
+    """Return what the message says, without the id that stands under some errors."""
+    return ERROR_ID.sub("", message.content)
+
+
+def error_id(message: Message) -> str | None:
+    """Return the id under an error, by which its host finds the log lines."""
+    found = ERROR_ID.search(message.content)
+    return found[1] if found else None
 
 
 def votes_in(message: Message) -> list[str]:

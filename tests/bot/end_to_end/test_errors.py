@@ -8,7 +8,7 @@ import pytest
 from core.constants import SAMPLE_RATE
 from core.errors import ErrorCode
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, sentence
+from tests.bot.end_to_end.answers import answer, error_id, said, sentence
 from tests.bot.end_to_end.conftest import House
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import converted, new_song, wav
@@ -43,7 +43,8 @@ async def test_a_file_that_has_no_verdict_is_answered_with_its_sentence(
     discord: Discord, bot: BotProcess, house: House, file: File, code: ErrorCode
 ) -> None:
     reply = await ask(discord, house, file=file)
-    assert reply.content == sentence(code)
+    assert said(reply) == sentence(code)
+    assert (error_id(reply) is not None) == (code is ErrorCode.UNAVAILABLE)
     assert (reply.embeds, reply.files, reply.components) == ([], [], [])
 
 
@@ -54,8 +55,13 @@ async def test_a_server_error_of_the_cdn_is_tried_again_and_not_called_gone(
     assert (await ask(discord, house, file=once)).embeds
     assert discord.downloads(once) == 2
     down = new_song(6, status=503)
-    assert (await ask(discord, house, file=down)).content == sentence(ErrorCode.SERVER_ERROR, status=503)
+    reply = await ask(discord, house, file=down)
+    assert said(reply) == sentence(ErrorCode.SERVER_ERROR, status=503)
     assert discord.downloads(down) == 2
+    # The line about this request is found by what the member reads out.
+    await bot.until(
+        lambda: f"outcome=server-error cached=0 delivered=True id={error_id(reply)}\n" in bot.log, "its line"
+    )
 
 
 async def test_every_error_is_told_in_spanish_too(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -126,7 +132,7 @@ async def test_speech_is_not_music(discord: Discord, bot: BotProcess, house: Hou
 async def test_a_link_that_may_not_be_followed_is_answered_with_its_sentence(
     discord: Discord, bot: BotProcess, house: House, link: str, code: ErrorCode
 ) -> None:
-    assert (await ask(discord, house, link=link)).content == sentence(code)
+    assert said(await ask(discord, house, link=link)) == sentence(code)
 
 
 async def test_links_that_are_switched_off_are_told_so(discord: Discord, bot: BotProcess, house: House) -> None:

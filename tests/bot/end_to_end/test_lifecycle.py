@@ -13,7 +13,7 @@ from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.errors import ErrorCode
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of, is_final, sentence
+from tests.bot.end_to_end.answers import answer, error_id, genre_of, is_final, said, sentence
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -164,7 +164,7 @@ async def test_a_killed_worker_is_replaced_and_its_request_answered(
         for worker in bot.workers():
             worker.kill()
         reply = await slow.reply(is_final)
-        assert reply.embeds or reply.content == sentence(ErrorCode.INTERNAL)
+        assert reply.embeds or said(reply) == sentence(ErrorCode.INTERNAL)
     follows = discord.slash("genre", user=house.ben, channel=house.channel, file=new_song(6))
     assert genre_of(await answer(follows)) in GENRES
 
@@ -178,7 +178,8 @@ async def test_a_request_whose_worker_dies_every_time_is_told_so(
         await bot.until(lambda: running_workers(bot) or any(map(is_final, asked.messages)), "a worker at work")
         for worker in bot.workers():
             worker.kill()
-    assert asked.messages[0].content == sentence(ErrorCode.INTERNAL)
+    assert said(asked.messages[0]) == sentence(ErrorCode.INTERNAL)
+    assert f"a worker was lost: gone id={error_id(asked.messages[0])}" in bot.log
     follows = discord.slash("genre", user=house.ben, channel=house.channel, file=new_song(6))
     assert genre_of(await answer(follows)) in GENRES
 
@@ -200,7 +201,7 @@ async def test_a_request_over_its_deadline_is_told_so(tmp_path: Path) -> None:
         house = furnished(discord)
         slow = new_song(20, bytes_per_s=20_000)
         asked = discord.slash("genre", user=house.ana, channel=house.channel, file=slow)
-        assert (await answer(asked)).content == sentence(ErrorCode.TIMEOUT)
+        assert said(await answer(asked)) == sentence(ErrorCode.TIMEOUT)
 
 
 async def test_two_processes_share_the_shards(tmp_path: Path) -> None:

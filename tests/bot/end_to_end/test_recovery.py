@@ -1,5 +1,6 @@
 """After a crash: what was asked is ended or begun again by the next start, once."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -72,6 +73,27 @@ async def test_what_a_kill_interrupts_says_so_and_is_asked_again_with_a_button(t
             assert not any(pressed.messages for pressed in presses)
         assert len(discord.messages_of_bot(house.channel)) == 4, "and one that only Ana sees"
         await discord.until(lambda: open_requests(tmp_path) == 0, what="nothing is open")
+        discord.forgive(50027)
+        assert discord.complaints == []
+
+
+async def test_a_private_request_whose_token_is_gone_is_closed_logged_and_said_directly(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path) as process:
+        house = furnished(discord)
+        asked, _ = await begun(discord, house, private=True)
+        await kill(process)
+        asked.expire()
+        await process.start()
+        direct = discord.direct_messages(house.ana)
+        await discord.until(lambda: discord.messages_of_bot(direct), what="the direct message")
+        [message] = discord.messages_of_bot(direct)
+        assert message.content == translate("bot.interrupted-private", "en", channel=f"<#{house.channel.id}>")
+        with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as connection:
+            assert connection.execute("SELECT count(*) FROM open_requests").fetchone() == (0,)
+        logged = r"ended without its message; its asker was told: True id=[0-9a-f]{8}\n"
+        await process.until(lambda: re.search(logged, process.log), "the line in the log")
+        await process.restart()
+        assert len(discord.messages_of_bot(direct)) == 1
         discord.forgive(50027)
         assert discord.complaints == []
 

@@ -64,6 +64,10 @@ class Answers:
         self.sentences.append(key)
         return True
 
+    async def refused(self, request: JobRequest, key: str) -> bool:
+        self.sentences.append(key)
+        return True
+
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
@@ -77,10 +81,16 @@ def settings(directory: Path) -> BotSettings:
     return BotSettings(_env_file=None, data_dir=directory)  # type: ignore[call-arg]
 
 
-def service(stores: Stores, tmp_path: Path, answer: Callable[[Request], Awaitable[IdentifyResult]]) -> JobService:
-    own = settings(tmp_path)
+def service(
+    stores: Stores,
+    tmp_path: Path,
+    answer: Callable[[Request], Awaitable[IdentifyResult]],
+    own: BotSettings | None = None,
+) -> JobService:
+    own = own or settings(tmp_path)
     return JobService(
         own,
+        host=stores.host,
         guilds=stores.guilds,
         identifier=MadeUpIdentifier(answer),
         admission=Admission(own.limits, slots=1),
@@ -186,3 +196,33 @@ async def test_at_the_end_those_who_wait_and_those_who_come_are_told_to_ask_agai
     assert task.done()
     await jobs.answer(request(), late)
     assert (waiting.sentences, late.sentences) == (["bot.restarting"], ["bot.restarting"])
+
+
+@pytest.mark.parametrize(
+    ("switches", "said"),
+    [
+        ({"maintenance": True}, ["bot.maintenance"]),
+        ({"links": False}, ["bot.links-off-everywhere"]),
+        ({"allowlist": True}, ["bot.not-served"]),
+        ({}, []),
+    ],
+)
+async def test_what_the_host_refuses_is_not_begun(
+    switches: dict[str, bool], said: list[str], stores: Stores, tmp_path: Path
+) -> None:
+    await stores.host.switch(**switches)
+    answers = Answers()
+    await service(stores, tmp_path, rock).answer(request(), answers)
+    assert answers.sentences == said
+    assert len(answers.results_given) == (0 if said else 1)
+
+
+@pytest.mark.parametrize("store_mb", [0, 512])
+async def test_a_host_that_keeps_no_songs_has_results_that_say_so(
+    store_mb: int, stores: Stores, tmp_path: Path
+) -> None:
+    answers = Answers()
+    own = BotSettings(_env_file=None, data_dir=tmp_path, store_mb=store_mb)  # type: ignore[call-arg]
+    await service(stores, tmp_path, rock, own).answer(request(), answers)
+    [[result]] = answers.results_given
+    assert result.kept == (store_mb > 0)

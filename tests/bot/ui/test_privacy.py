@@ -35,6 +35,13 @@ def test_privacy_says_how_long_what_is_kept(days: tuple[int, int, int], locale: 
 
 
 @pytest.mark.parametrize("locale", locales())
+def test_nothing_is_said_of_spectrograms_that_are_not_kept(locale: str) -> None:
+    text = stored_text(BotSettings(store_mb=0), locale)
+    assert not re.search(r"e[ck]tro", text)
+    assert translate("bot.privacy.kept", locale, n=30) in text
+
+
+@pytest.mark.parametrize("locale", locales())
 def test_what_is_stored_and_held_fits_into_one_message(locale: str) -> None:
     many = 10**9
     text = stored_text(BotSettings(retention_days=3650, correction_days=3650, grace_days=3650), locale)

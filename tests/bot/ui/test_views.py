@@ -63,3 +63,12 @@ async def test_every_custom_id_is_recognised_by_the_item_that_made_it() -> None:
             assert [
                 kind for kind in DYNAMIC_ITEMS if kind.__discord_ui_compiled_template__.fullmatch(item.custom_id)
             ] == [type(item)]
+
+
+async def test_where_the_host_keeps_no_songs_there_is_no_button_for_them() -> None:
+    long = identified(verdict(*("rock",) * 10))
+    alone = results_view([SongResult("a", long, 1, kept=False)], "en", whole=False)
+    assert alone is not None
+    labels = [component["label"] for line in alone.to_components() for component in line["components"]]
+    assert labels == ["That's not right"]
+    assert results_view([SongResult("a", long, 1, kept=False)] * 2, "en", whole=False) is None

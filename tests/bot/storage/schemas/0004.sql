@@ -1,4 +1,10 @@
 BEGIN TRANSACTION;
+CREATE TABLE access (
+	kind VARCHAR(8) NOT NULL, 
+	subject_id BIGINT NOT NULL, 
+	allowed BOOLEAN NOT NULL, 
+	PRIMARY KEY (kind, subject_id)
+);
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -6,10 +12,10 @@ CREATE TABLE alembic_version (
 INSERT INTO "alembic_version" VALUES('0004');
 CREATE TABLE channels (
 	channel_id BIGINT NOT NULL, 
-	guild_id BIGINT NOT NULL, 
+	guild_id BIGINT NOT NULL, audio BOOLEAN DEFAULT 1 NOT NULL, video BOOLEAN DEFAULT 0 NOT NULL, links BOOLEAN DEFAULT 0 NOT NULL, quiet BOOLEAN DEFAULT 0 NOT NULL, 
 	PRIMARY KEY (channel_id)
 );
-INSERT INTO "channels" VALUES(70,7);
+INSERT INTO "channels" VALUES(70,7,1,0,0,0);
 CREATE TABLE corrections (
 	sha256 VARCHAR(64) NOT NULL, 
 	user_id BIGINT NOT NULL, 
@@ -94,8 +100,8 @@ CREATE TABLE open_requests (
 	message_id BIGINT, 
 	posted_id BIGINT, 
 	interrupted BOOLEAN NOT NULL
-);
-INSERT INTO "open_requests" VALUES(1,'','slash',70000,7,70,0,'es','[{"name": "a", "link": "https://example.org/a"}]',0,NULL,0,NULL,1700000000.0,0,'a token',71,NULL,0);
+, reference VARCHAR(16));
+INSERT INTO "open_requests" VALUES(1,'','slash',70000,7,70,0,'es','[{"name": "a", "link": "https://example.org/a"}]',0,NULL,0,NULL,1700000000.0,0,'a token',71,NULL,0,NULL);
 CREATE TABLE requests (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	guild_id BIGINT, 
@@ -113,8 +119,8 @@ CREATE TABLE requests (
 	start FLOAT, 
 	"end" FLOAT, 
 	duration FLOAT
-, channel_id BIGINT, message_id BIGINT);
-INSERT INTO "requests" VALUES(1,7,70000,'slash',0,1700000000.0,1.5,'verdict','rock','5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a','song.mp3','genie 1','main',62.0,92.0,215.0,NULL,NULL);
+, reference VARCHAR(16), channel_id BIGINT, message_id BIGINT);
+INSERT INTO "requests" VALUES(1,7,70000,'slash',0,1700000000.0,1.5,'verdict','rock','5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a','song.mp3','genie 1','main',62.0,92.0,215.0,NULL,NULL,NULL);
 CREATE TABLE results (
 	sha256 VARCHAR(64) NOT NULL, 
 	model_sha256 VARCHAR(64) NOT NULL, 

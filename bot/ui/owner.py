@@ -1,0 +1,239 @@
+"""What owners read, their buttons, and who they are."""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import discord
+import psutil
+from discord.ext import commands
+from discord.ui import Button, DynamicItem, Item, View
+
+from bot.services import BotServices, services_of
+from bot.settings import BotSettings
+from bot.storage.guilds import GuildSettings
+from bot.storage.host import HostSwitches, Subject
+from bot.storage.requests import ErrorRow
+from bot.ui.delivery import NO_MENTIONS
+from bot.ui.embeds import escaped
+from bot.ui.interactions import Interaction, send_private
+from core.fetch.ytdlp_install import ytdlp_version
+from core.i18n.catalog import translate
+from core.version import version_line
+
+OWNERS_KEPT_S: Final = 600.0
+"""Whoever leaves the team is no owner any more after this time."""
+
+PER_PAGE: Final = 10
+MONTH_S: Final = 30 * 86_400.0
+PRESENCE: Final = "/genre · /help"
+"""What the bot is seen listening to: the commands by their English names, which Discord finds in every language."""
+
+ROLES: Final = (discord.TeamMemberRole.admin, discord.TeamMemberRole.developer)
+LEAVE, STAY, PAGE = "leave", "stay", "page"
+
+
+class Owners:
+    """Who hosts the bot: its application's owner, or of a team its admins and developers.
+
+    Args:
+        client: logged in.
+    """
+
+    def __init__(self, client: discord.Client) -> None:
+        self._client = client
+        self._ids: frozenset[int] = frozenset()
+        self._read_at = -OWNERS_KEPT_S
+
+    async def ids(self) -> frozenset[int]:
+        """Ask Discord, if that was a while ago.
+
+        Raises:
+            discord.HTTPException: Discord does not say.
+        """
+        if time.monotonic() - self._read_at >= OWNERS_KEPT_S:
+            application = await self._client.application_info()
+            team = application.team
+            self._ids = frozenset(
+                [application.owner.id]
+                if team is None
+                else [member.id for member in team.members if member.role in ROLES or member.id == team.owner_id]
+            )
+            self._read_at = time.monotonic()
+        return self._ids
+
+    async def has(self, user_id: int) -> bool:
+        """Whether somebody is an owner."""
+        return user_id in await self.ids()
+
+
+class OwnerButton(DynamicItem[Button[View]], template=r"gg:owner:(?P<action>leave|stay|page):(?P<value>\d{1,20})"):
+    """Leaves a server, leaves it alone, or turns a page of the list of servers.
+
+    Args:
+        action: what pressing it does.
+        value: id of the server, or number of the page.
+        label: what is written on it.
+    """
+
+    def __init__(self, action: str, value: int, label: str = "-") -> None:
+        self.action = action
+        self.value = value
+        style = discord.ButtonStyle.danger if action == LEAVE else discord.ButtonStyle.secondary
+        super().__init__(Button(style=style, label=label, custom_id=f"gg:owner:{action}:{value}"))
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
+        """Rebuild the button that was pressed."""
+        return cls(match["action"], int(match["value"]))
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Do it, for an owner."""
+        locale = interaction.locale.value
+        if not await Owners(interaction.client).has(interaction.user.id):
+            await send_private(interaction, translate("bot.owner.not-allowed", locale))
+            return
+        services = services_of(interaction)
+        if not await services.acknowledge(interaction, thinking=False):
+            return
+        view: View | None = None
+        if self.action == PAGE:
+            text, view = await servers_page(interaction.client.guilds, services, self.value, locale)
+        elif self.action == STAY:
+            text = translate("bot.owner.stayed", locale)
+        else:
+            guild = interaction.client.get_guild(self.value)
+            if guild is not None:
+                await guild.leave()
+            text = translate("bot.owner.left", locale, id=self.value)
+        await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
+
+
+def activity(switches: HostSwitches) -> discord.BaseActivity:
+    """Give the bot's presence: what to type, or that it is in maintenance."""
+    if switches.maintenance:
+        return discord.CustomActivity(translate("bot.maintenance"))
+    return discord.Activity(type=discord.ActivityType.listening, name=PRESENCE)
+
+
+async def show_presence(bot: commands.AutoShardedBot, switches: HostSwitches) -> None:
+    """Show the presence that goes with the switches."""
+    status = discord.Status.idle if switches.maintenance else discord.Status.online
+    await bot.change_presence(activity=activity(switches), status=status)
+
+
+def status_text(services: BotServices, servers: int, day: dict[str, int], locale: str) -> str:
+    """Say how the bot is; reads processes, so not on the event loop.
+
+    Args:
+        services: queue, workers and switches.
+        servers: how many this process serves.
+        day: outcomes of the last 24 hours, as counts.
+        locale: language.
+    """
+    process = psutil.Process()
+    memory = sum(_memory(each) for each in (process, *process.children(recursive=True)))
+    installed = ytdlp_version()
+    failed = {code: n for code, n in day.items() if code != "verdict"}
+    switches = services.host.switches
+    ready, busy = services.workers()
+    return translate(
+        "bot.owner.status",
+        locale,
+        version=version_line(services.settings.model),
+        started=f"<t:{process.create_time():.0f}:R>",
+        servers=servers,
+        waiting=services.admission.waiting,
+        running=services.admission.running,
+        ready=ready,
+        busy=busy,
+        memory=round(memory / 1e6),
+        ytdlp="-" if installed is None else f"{installed[0]} ({translate('bot.owner.days', locale, n=installed[1])})",
+        asked=sum(day.values()),
+        failed=sum(failed.values()),
+        reasons=f" ({', '.join(f'{code} {n}' for code, n in failed.items())})" if failed else "",
+        maintenance=_state(switches.maintenance, locale),
+        links=_state(switches.links, locale),
+        allowlist=_state(switches.allowlist, locale),
+    )
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:  # it has ended meanwhile
+        return 0
+
+
+def _state(on: bool, locale: str) -> str:
+    return translate("bot.command.links.on" if on else "bot.command.links.off", locale)
+
+
+async def servers_page(
+    guilds: Sequence[discord.Guild], services: BotServices, page: int, locale: str
+) -> tuple[str, View | None]:
+    """List servers, those that ask most first, and make the buttons that turn pages.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    asked = await services.requests.by_guild(MONTH_S)
+    ordered = sorted(guilds, key=lambda guild: (-asked.get(guild.id, 0), guild.id))
+    pages = max(1, -(-len(ordered) // PER_PAGE))
+    page = min(page, pages)
+    lines = [translate("bot.owner.servers", locale, n=len(ordered), page=page, pages=pages)]
+    for guild in ordered[(page - 1) * PER_PAGE : page * PER_PAGE]:
+        joined = guild.me.joined_at if guild.me else None
+        line = translate(
+            "bot.owner.server",
+            locale,
+            name=escaped(guild.name, 40),
+            id=guild.id,
+            members=guild.member_count or "?",
+            requests=asked.get(guild.id, 0),
+            joined=discord.utils.format_dt(joined, "d") if joined else "?",
+        )
+        unserved = services.host.switches.allowlist and not services.host.allowed(Subject.SERVER, guild.id)
+        lines.append(f"{line} · {translate('bot.owner.not-listed', locale)}" if unserved else line)
+    view = View(timeout=None)
+    if page > 1:
+        view.add_item(OwnerButton(PAGE, page - 1, "\N{LEFTWARDS ARROW}"))
+    if page < pages:
+        view.add_item(OwnerButton(PAGE, page + 1, "\N{RIGHTWARDS ARROW}"))
+    return "\n".join(lines), view if view.children else None
+
+
+def leave_question(guild: discord.Guild, locale: str) -> tuple[str, View]:
+    """Ask whether to leave a server."""
+    view = View(timeout=None)
+    view.add_item(OwnerButton(LEAVE, guild.id, translate("bot.owner.button.leave", locale)))
+    view.add_item(OwnerButton(STAY, guild.id, translate("bot.owner.button.stay", locale)))
+    members = guild.member_count or "?"
+    return translate("bot.owner.ask-leave", locale, name=escaped(guild.name), id=guild.id, members=members), view
+
+
+def errors_text(errors: Sequence[ErrorRow], locale: str) -> str:
+    """List errors: when, what, where, and the id that their log lines carry."""
+    if not errors:
+        return translate("bot.owner.no-errors", locale)
+    return "\n".join(
+        f"<t:{error.at:.0f}:f> `{error.code}` {error.kind} · {error.guild_id or '-'} · `{error.reference or '-'}`"
+        for error in errors
+    )
+
+
+def defaults_text(defaults: GuildSettings, settings: BotSettings, locale: str) -> str:
+    """Say what servers have whose admins have set nothing; the host's own limits where that sets none."""
+    limits = settings.limits.tightened(defaults.places, defaults.cooldown_s)
+    longest_s = min(defaults.max_duration_s or settings.max_duration_s, settings.max_duration_s)
+    language = translate("bot.language", defaults.language) if defaults.language else None
+    return translate(
+        "bot.owner.defaults",
+        locale,
+        links=_state(defaults.links, locale),
+        language=language or translate("bot.command.language.auto", locale),
+        longest=translate("bot.admin.limits-longest", locale, n=longest_s / 60),
+        cooldown=translate("bot.admin.limits-cooldown", locale, n=limits.cooldown_s),
+        places=translate("bot.admin.limits-places", locale, n=limits.per_group),
+    )
