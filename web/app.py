@@ -30,9 +30,6 @@ from web.uploads import Uploads
 
 log = getLogger(__name__)
 
-FETCH_AHEAD: Final = 2
-"""Links that may be fetched while every worker is busy with another song."""
-
 SHUTDOWN_S: Final = 5.0
 """How long open connections may take to finish when the page is stopped."""
 
@@ -74,7 +71,7 @@ async def open_service(settings: WebSettings, models: Sequence[str | None]) -> A
         uploads = Uploads(fetcher.files, settings)
         stack.callback(uploads.close)
         pool = await stack.enter_async_context(WorkerPool(settings))
-        admission = Admission(settings.limits, slots=pool.size + FETCH_AHEAD)
+        admission = Admission.for_workers(settings.limits, pool.size)
         identifier = Identifier(settings, pool=pool, fetcher=fetcher)
         jobs = PageJobs(identifier, admission=admission, uploads=uploads, models=models)
         stack.push_async_callback(jobs.close)

@@ -292,10 +292,13 @@ class PageJobs:
                 upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
                 job.name = upload.name or request.default_name
                 source = PathSource(upload.path, job.name)
-            (job.ticket,) = self._admission.admit(request.visitor, request.visitor)
-            async with job.ticket:
+            is_link = request.link is not None
+            (job.ticket,) = self._admission.admit(request.visitor, request.visitor, links=is_link)
+            async with job.ticket as ticket:
                 options = ClassifyOptions(model=self._models[0], keep_spectrogram=True)
-                result = await self._identifier.identify(Request(source, options), on_progress=job.on_progress)
+                result = await self._identifier.identify(
+                    Request(source, options), on_progress=job.on_progress, before_classifying=ticket.classifying
+                )
                 stack.close()  # deletes the upload: from here on the spectrogram is enough
                 if result.spectrogram is None:
                     raise RuntimeError("keep_spectrogram was set, but there is no spectrogram")
