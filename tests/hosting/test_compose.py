@@ -1,12 +1,13 @@
 """compose.yaml."""
 
+import re
 from typing import Any
 
 import pytest
 import yaml
 
 from bot.settings import BotSettings
-from tests.hosting.dockerfile import read_stages
+from tests.hosting.dockerfile import DOCKERFILE, read_stages
 from tests.support.data import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -37,6 +38,12 @@ def test_a_service_is_built_from_a_stage_of_its_own_and_keeps_its_data_in_a_volu
     assert target == service["environment"]["GENREGENIE_DATA_DIR"]
 
 
+def test_the_base_image_can_be_pinned_and_is_the_dockerfiles_otherwise() -> None:
+    [default] = re.findall(r"^ARG PYTHON=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    for service in SERVICES.values():
+        assert service["build"]["args"] == {"PYTHON": f"${{BASE_IMAGE:-{default}}}"}
+
+
 def test_only_this_machine_reaches_the_bots_health() -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["bot"]["ports"])
 
@@ -46,8 +53,15 @@ def test_the_page_starts_only_when_asked_for_and_never_sees_the_token() -> None:
     assert page["profiles"] == ["page"]
     assert "env_file" not in page
     assert "DISCORD" not in str(page)
-    assert "ports" not in page
-    assert page["environment"]["GENREGENIE_HTTP_HOST"].endswith(":-127.0.0.1}")
+
+
+def test_the_page_has_a_network_of_its_own_that_this_machine_alone_reaches() -> None:
+    bot, page = SERVICES["bot"], SERVICES["page"]
+    assert page["ports"] == ["${PAGE_HOST:-127.0.0.1}:8081:8081"]
+    assert page["environment"]["GENREGENIE_HTTP_PORT"] == "8081"
+    assert set(page["networks"]) <= COMPOSE["networks"].keys()
+    assert not set(page["networks"]) & set(bot.get("networks", ["default"]))
+    assert not any("network_mode" in service for service in SERVICES.values())
 
 
 def test_the_settings_that_it_makes_are_settings() -> None:
