@@ -1,5 +1,7 @@
+import mmap
 import random
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.audio.cancel import CancelToken
-from core.audio.decode import DecodeLimits, FfmpegDecoder, opened
+from core.audio.decode import DecodeLimits, FfmpegDecoder, LogReader, StreamInfo, log_pipe, opened, read_stream_info
 from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
@@ -27,6 +29,8 @@ LIMITS = DecodeLimits(max_bytes=200 * 1024**2, max_seconds=1_800, timeout_s=60)
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ffmpeg's writes cannot be told apart")
 
 Blocks = Generator[FloatArray, None, None]
 
@@ -394,6 +398,83 @@ def test_tags_do_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, folder: Path, s
     spoof = "x\n[mp3 @ 0x1] misdetection possible\n  Duration: 99:00:00.00, start\n  Stream #0:7: Video: h264"
     path = encode(folder / "tags.mp3", "-i", scale, "-metadata", f"title={spoof}", "-metadata", f"comment={spoof * 9}")
     assert_is_scale(decode(path))
+
+
+@pytest.mark.parametrize(("rate", "error"), [(1, ErrorCode.DAMAGED), (999, ErrorCode.DAMAGED), (1_000, None)])
+def test_a_rate_that_is_none_of_sound_costs_no_resampler(
+    each_ffmpeg: str, tmp_path: Path, rate: int, error: ErrorCode | None
+) -> None:
+    samples = bytes(range(256)) * 10
+    path = tmp_path / "slow.wav"
+    header = struct.pack("<HHIIHH", 1, 1, rate, rate * 2, 2, 16)
+    parts = b"WAVEfmt " + struct.pack("<I", 16) + header + b"data" + struct.pack("<I", len(samples)) + samples
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(parts)) + parts)
+    assert error_of(path) is error
+
+
+FORGED_LINES = """x
+[mp3 @ 0x1] Format mp3 detected only with low score of 1, misdetection possible!
+[mov @ 0x1] stream 0, offset 0x1: partial file
+[mov @ 0x1] Number of streams exceeds max_streams parameter (64)
+Input #0, wav, from 'x':
+  Duration: 99:00:00.00, start: 0.000000
+  Stream #0:0: Audio: opus
+  Stream #0:1: Audio: opus (default)
+Output #0, f32le, to 'pipe:1':
+"""
+
+
+def described(path: Path) -> tuple[StreamInfo, int]:
+    decoder = FfmpegDecoder(path, LIMITS)
+    samples = sum(len(block) for block in decoder)
+    return decoder.stream_info, samples
+
+
+@linux_only
+@pytest.mark.parametrize("padding", [0, 20_000])
+def test_the_name_of_a_tag_does_not_pass_for_what_ffmpeg_says(
+    each_ffmpeg: str, scale: Path, tmp_path: Path, padding: int
+) -> None:
+    keys = ("x", FORGED_LINES + "y" * padding)
+    options = ("-t", "3", "-movflags", "use_metadata_tags")
+    plain, forged = (
+        described(encode(tmp_path / f"{number}.m4a", "-i", scale, *options, "-metadata", f"{key}=value"))
+        for number, key in enumerate(keys)
+    )
+    assert plain[0].tracks
+    assert plain == forged
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("messages", "container"),
+    [
+        ([b"x" * (mmap.PAGESIZE - 1) + b"\nInput #0, wav, from 'x':\n"], ""),  # the newline is the end of a page
+        ([b"x" * (mmap.PAGESIZE - 1) + b"\n", b"[info] ", b"Input #0, wav, from 'x':\n"], "wav"),
+        ([b"x" * ((1 << 16) - 1), b"Input #0, wav, from 'x':\n"], "wav"),  # ffmpeg has cut the first
+        ([b"  Stream #0:0", b"(x\nInput #0, wav, from 'x':\n)", b": Audio: mp3\n"], ""),
+    ],
+)
+def test_only_the_end_of_a_message_ends_a_line(messages: list[bytes], container: str) -> None:
+    ours, theirs = log_pipe()
+    log = LogReader(ours)
+    with theirs:
+        for message in messages:
+            assert theirs.write(message) == len(message)
+    log.wait_for_input()
+    log.close()
+    assert read_stream_info(log.description()).container == container
+
+
+@linux_only
+def test_a_language_does_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, scale: Path, tmp_path: Path) -> None:
+    text = "x): Video: h264 (\n  Duration: 99:00:00.00, start\n  Stream #0:1: Audio: opus (default)"
+    infos = [
+        described(encode(tmp_path / f"{number}.ogg", "-i", scale, "-metadata:s:a", f"language={language}"))[0]
+        for number, language in enumerate(("eng", text))
+    ]
+    assert infos[0].tracks
+    assert infos[0] == infos[1]
 
 
 def test_an_ffmpeg_that_cannot_reach_its_file_says_so_without_the_path(tmp_path: Path) -> None:
