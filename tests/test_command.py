@@ -42,6 +42,7 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     """Name of an image, and a folder with those parts of the project that the Dockerfile copies into it."""
     for stage in lineage(STAGES, request.param):
         for source in copied(stage):
+            (tmp_path / source).parent.mkdir(exist_ok=True)
             (tmp_path / source).symlink_to(ROOT / source)
     return request.param, tmp_path
 
