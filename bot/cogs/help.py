@@ -51,6 +51,18 @@ def help_embed(mentions: CommandMentions, locale: str) -> discord.Embed:
         inline=False,
     )
     embed.add_field(
+        name=translate("bot.help.together.title", locale),
+        value=translate(
+            "bot.help.together",
+            locale,
+            guess=mentions.of("guess play"),
+            compare=mentions.of("compare"),
+            top=mentions.of("top"),
+            like=translate("bot.button.like", locale),
+        ),
+        inline=False,
+    )
+    embed.add_field(
         name=translate("bot.help.admin.title", locale),
         value=translate(
             "bot.help.admin",
