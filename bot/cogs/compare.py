@@ -58,7 +58,9 @@ class Compare(commands.Cog):
         songs = _songs((first, first_link, second, second_link), locale)
         if songs is None:
             await send_private(interaction, translate("bot.compare.two", own))
-        elif (first_link or second_link) and not services.guilds.settings(guild_id).links:
+        elif (first_link or second_link) and not (
+            services.host.switches.links and services.guilds.settings(guild_id).links
+        ):
             await send_private(interaction, translate("bot.links-off", own))
         elif await services.acknowledge(interaction):
             found = self._files.with_files(FoundSongs(songs))

@@ -22,7 +22,7 @@ from bot.storage.games import PREPARED, Game, PostedSong
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, InteractionDelivery
 from bot.ui.guess import GuessResponder, answer_of, guess_view, question_text, result_text, scores_text
 from bot.ui.interactions import MESSAGE_ID, Interaction, send_private
-from bot.ui.message import text_message
+from bot.ui.message import internal_error, text_message
 from bot.ui.permissions import missing, missing_notice
 from bot.ui.translator import phrase
 from core.audio.suffixes import AUDIO_SUFFIXES, media_suffix
@@ -119,7 +119,7 @@ class Guess(commands.Cog):
             else:
                 await self._play_posted(interaction, game)
         except StoreError:
-            await delivery.failed(text_message(translate("error.internal", own)), None)
+            await delivery.failed(text_message(internal_error(own)), None)
 
     @root.command(name=phrase("guess.scores.name"), description=phrase("guess.scores.description"))
     async def scores(self, interaction: Interaction) -> None:
@@ -134,7 +134,7 @@ class Guess(commands.Cog):
             none = translate("bot.guess.no-scores", locale, play=mentions.of("guess play"))
             text = scores_text(scores, locale) if scores else none
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
 
     def _refusal(
@@ -145,7 +145,7 @@ class Guess(commands.Cog):
         allowed = interaction.permissions
         if file is not None and link is not None:
             return translate("bot.one-of-two", locale)
-        if link is not None and not self._services.guilds.settings(interaction.guild_id).links:
+        if link is not None and not self._links_allowed(interaction):
             return translate("bot.links-off", locale)
         if link is not None and url is None:
             return translate("bot.nothing-given", locale)
@@ -160,6 +160,10 @@ class Guess(commands.Cog):
         if file is not None and file.size > interaction.filesize_limit:
             return translate("bot.guess.too-large", locale, mb=interaction.filesize_limit // MIB)
         return None
+
+    def _links_allowed(self, interaction: Interaction) -> bool:
+        services = self._services
+        return services.host.switches.links and services.guilds.settings(interaction.guild_id).links
 
     async def _play_posted(self, interaction: Interaction, game: Game) -> None:
         """Find a song in this server that everyone who sees the game may hear, and whose message is still there."""
@@ -239,7 +243,7 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, error_sentence(error, own))
         except (StoreError, *FAILURES) as error:
             log.warning("A game could not begin: %s", type(error).__name__)
-            return await self._fail(interaction, game, translate("error.internal", own))
+            return await self._fail(interaction, game, internal_error(own))
         return True
 
     async def _post(self, interaction: Interaction, game: Game, song: Song) -> None:

@@ -11,7 +11,7 @@ from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.ui.delivery import InteractionDelivery
 from bot.ui.interactions import Interaction
-from bot.ui.message import OutgoingMessage, text_message
+from bot.ui.message import OutgoingMessage, internal_error, text_message
 from bot.ui.taste import OFF, ON, taste_view, top_message
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
@@ -56,7 +56,7 @@ class Top(commands.Cog):
         try:
             message = await self._message(interaction, period, locale, mine=mine)
         except StoreError:
-            message = text_message(translate("error.internal", own))
+            message = text_message(internal_error(own))
         capabilities = services.notices.interaction_capabilities(interaction, locale)
         await InteractionDelivery(interaction, private=mine).final(message.fitted(capabilities))
 

@@ -10,6 +10,7 @@ from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.interactions import Interaction
+from bot.ui.message import internal_error
 from core.i18n.catalog import translate
 
 
@@ -42,7 +43,7 @@ class ConsentButton(DynamicItem[Button[View]], template=r"gg:consent:(?P<key>\d{
             noted = song is not None and await services.corrections.consent(song, interaction.user.id)
             text = translate("bot.correction.consented" if noted else "bot.gone", locale)
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
 
 

@@ -14,7 +14,9 @@ from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.storage.games import Answer, Game, GameResult, Score
 from bot.ui.embeds import capitalised, escaped, genre_name
+from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, send_private
+from bot.ui.message import internal_error
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -41,6 +43,10 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
         """Rebuild the button that was pressed."""
         return cls(match["key"], match["genre"], "en")
 
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Take no guess of whom the host does not serve."""
+        return await let_in(interaction)
+
     async def callback(self, interaction: Interaction) -> None:
         """Keep the guess, and tell the one who made it."""
         services, locale = services_of(interaction), interaction.locale.value
@@ -55,7 +61,7 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
             else:
                 text = translate("bot.guess.over", locale)
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await send_private(interaction, text)
 
 

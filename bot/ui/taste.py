@@ -13,7 +13,7 @@ from bot.storage.database import StoreError
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.interactions import Interaction
-from bot.ui.message import OutgoingMessage, Picture, text_message
+from bot.ui.message import OutgoingMessage, Picture, internal_error, text_message
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 
@@ -46,7 +46,7 @@ class TasteButton(DynamicItem[Button[View]], template=r"gg:taste:(?P<action>on|o
             await (tastes.opt_in(user_id) if self.action == ON else tastes.opt_out(user_id))
             text = translate(f"bot.top.{self.action}", locale)
         except StoreError:
-            text = translate("error.internal", locale)
+            text = internal_error(locale)
         await interaction.edit_original_response(
             content=text, embeds=[], attachments=[], view=None, allowed_mentions=NO_MENTIONS
         )
