@@ -25,7 +25,7 @@ from web.corrections import CHOICES, NONE
 from web.jobs import ViewState
 from web.settings import WebSettings
 from web.shares import SharedAnswer
-from web.static import Static
+from web.static import EXAMPLE, Static
 
 MODEL_KEYS: Final = ("genie", "plain", "augmented")
 """Models that the page has a description of."""
@@ -146,7 +146,7 @@ def form_html(settings: WebSettings, locale: str, files: Static | None = None) -
         "copied": translate("web.copied", locale),
         "shareEnded": translate("web.shared.ended", locale),
         "example": files.example if files is not None else None,
-        "exampleName": "GenreGenie.ogg",
+        "exampleName": EXAMPLE.name,
     }
     others = [(other, translate("web.language", other)) for other in locales()]
     return render(

@@ -280,7 +280,7 @@ def focused(tab: Page) -> str:
 def test_all_can_be_reached_and_done_with_the_keyboard(visit: Callable[..., Page], long_song: Path) -> None:
     tab = visit()
     reached = []
-    for _ in range(len(locales()) + 4):
+    for _ in range(len(locales()) + 5):
         tab.keyboard.press("Tab")
         reached.append(focused(tab))
     assert reached == [*locales(), "gg-file", "gg-record", "gg-example", "gg-link", translate("web.hear-link")]
@@ -307,8 +307,11 @@ def test_everything_has_a_name_for_screen_readers(visit: Callable[..., Page], lo
     tab = visit()
     tab.set_input_files("#gg-file", long_song)
     genre_shown(tab)
+    tab.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     nameless = tab.evaluate(
-        """() => [...document.querySelectorAll("main :is(a, button, input, audio, img, section, nav)")].filter(one => {
+        """() => [...document.querySelectorAll(
+            "main :is(a, button, input, select, audio, img, section, nav)"
+        )].filter((one) => {
             if (one.closest("[hidden]")) return false;
             const pointed = one.getAttribute("aria-labelledby");
             const name = one.ariaLabel || one.alt || one.innerText || one.labels?.[0]?.innerText
