@@ -71,6 +71,9 @@ def test_every_setting_of_the_example_reaches_the_service_that_reads_it() -> Non
     page = SERVICES["page"]["environment"]
     assert page.keys() == variable_names(WebSettings)
     own = {"GENREGENIE_DATA_DIR", "GENREGENIE_HTTP_HOST", "GENREGENIE_HTTP_PORT", "GENREGENIE_WEB_TRUSTED_PROXY"}
+    own |= {"GENREGENIE_WEB_HOST", "GENREGENIE_WEB_PORT"}  # what is published leads there, whatever `.env` says
+    assert page["GENREGENIE_WEB_HOST"] == page["GENREGENIE_HTTP_HOST"]
+    assert page["GENREGENIE_WEB_PORT"] == page["GENREGENIE_HTTP_PORT"]
     for name in page.keys() - own:
         assert page[name] == f"${{{name}:-}}"
 
