@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.settings import BotSettings
+from bot.storage.engine import database_url
 from core.errors import ConfigurationError
 from core.settings import load_settings
 
@@ -40,3 +41,28 @@ def test_everything_invalid_of_core_and_bot_is_named_without_its_value(monkeypat
     message = str(raised.value)
     assert len(message.splitlines()) == 2
     assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("queue", "store", "fits"),
+    [
+        ("postgresql://user:secret@host/name", None, True),
+        ("postgres://host/name", "postgresql://other/name", True),
+        ("redis://user:secret@host", None, False),
+        ("postgresql://user:secret@host/name", "sqlite:///file", False),
+    ],
+)
+def test_a_queue_is_on_postgresql_and_so_is_the_store_that_its_workers_reach(
+    monkeypatch: pytest.MonkeyPatch, queue: str, store: str | None, fits: bool
+) -> None:
+    monkeypatch.setenv("GENREGENIE_QUEUE_URL", queue)
+    if store is not None:
+        monkeypatch.setenv("GENREGENIE_DATABASE_URL", store)
+    if fits:
+        url = database_url(load_settings(BotSettings))
+        assert url.drivername == "postgresql+psycopg"
+        assert url.host == ("other" if store else "host")
+        return
+    with pytest.raises(ConfigurationError, match="GENREGENIE_QUEUE_URL") as raised:
+        load_settings(BotSettings)
+    assert "secret" not in str(raised.value)
