@@ -1,4 +1,4 @@
-"""What others notice while one member attacks with links: `python -m benchmarks.attack`.
+"""What others notice while one member attacks with links: `python -m benchmarks.attack --write`.
 
 `genregenie bot` as it is run, on the Discord on loopback that the tests use. One member sends sixteen links to servers
 that dribble, or that flood with tiny chunks and interim responses; a member of another server sends files meanwhile.
@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from benchmarks.burst import bucket_percentile, lag_between
-from benchmarks.measure import Figure, machine, publish, table
+from benchmarks.measure import FIGURES_PAGE, Figure, machine, publish, table, write_between
 from tests.bot.end_to_end.answers import genre_of, is_final
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
@@ -24,6 +24,7 @@ from tests.bot.end_to_end.songs import new_song
 from tests.core.fetch.servers import Exchange, Server, running_server
 from tests.discord_server import Discord
 
+MARKERS: Final = "attack"
 LINKS: Final = 16
 FILES: Final = 7
 SONG_S: Final = 30.0
@@ -138,12 +139,16 @@ async def measure(folder: Path) -> list[Figure]:
 
 def main(
     out: Annotated[Path, typer.Option("--json", help="Where to save the figures.")] = Path(".reports/attack.json"),
+    write: Annotated[bool, typer.Option("--write", help="Write the table into docs/figures.md.")] = False,
 ) -> None:
     """Measure, print a Markdown table and keep the figures as JSON."""
+    if write:
+        write_between(FIGURES_PAGE, MARKERS)
     measured_on = machine()
     with tempfile.TemporaryDirectory(prefix="genregenie-attack-") as folder:
         figures = asyncio.run(measure(Path(folder)))
-    publish(figures, f"{table(figures)}\n\nMeasured on {measured_on}.", measured_on, out, None, "attack")
+    text = f"{table(figures)}\n\nMeasured on {measured_on}."
+    publish(figures, text, measured_on, out, FIGURES_PAGE if write else None, MARKERS)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from core.inference.pipeline import Step
 from core.service.admission import Admission, AdmissionLimits
 from core.service.identify import LocalIdentifier
 from core.workers.pool import WorkerPool
+from tests.core.fetch.servers import running_server
 from tests.support.processes import eventually, ffmpegs
+from web.app import open_service
 from web.jobs import Job, PageJobs, PageRequest, ViewState
 from web.kept import KeptSongs
 from web.settings import WebSettings
@@ -48,13 +50,17 @@ class Backend:
         )
 
     async def send(self, song: Path, visitor: str = "ana") -> PageRequest:
-        content = await asyncio.to_thread(song.read_bytes)
+        return await send(self.uploads, song, visitor)
 
-        async def chunks() -> AsyncIterator[bytes]:
-            yield content
 
-        key = await self.uploads.receive(visitor, song.name, len(content), chunks())
-        return PageRequest(visitor, key, None, "unnamed")
+async def send(uploads: Uploads, song: Path, visitor: str) -> PageRequest:
+    content = await asyncio.to_thread(song.read_bytes)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    key = await uploads.receive(visitor, song.name, len(content), chunks())
+    return PageRequest(visitor, key, None, "unnamed")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -215,3 +221,19 @@ async def test_a_link_without_a_fetcher_is_unsupported(backend: Backend) -> None
     end = await answer(backend.jobs(), request)
     assert end.error is not None
     assert end.error.code is ErrorCode.UNSUPPORTED_LINK
+
+
+async def test_slow_links_of_one_visitor_keep_no_other_visitor_waiting(
+    model: str | None, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.jobs, "ABANDONED_S", 600.0)
+    async with running_server() as server:
+        server.routes["/silent*"] = lambda exchange: asyncio.sleep(3_600)
+        settings = WebSettings(data_dir=tmp_path, workers=1, allowed_hosts=(server.host,), web_max_jobs_per_visitor=8)
+        async with open_service(settings, [model]) as service:
+            await service.pool.ready()
+            for number in range(8):
+                service.jobs.start(PageRequest("mallory", None, server.url(f"/silent/{number}.mp3"), ""))
+            await server.wait_for_requests()
+            assert (await answer(service.jobs, await send(service.uploads, song, "ana"))).verdicts
+            assert service.jobs.active == 8  # they hold what they may hold, and the rest of them waits
