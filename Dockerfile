@@ -3,7 +3,7 @@
 # everything is installed from wheels, nothing is compiled.
 #   docker build -t genregenie .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t genregenie .
-# Name the base image by its digest too, to build the same again: --build-arg PYTHON=3.13-slim-bookworm@sha256:...
+# The tag of the base image moves; docs/hosting.md, "Pin the base image", names one by its digest.
 ARG PYTHON=3.13-slim-bookworm
 
 FROM python:${PYTHON} AS build

@@ -1,7 +1,7 @@
 """What the project is made of: pins, their ages, and the advisories that are known of them: `make audit`.
 
 Exit status 1 where a package is not pinned with its hashes or has a known advisory. What cannot be told here, for want
-of a network, git or `pip-audit`, is said and is no failure.
+of a network, git or `pip-audit`, is said and is no failure, and neither is a base image without a digest.
 """
 
 import json
@@ -23,6 +23,8 @@ DAY_S: Final = 86_400
 
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==(?P<version>[^\s;\\]+)")
 _BASE_IMAGE = re.compile(r"^ARG PYTHON=(\S+)", re.MULTILINE)
+_OWN_BASE_IMAGE = re.compile(r"^BASE_IMAGE=(\S+)", re.MULTILINE)
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,22 @@ def advisories(path: Path) -> list[str] | None:
     ]
 
 
-def base_image(dockerfile: str) -> str:
-    """Return the image that ours are made from, as the Dockerfile names it."""
-    match = _BASE_IMAGE.search(dockerfile)
-    return match[1] if match else "none"
+def base_image(dockerfile: str, environment: str = "") -> str:
+    """Return the image that ours are made from, as the Dockerfile names it, or the host's `.env`."""
+    match = _OWN_BASE_IMAGE.search(environment) or _BASE_IMAGE.search(dockerfile)
+    return f"python:{match[1]}" if match else "none"
+
+
+def has_digest(image: str) -> bool:
+    """Whether an image is named by a digest, so that it is the same at each build."""
+    return _DIGEST.search(image) is not None
+
+
+def _own_settings() -> str:
+    try:
+        return (ROOT / ".env").read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def main() -> int:
@@ -105,8 +119,9 @@ def main() -> int:
         print(f"pinned {ages[-1][1]} to {ages[0][1]} days ago; over {OLD_DAYS}: {', '.join(old) or 'none'}")
     else:
         print("ages: not known without git's history")
-    image = base_image((ROOT / "Dockerfile").read_text("utf-8"))
-    print(f"base image: python:{image}, {'by its digest' if '@sha256:' in image else 'not by its digest'}")
+    image = base_image((ROOT / "Dockerfile").read_text("utf-8"), _own_settings())
+    remedy = "has no digest and changes with its tag (docs/hosting.md, Pin the base image)"
+    print(f"base image: {image} {'is named by its digest' if has_digest(image) else remedy}")
     known = advisories(PINS)
     if known is None:
         print("advisories: not known; `pip install pip-audit`, and a network")

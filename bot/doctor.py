@@ -12,13 +12,13 @@ from discord.http import Route
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bot.monitoring import public_addresses
 from bot.settings import BotSettings
 from bot.storage.engine import cause, check_known, current_schema, database_url, sqlite_file
 from bot.ui.permissions import NEEDED
 from core.doctor import Check, nearest_existing
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
+from core.public_addresses import public_addresses
 from core.settings import load_settings
 
 LOGIN_S = 20.0

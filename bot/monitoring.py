@@ -2,14 +2,11 @@
 
 import asyncio
 import errno
-import ipaddress
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-import psutil
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,6 +17,7 @@ from core.errors import ConfigurationError
 from core.fetch.ytdlp_install import OLD_DAYS, UPDATE, javascript_runtime, ytdlp_version
 from core.i18n.catalog import translate
 from core.proxy.interface import Proxy
+from core.public_addresses import public_addresses
 from core.service.admission import Admission
 from core.service.identify import IdentifyResult
 from core.workers.pool import WorkerPool
@@ -196,26 +194,6 @@ class WorkersCollector(Collector):
         for reason, count in self._proxy.refusals.items():
             refusals.add_metric([reason], count)
         yield refusals
-
-
-def public_addresses(host: str) -> list[str]:
-    """List the addresses of the public internet on which `host`, which may be all of this machine's, is served."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a name
-        return []
-    if not address.is_unspecified:
-        return [host] if address.is_global else []
-    found = []
-    for interface in psutil.net_if_addrs().values():
-        for entry in interface:
-            if entry.family not in (socket.AF_INET, socket.AF_INET6):
-                continue
-            own = ipaddress.ip_address(entry.address.partition("%")[0])
-            # On `::` Linux serves both families, on `0.0.0.0` the one.
-            if own.is_global and (own.version == 4 or address.version == 6):
-                found.append(str(own))
-    return sorted(found)
 
 
 class HealthServer:

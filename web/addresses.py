@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from web.settings import WebSettings, is_loopback
+from web.settings import WebSettings, is_reverse_proxy
 
 _FORWARDED: Final = "X-Forwarded-For"
 
@@ -22,12 +22,12 @@ def visitor_of(address: str) -> str:
 def visitor(request: web.BaseRequest, settings: WebSettings) -> str:
     """Visitor who sends a request.
 
-    A reverse proxy's word for it is taken only where one is configured, on this machine: the last address that it
-    names and that is not its own.
+    A reverse proxy's word for it is taken only where one is configured: the last address that it names and that is not
+    its own.
     """
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     address = str(peer[0]) if peer else ""
-    if settings.web_origin is not None and is_loopback(address):
+    if is_reverse_proxy(address, settings):
         named = [part.strip() for value in request.headers.getall(_FORWARDED, ()) for part in value.split(",")]
-        address = next((part for part in reversed(named) if part and not is_loopback(part)), address)
+        address = next((part for part in reversed(named) if part and not is_reverse_proxy(part, settings)), address)
     return visitor_of(address)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file, read_card, shipped_models
+from core.public_addresses import public_addresses
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher, open_fetcher, open_files
 from core.service.identify import Identifier, LocalIdentifier
@@ -29,7 +30,7 @@ from web.kept import KeptSongs
 from web.login import Login
 from web.routes import Pages, add_routes
 from web.sessions import Sessions
-from web.settings import WebSettings, check_exposure, is_loopback
+from web.settings import WebSettings, check_exposure, is_reverse_proxy
 from web.shares import FOLDER as SHARES_FOLDER
 from web.shares import Shares
 from web.static import Static
@@ -129,8 +130,7 @@ async def listen(app: web.Application, settings: WebSettings, sock: socket.socke
     # What cannot be parsed is answered, and no news for the log; what a handler raises is logged by access control.
     quiet = getLogger("web.http")
     quiet.setLevel(CRITICAL)
-    behind_proxy = settings.web_origin is not None
-    connections = Connections(trusted=lambda address: behind_proxy and is_loopback(address))
+    connections = Connections(trusted=lambda address: is_reverse_proxy(address, settings))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -174,6 +174,7 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
             warm.add_done_callback(lambda _: stop.set() if _failure(warm) else None)
             async with listen(build_app(service, settings), settings, sock):
                 announce(settings.web_origin or _address(sock))
+                warn_of_exposure(settings)
                 await stop.wait()
                 await service.jobs.close()  # its streams end, and nobody waits for them
             if failure := _failure(warm):
@@ -196,12 +197,23 @@ def guest(settings: WebSettings, announce: Callable[[str], None]) -> OpenGuest:
                 listen(build_app(service, settings), settings, sock) as server,
             ):
                 announce(settings.web_origin or _address(sock))
+                warn_of_exposure(settings)
                 try:
                     yield GuestFace(NAME, service.admission, server.is_serving)
                 finally:
                     await service.jobs.close()  # its streams end, and nobody waits for them
 
     return open_page
+
+
+def warn_of_exposure(settings: WebSettings) -> None:
+    """Warn, in the log, of a page that the internet reaches without encryption."""
+    if public := public_addresses(settings.http_host):
+        log.warning(
+            "The internet reaches the page without encryption, on %s: listen on 127.0.0.1, and put a web server in "
+            "front (docs/hosting.md, The page)",
+            ", ".join(public),
+        )
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:

@@ -1,7 +1,9 @@
 """The page's settings, on top of the core's, and the check that it is not exposed without a password."""
 
 import ipaddress
-from functools import cached_property
+import struct
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +15,8 @@ from core.settings import Settings
 
 MIN_PASSWORD: Final = 8
 MIN_TOKEN: Final = 24
+GATEWAY: Final = "gateway"
+_RTF_GATEWAY: Final = 2
 
 
 class WebSettings(Settings):
@@ -28,6 +32,9 @@ class WebSettings(Settings):
     """Required of every visitor. Must be set unless the page listens on loopback."""
     web_origin: str | None = None
     """Public origin where a reverse proxy on this machine serves the page: `https://genre.example.org`."""
+    web_trusted_proxy: str | None = None
+    """Where that reverse proxy's connections come from if not from loopback: an address, a network, or `gateway`, this
+    machine's router, which is the host where the page runs in a container."""
     web_api_token: SecretStr | None = None
     """Opens the HTTP API to programs that have it; None closes the API."""
     web_max_jobs: int = Field(default=32, ge=1, le=256)
@@ -91,6 +98,16 @@ class WebSettings(Settings):
             lines.append(str(error))
         return lines
 
+    @field_validator("web_trusted_proxy")
+    @classmethod
+    def _check_proxy(cls, value: str | None) -> str | None:
+        if value is not None and value != GATEWAY:
+            try:
+                ipaddress.ip_network(value)
+            except ValueError:
+                raise ValueError(f"is not {GATEWAY} or an address like 192.0.2.1") from None
+        return value
+
     @cached_property
     def limits(self) -> AdmissionLimits:
         """Limits for admission: each address is a group of its own, so that visitors take turns."""
@@ -106,6 +123,35 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_reverse_proxy(address: str, settings: WebSettings) -> bool:
+    """Whether a connection from an address is that of our own reverse proxy, which is believed who its visitors are."""
+    if settings.web_origin is None:
+        return False
+    trusted = settings.web_trusted_proxy
+    if trusted == GATEWAY:
+        trusted = default_gateway()
+    if is_loopback(address) or trusted is None:
+        return is_loopback(address)
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(trusted)
+    except ValueError:
+        return False
+
+
+@cache
+def default_gateway(routes: Path = Path("/proc/net/route")) -> str | None:
+    """Read the IPv4 router of this machine or container; None where there is none, or the system does not tell."""
+    try:
+        lines = routes.read_text("ascii").splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        _, destination, gateway, flags, *_ = line.split()
+        if int(destination, 16) == 0 and int(flags, 16) & _RTF_GATEWAY:
+            return str(ipaddress.IPv4Address(struct.pack("=I", int(gateway, 16))))
+    return None
 
 
 def check_exposure(settings: WebSettings) -> None:

@@ -1,6 +1,7 @@
 """An audio file → samples of two channels, by an ffmpeg that can read nothing but that file.
 
-There is no ffprobe (imageio-ffmpeg has none): tracks and duration are parsed from what ffmpeg logs before it decodes.
+There is no ffprobe (imageio-ffmpeg has none): tracks and duration are parsed from what ffmpeg logs before it decodes,
+and from nothing that a file can put there.
 ffmpeg gets an open descriptor, and detects the format from the content; see `core.audio.sniff` for where that fails.
 What a header says of the duration is believed nowhere: the duration is what was decoded.
 """
@@ -8,11 +9,14 @@ What a header says of the duration is believed nowhere: the duration is what was
 import contextlib
 import os
 import re
+import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -62,20 +66,36 @@ CHANNELS: Final = 2
 """Channels that are decoded: one is repeated, more than two are mixed down by ffmpeg."""
 
 _BLOCK_BYTES: Final = 1 << 17
-_LOG_BYTES: Final = 1 << 16
-_LOG_TAIL_BYTES: Final = 1 << 14
+_MESSAGE_BYTES: Final = 1 << 17
+"""Longer than any write of ffmpeg's log, which cuts messages at 64 KiB."""
+_CUT_BYTES: Final = (1 << 16) - 2
+"""Messages of at least this length were cut, and have lost the end of their line."""
+_LINE_BYTES: Final = 4096
+_NEWLINES_TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
+_DESCRIPTION_BYTES: Final = 1 << 16
 
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.MULTILINE)
-_OUTPUT = re.compile(r"^Output #0", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
-_STREAM = re.compile(r"^  Stream #0:\d+.*?: (?P<kind>[A-Z][a-z]+)(?:: (?P<codec>\w+)(?P<rest>.*))?$", re.MULTILINE)
+# Greedy, for the language, which is the file's own text, stands before the kind.
+_STREAM = re.compile(r"^  Stream #0:\d+.*: (?P<kind>[A-Z][a-z]+): (?P<codec>\w+)(?P<rest>.*)$", re.MULTILINE)
 _KBPS = re.compile(r", (\d+) kb/s")
-# A line of ffmpeg's own begins with the component that wrote it; a line from a file's tags never does.
-_ESTIMATED_DURATION = re.compile(r"^\[.*Estimating duration from bitrate", re.MULTILINE)
-_UNCERTAIN_FORMAT = re.compile(r"^\[.*misdetection possible", re.MULTILINE)
-_TRUNCATED = re.compile(r"^\[.*(partial file|File ended prematurely)", re.MULTILINE)
-_CORRUPT_PACKET = re.compile(r"^\[.*Packet corrupt", re.MULTILINE)
-_TOO_MANY_STREAMS = re.compile(r"^\[.*Number of (streams|tracks) exceeds max_streams", re.MULTILINE)
+_OUTPUT: Final = "Output #0"
+_DESCRIBING: Final = ("Input #0, ", "  Duration: ", "  Stream #0:")
+"""How the lines begin that describe the input; those with its tags, which may be many, do not."""
+
+# A line of ffmpeg's own begins with the components that wrote it. What it says is matched from its beginning: further
+# on, a file's own words may stand in it.
+_NOTES = re.compile(
+    r"(?:\[[^\]]+\] )+(?:"
+    r"(?P<uncertain>Format \S+ detected only with low score of \d+, misdetection possible!)"
+    r"|(?P<estimated>Estimating duration from bitrate)"
+    r"|(?P<truncated>(?:stream \d+, offset 0x\w+|root atom offset 0x\w+): partial file|File ended prematurely)"
+    r"|(?P<corrupt>Packet corrupt \(stream = )"
+    r"|(?P<streams>Number of (?:streams|tracks) exceeds max_streams)"
+    r"|(?P<forbidden>(?:Codec \(\w+\)|Format) not on whitelist)"
+    r"|(?P<moov>moov atom not found)"
+    r")"
+)
 
 _BARE_FRAMES: Final = frozenset(("aac", "ac3", "eac3", "mp3"))
 
@@ -246,7 +266,7 @@ class FfmpegDecoder:
         decoded = 0
         with self._ffmpeg(source, guess) as (process, log), self._cpu_budget(process.pid, source) as budget:
             log.wait_for_input()
-            self._choose_track(log.text(), guess)
+            self._choose_track(log, guess)
             self._check_announced_length(os.fstat(source.fileno()).st_size)
             for block in _blocks(process.stdout):
                 decoded += len(block)
@@ -255,9 +275,8 @@ class FfmpegDecoder:
                 yield block
             process.wait()
         self._cancel_token.check()
-        text = log.text()
-        self._check_exit(decoded, text, process.returncode)
-        cut_off = self._is_cut_off(decoded / SAMPLE_RATE, text, source, guess)
+        self._check_exit(decoded, log.notes, process.returncode)
+        cut_off = self._is_cut_off(decoded / SAMPLE_RATE, log.notes, source, guess)
         self.stream_info = replace(self.stream_info, cut_off=cut_off)
 
     @contextlib.contextmanager
@@ -270,15 +289,21 @@ class FfmpegDecoder:
             ),
         )
         source.seek(0)  # where /dev/fd/0 is a duplicate, ffmpeg goes on from here
-        process = subprocess.Popen(  # noqa: S603 - a fixed command; the file is an open descriptor
-            sandboxed_command(_ffmpeg_command(self._path, guess, self.stream_info.track), policy),
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=minimal_environment(Path(os.devnull).parent),
-            **group_options(),
-        )
-        log = _LogReader(process.stderr)
+        ours, theirs = _log_pipe()
+        with theirs:
+            try:
+                process = subprocess.Popen(  # noqa: S603 - a fixed command; the file is an open descriptor
+                    sandboxed_command(_ffmpeg_command(self._path, guess, self.stream_info.track), policy),
+                    stdin=source,
+                    stdout=subprocess.PIPE,
+                    stderr=theirs,
+                    env=minimal_environment(Path(os.devnull).parent),
+                    **group_options(),
+                )
+            except BaseException:
+                ours.close()
+                raise
+        log = _LogReader(ours)
         left = (self._deadline or 0) - time.monotonic()
         timer = threading.Timer(max(0.0, left), self._cancel_token.set, (ErrorCode.TIMEOUT,))
         timer.daemon = True
@@ -299,19 +324,19 @@ class FfmpegDecoder:
         seconds = CPU_SECONDS + CPU_SECONDS_PER_MIB * mebibytes
         return CpuBudget(pid, seconds, lambda: self._cancel_token.set(ErrorCode.TIMEOUT))
 
-    def _choose_track(self, log: str, guess: InputGuess) -> None:
+    def _choose_track(self, log: "_LogReader", guess: InputGuess) -> None:
         """Take what ffmpeg says of the file, the first time.
 
         Raises:
             _UnrecognizedError: it is not what ffmpeg takes it for.
             _OtherTrackError: another track than the one that is being decoded comes first.
         """
-        if guess.demuxer is None and _UNCERTAIN_FORMAT.search(log):  # a few bytes of noise that look like MP3
+        if guess.demuxer is None and "uncertain" in log.notes:  # a few bytes of noise that look like MP3
             raise _UnrecognizedError(ErrorCode.NOT_AUDIO)
-        if self._guess is not None or _INPUT.search(log) is None:
+        info = read_stream_info(log.description(), estimated="estimated" in log.notes)
+        if self._guess is not None or not info.container:
             return
         self._guess = guess
-        info = read_stream_info(log)
         order = sorted(range(len(info.tracks)), key=lambda number: not info.tracks[number].default)
         self.stream_info = replace(info, track=order[0] if order else 0)
         self._tracks_left = order[1:MOST_TRACKS]
@@ -331,34 +356,34 @@ class FfmpegDecoder:
         if samples > (self._limits.max_seconds + 0.5) * SAMPLE_RATE:
             raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=_minutes(self._limits.max_seconds))
 
-    def _check_exit(self, decoded: int, log: str, returncode: int) -> None:
+    def _check_exit(self, decoded: int, notes: AbstractSet[str], returncode: int) -> None:
         """Raise the error for an ffmpeg that failed, or decoded nothing (`decoded`: samples)."""
         if returncode == EXIT_NOT_STARTED:
             raise GenreGenieError(ErrorCode.INTERNAL)
         if returncode < 0:  # it crashed on the file, or one of its limits killed it
             raise GenreGenieError(ErrorCode.DAMAGED)
-        if _TOO_MANY_STREAMS.search(log):  # ffmpeg 5 stops there; later ones go on, and decode garbage
+        if "streams" in notes:  # ffmpeg 5 stops there; later ones go on, and decode garbage
             raise GenreGenieError(ErrorCode.NOT_AUDIO)
         if decoded:
             return
         if self.stream_info.tracks:
-            raise _UndecodableError(ErrorCode.NOT_AUDIO if "not on whitelist" in log else ErrorCode.DAMAGED)
+            raise _UndecodableError(ErrorCode.NOT_AUDIO if "forbidden" in notes else ErrorCode.DAMAGED)
         if self.stream_info.streams:
             raise GenreGenieError(ErrorCode.NO_AUDIO_TRACK)
-        raise _UnrecognizedError(ErrorCode.DAMAGED if "moov atom not found" in log else ErrorCode.NOT_AUDIO)
+        raise _UnrecognizedError(ErrorCode.DAMAGED if "moov" in notes else ErrorCode.NOT_AUDIO)
 
-    def _is_cut_off(self, decoded: float, log: str, source: FileIO, guess: InputGuess) -> bool:
+    def _is_cut_off(self, decoded: float, notes: AbstractSet[str], source: FileIO, guess: InputGuess) -> bool:
         """Return whether the file ends before its sound does (`decoded`: seconds).
 
         The container tells, ffmpeg does, or a header that counts this sound alone and more of it than there is. A
         duration of the whole file says nothing: it may be that of pictures or lyrics, or begin at any time.
         """
         info = self.stream_info
-        if is_cut_off(source, info.container, guess.start) or _TRUNCATED.search(log):
+        if is_cut_off(source, info.container, guess.start) or "truncated" in notes:
             return True
         if info.container in _COUNTS_ITS_SOUND and info.duration is not None and not info.estimated:
             return decoded < info.duration - MISSING_SECONDS
-        return bool(_CORRUPT_PACKET.search(log)) and info.container in _REPORTS_LAST_PACKET
+        return "corrupt" in notes and info.container in _REPORTS_LAST_PACKET
 
 
 def _minutes(seconds: float) -> str:
@@ -427,62 +452,98 @@ def bounded(samples: FloatArray) -> FloatArray:
     return within
 
 
-class _LogReader:
-    """Reads ffmpeg's log to its end in a thread of its own, and keeps the beginning and the end."""
+def _log_pipe() -> tuple[FileIO, FileIO]:
+    """Open a pipe for ffmpeg's log, and return both ends; under Linux it keeps each write of ffmpeg's apart."""
+    if sys.platform == "linux":
+        ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    else:
+        ours, theirs = os.pipe()
+    return FileIO(ours, "rb"), FileIO(theirs, "wb")
 
-    def __init__(self, pipe: IO[bytes] | None) -> None:
+
+class _LogReader:
+    """Reads ffmpeg's log to its end in a thread of its own, and keeps what decides.
+
+    ffmpeg writes the names of tags, languages and the like as they stand in the file, newlines too, by which a file
+    could say what ffmpeg says. Each of its writes is one message or a part of one, and a line ends only where a message
+    does. (Where writes cannot be told apart, outside Linux, a file can do that.)
+
+    Args:
+        pipe: our end of `_log_pipe`.
+
+    Attributes:
+        notes: which of the groups of `_NOTES` ffmpeg has logged so far.
+    """
+
+    def __init__(self, pipe: FileIO) -> None:
+        self.notes: set[str] = set()
         self._pipe = pipe
-        self._text = bytearray()
-        self._tail = bytearray()
+        self._line = b""
+        self._description = ""
         self._input_logged = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        pipe = self._pipe
         with contextlib.suppress(ValueError, OSError):  # closed while we read
-            while pipe is not None and (data := os.read(pipe.fileno(), 4096)):
-                if len(self._text) < _LOG_BYTES:
-                    self._text += data
-                    if b"\nOutput #0" in self._text:
-                        self._input_logged.set()
-                else:
-                    self._input_logged.set()
-                    self._tail += data
-                    del self._tail[:-_LOG_TAIL_BYTES]
+            while data := os.read(self._pipe.fileno(), _MESSAGE_BYTES):
+                self._take(_one_line(data) if sys.platform == "linux" else data)
+        self._take(b"\n")
         self._input_logged.set()
+
+    def _take(self, data: bytes) -> None:
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest[:_LINE_BYTES]
+        for line in lines:
+            self._take_line(line[:_LINE_BYTES].decode("utf-8", "replace"))
+
+    def _take_line(self, line: str) -> None:
+        if line.startswith(_OUTPUT):
+            self._input_logged.set()
+        elif self._input_logged.is_set() or not line.startswith(_DESCRIBING):
+            if note := _NOTES.match(line):
+                self.notes.add(note.lastgroup or "")
+        elif len(self._description) < _DESCRIPTION_BYTES:
+            self._description += line + "\n"
 
     def wait_for_input(self) -> None:
         """Wait until ffmpeg has described its input, or ended."""
         self._input_logged.wait()
 
-    def text(self) -> str:
-        """Return the log; of a long one, whole lines from its beginning and its end."""
-        end = self._tail[self._tail.find(b"\n") :] if self._tail else b""
-        return (self._text + end).decode("utf-8", "replace")
+    def description(self) -> str:
+        """Return the lines that describe the input, without its tags."""
+        return self._description
 
     def close(self) -> None:
         self._thread.join(timeout=5)
-        if self._pipe is not None:
-            self._pipe.close()
+        self._pipe.close()
 
 
-def read_stream_info(log: str) -> StreamInfo:
-    """Read what ffmpeg logs of its input."""
-    output = _OUTPUT.search(log)
-    described = log[: output.start()] if output is not None else log
-    container, duration = _INPUT.search(described), _DURATION.search(described)
-    streams = list(_STREAM.finditer(described))
+def _one_line(message: bytes) -> bytes:
+    """Take the newlines out of a message, but for the one that ends it; add that one where ffmpeg has cut it off."""
+    end = b"\n" if message.endswith(b"\n") or len(message) >= _CUT_BYTES else b""
+    return message.removesuffix(b"\n").translate(_NEWLINES_TO_SPACES) + end
+
+
+def read_stream_info(description: str, *, estimated: bool = False) -> StreamInfo:
+    """Read what ffmpeg logs of its input.
+
+    Args:
+        description: the lines of the log that describe it.
+        estimated: whether ffmpeg says that it has computed the duration from the bit rate.
+    """
+    container, duration = _INPUT.search(description), _DURATION.search(description)
+    streams = list(_STREAM.finditer(description))
     return StreamInfo(
         container=container[1] if container is not None else "",
         duration=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration is not None else None,
-        estimated=_ESTIMATED_DURATION.search(described) is not None,
+        estimated=estimated,
         tracks=tuple(_audio_track(stream) for stream in streams if stream["kind"] == "Audio"),
         streams=len(streams),
     )
 
 
 def _audio_track(stream: re.Match[str]) -> AudioTrack:
-    rest = stream["rest"] or ""
+    rest = stream["rest"]
     kbps = _KBPS.search(rest)
-    return AudioTrack(stream["codec"] or "", "(default)" in rest, int(kbps[1]) if kbps is not None else 0)
+    return AudioTrack(stream["codec"], "(default)" in rest, int(kbps[1]) if kbps is not None else 0)

@@ -61,5 +61,27 @@ def test_advisories_fail_the_look_and_their_absence_is_said(
         assert text in capsys.readouterr().out
 
 
-def test_the_base_image_is_read() -> None:
-    assert base_image("# x\nARG PYTHON=3.13-slim@sha256:00\nFROM python:${PYTHON}\n") == "3.13-slim@sha256:00"
+DOCKERFILE = "# x\nARG PYTHON=3.13-slim\nFROM python:${PYTHON}\n"
+DIGEST = f"sha256:{'0a' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "image", "is_pinned"),
+    [
+        ("", "python:3.13-slim", False),
+        ("#BASE_IMAGE=3.12", "python:3.13-slim", False),
+        ("A=1\nBASE_IMAGE=3.12-slim\n", "python:3.12-slim", False),
+        ("BASE_IMAGE=3.12-slim@sha256:...", "python:3.12-slim@sha256:...", False),
+        (f"BASE_IMAGE=3.12-slim@{DIGEST}", f"python:3.12-slim@{DIGEST}", True),
+    ],
+)
+def test_a_base_image_without_a_digest_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environment: str, image: str, is_pinned: bool
+) -> None:
+    assert base_image(DOCKERFILE, environment) == image
+    monkeypatch.setattr(supply_chain, "base_image", lambda *_: image)
+    monkeypatch.setattr(supply_chain, "advisories", lambda _: [])
+    supply_chain.main()
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("base image: ")]
+    assert image in line
+    assert ("has no digest" not in line) == is_pinned

@@ -5,14 +5,13 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 
 from bot import monitoring
-from bot.monitoring import HealthServer, Metrics, public_addresses, ytdlp_warnings
+from bot.monitoring import HealthServer, Metrics, ytdlp_warnings
 from bot.settings import BotSettings
 from core.errors import ConfigurationError
 from core.fetch.ytdlp_install import UPDATE
@@ -88,31 +87,6 @@ async def test_only_a_port_that_was_chosen_has_to_be_free(tmp_path: Path, chosen
         else:
             await server.start()
             await server.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "interfaces", "public"),
-    [
-        ("127.0.0.1", ["8.8.8.8"], []),
-        ("localhost", ["8.8.8.8"], []),
-        ("192.168.1.2", ["192.168.1.2"], []),
-        ("8.8.8.8", [], ["8.8.8.8"]),
-        ("0.0.0.0", ["127.0.0.1", "172.17.0.2", "2600::1"], []),
-        ("0.0.0.0", ["127.0.0.1", "8.8.8.8", "2600::1"], ["8.8.8.8"]),
-        ("::", ["8.8.8.8", "fe80::1%eth0", "2600::1"], ["2600::1", "8.8.8.8"]),
-    ],
-)
-def test_an_address_of_the_internet_is_known(
-    monkeypatch: pytest.MonkeyPatch, host: str, interfaces: list[str], public: list[str]
-) -> None:
-    class Entry(NamedTuple):
-        family: int
-        address: str
-
-    entries = [Entry(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip) for ip in interfaces]
-    entries.append(Entry(getattr(socket, "AF_PACKET", -1), "00:00:00:00:00:00"))
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": entries})
-    assert public_addresses(host) == public
 
 
 @pytest.mark.parametrize("public", [[], ["8.8.8.8"]])

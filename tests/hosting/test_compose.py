@@ -1,5 +1,6 @@
 """compose.yaml."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,12 +8,15 @@ import yaml
 
 from bot.settings import BotSettings
 from core.settings import variable_names
-from tests.hosting.dockerfile import read_stages
+from tests.hosting.dockerfile import DOCKERFILE, read_stages
 from tests.support.data import ROOT
 from web.settings import WebSettings
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OF_THE_CONTAINER = {f"GENREGENIE_{name}" for name in ("HTTP_HOST", "HTTP_PORT", "WEB_HOST", "WEB_PORT")} | {
+    "GENREGENIE_WEB_TRUSTED_PROXY"
+}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -39,6 +43,12 @@ def test_a_service_is_built_from_a_stage_of_its_own_and_keeps_its_data_in_a_volu
     assert target == service["environment"]["GENREGENIE_DATA_DIR"]
 
 
+def test_the_base_image_can_be_pinned_and_is_the_dockerfiles_otherwise() -> None:
+    [default] = re.findall(r"^ARG PYTHON=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    for service in SERVICES.values():
+        assert service["build"]["args"] == {"PYTHON": f"${{BASE_IMAGE:-{default}}}"}
+
+
 def test_only_this_machine_reaches_the_bots_health() -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["bot"]["ports"])
 
@@ -48,32 +58,36 @@ def test_the_page_starts_only_when_asked_for_and_never_sees_the_token() -> None:
     assert page["profiles"] == ["page"]
     assert "env_file" not in page
     assert "DISCORD" not in str(page)
-    assert "ports" not in page
-    assert page["environment"]["GENREGENIE_HTTP_HOST"].endswith(":-127.0.0.1}")
+
+
+def test_the_page_has_a_network_of_its_own_that_this_machine_alone_reaches() -> None:
+    bot, page = SERVICES["bot"], SERVICES["page"]
+    assert page["ports"] == ["${PAGE_HOST:-127.0.0.1}:8081:8081"]
+    assert page["environment"]["GENREGENIE_HTTP_PORT"] == "8081"
+    assert set(page["networks"]) <= COMPOSE["networks"].keys()
+    assert not set(page["networks"]) & set(bot.get("networks", ["default"]))
+    assert not any("network_mode" in service for service in SERVICES.values())
 
 
 def test_every_setting_of_the_example_reaches_the_service_that_reads_it() -> None:
     assert SERVICES["bot"]["env_file"] == [".env"]
     page = SERVICES["page"]["environment"]
     assert page.keys() == variable_names(WebSettings)
-    for name in page.keys() - {"GENREGENIE_DATA_DIR", "GENREGENIE_HTTP_HOST", "GENREGENIE_HTTP_PORT"}:
+    for name in page.keys() - {"GENREGENIE_DATA_DIR", *OF_THE_CONTAINER}:
         assert page[name] == f"${{{name}:-}}"
+    for name in OF_THE_CONTAINER:
+        assert "$" not in page[name]
 
 
 def test_the_page_in_the_bots_process_is_reached_as_the_page_alone_is() -> None:
-    class Loader(yaml.SafeLoader):
-        """Knows the tag by which an override takes something away."""
-
-    Loader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
     text = (ROOT / "deploy" / "page-in-bot.yaml").read_text("utf-8")
-    bot, page = yaml.load(text, Loader)["services"]["bot"], SERVICES["page"]
-    assert bot["network_mode"] == page["network_mode"] == "host"
-    assert bot["ports"] == []
+    bot, page = yaml.safe_load(text)["services"]["bot"], SERVICES["page"]
+    assert "network_mode" not in bot
+    assert bot["ports"] == page["ports"]
     environment = {**SERVICES["bot"]["environment"], **bot["environment"]}
     assert environment["GENREGENIE_WEB"] == "1"
-    assert environment["GENREGENIE_WEB_HOST"] == page["environment"]["GENREGENIE_HTTP_HOST"]
-    assert environment["GENREGENIE_WEB_PORT"] == page["environment"]["GENREGENIE_HTTP_PORT"]
-    assert environment["GENREGENIE_HTTP_HOST"] == "127.0.0.1"
+    for name in ("GENREGENIE_WEB_HOST", "GENREGENIE_WEB_PORT", "GENREGENIE_WEB_TRUSTED_PROXY"):
+        assert environment[name] == page["environment"][name]
     assert environment.keys() <= variable_names(BotSettings) | variable_names(WebSettings)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 
@@ -55,7 +56,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             app = web.Application()
             AccessControl(settings, sessions).protect(app)
             add_routes(app, cast(Pages, AppBehind()), cast(Answers, AppBehind()), login)
-            sock = socket.create_server(("127.0.0.1", 0))
+            sock = socket.create_server((given.get("http_host", "127.0.0.1"), 0))
             await stack.enter_async_context(listen(app, settings, sock))
             return f"http://127.0.0.1:{sock.getsockname()[1]}"
 
@@ -83,6 +84,8 @@ async def test_paths_that_the_page_needs_are_served(serve: Serve, client: aiohtt
     "path",
     [
         "/docs",
+        "/metrics",
+        "/healthz",
         "/openapi.json",
         "/en/config",
         "/en/gradio_api/info",
@@ -283,3 +286,37 @@ def test_a_rate_limit_resets_after_a_minute() -> None:
     assert limiter.wait_s("a") == 1
     now += 1
     assert limiter.wait_s("a") == 0
+
+
+def own_addresses() -> list[str]:
+    found = [entry.address for entries in psutil.net_if_addrs().values() for entry in entries]
+    return [address for address in found if address.count(".") == 3 and not address.startswith("127.")]
+
+
+@pytest.mark.skipif(not own_addresses(), reason="needs an address other than loopback")
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_visitors_address_is_believed_of_the_reverse_proxy_alone(
+    serve: Serve, client: aiohttp.ClientSession, trusted: bool
+) -> None:
+    address = own_addresses()[0]  # as a container's gateway is, it is not loopback
+    given = {"web_trusted_proxy": address if trusted else "192.0.2.1"}
+    bound = await serve(http_host="0.0.0.0", web_origin="https://a.example", web_requests_per_minute=10, **given)
+    url = bound.replace("127.0.0.1", address) + "/en/"
+    statuses = []
+    for number in range(12):
+        headers = {"Host": "a.example", "X-Forwarded-For": f"198.51.100.{number}"}
+        async with client.get(url, headers=headers) as response:
+            statuses.append(response.status)
+    assert statuses == ([200] * 12 if trusted else [200] * 10 + [429] * 2)
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "X-Host", "Forwarded", "X-Original-URL", "X-Rewrite-URL"])
+@pytest.mark.parametrize("path", ["/", "/en/login", "/login"])
+async def test_what_a_client_says_of_the_host_is_not_repeated(
+    serve: Serve, client: aiohttp.ClientSession, name: str, path: str
+) -> None:
+    address = await serve(web_password=PASSWORD, web_origin="https://a.example")
+    headers = {"Host": "a.example", name: "host=evil.example" if name == "Forwarded" else "evil.example"}
+    async with client.get(address + path, headers=headers, allow_redirects=False) as response:
+        assert response.status < 400
+        assert "evil" not in f"{response.headers} {await response.text()}"

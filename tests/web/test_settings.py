@@ -9,7 +9,8 @@ import pytest
 from core.errors import ConfigurationError
 from core.settings import load_settings
 from tests.web.page import environment
-from web.settings import WebSettings, check_exposure, is_loopback
+from web.app import warn_of_exposure
+from web.settings import WebSettings, check_exposure, default_gateway, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
@@ -35,7 +36,8 @@ def test_a_proxy_before_the_page_needs_a_password_too() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WEB_PASSWORD", "short"), ("WEB_ORIGIN", "genre.example.org"), ("WEB_ORIGIN", "https://a.example/path")],
+    [("WEB_PASSWORD", "short"), ("WEB_ORIGIN", "genre.example.org"), ("WEB_ORIGIN", "https://a.example/path")]
+    + [("WEB_TRUSTED_PROXY", "caddy")],
 )
 def test_what_does_not_fit_is_named_and_its_value_is_not(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -61,3 +63,23 @@ def test_the_command_refuses_to_open_the_page_to_others_without_a_password(tmp_p
     assert done.returncode == 2
     assert "GENREGENIE_WEB_PASSWORD" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_gateway_is_the_default_routes(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    little = sys.byteorder == "little"
+    gateway, network = ("0100020A", "0000020A") if little else ("0A020001", "0A020000")
+    routes.write_text(
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n"
+        f"eth0\t{network}\t00000000\t0001\t0\t0\t0\t00FFFFFF\neth0\t00000000\t{gateway}\t0003\t0\t0\t0\t00000000\n"
+    )
+    assert default_gateway(routes) == "10.2.0.1"
+    assert default_gateway(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("host", "is_warned"), [("127.0.0.1", False), ("192.168.1.5", False), ("8.8.8.8", True)])
+def test_a_page_that_the_internet_reaches_is_warned_of(
+    caplog: pytest.LogCaptureFixture, host: str, is_warned: bool
+) -> None:
+    warn_of_exposure(WebSettings(http_host=host))
+    assert (host in caplog.text) == is_warned

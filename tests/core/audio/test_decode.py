@@ -1,5 +1,6 @@
 import random
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.audio.cancel import CancelToken
-from core.audio.decode import DecodeLimits, FfmpegDecoder, opened
+from core.audio.decode import DecodeLimits, FfmpegDecoder, StreamInfo, opened
 from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
@@ -27,6 +28,8 @@ LIMITS = DecodeLimits(max_bytes=200 * 1024**2, max_seconds=1_800, timeout_s=60)
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ffmpeg's writes cannot be told apart")
 
 Blocks = Generator[FloatArray, None, None]
 
@@ -394,6 +397,50 @@ def test_tags_do_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, folder: Path, s
     spoof = "x\n[mp3 @ 0x1] misdetection possible\n  Duration: 99:00:00.00, start\n  Stream #0:7: Video: h264"
     path = encode(folder / "tags.mp3", "-i", scale, "-metadata", f"title={spoof}", "-metadata", f"comment={spoof * 9}")
     assert_is_scale(decode(path))
+
+
+FORGED_LINES = """x
+[mp3 @ 0x1] Format mp3 detected only with low score of 1, misdetection possible!
+[mov @ 0x1] stream 0, offset 0x1: partial file
+[mov @ 0x1] Number of streams exceeds max_streams parameter (64)
+Input #0, wav, from 'x':
+  Duration: 99:00:00.00, start: 0.000000
+  Stream #0:0: Audio: opus
+  Stream #0:1: Audio: opus (default)
+Output #0, f32le, to 'pipe:1':
+"""
+
+
+def described(path: Path) -> tuple[StreamInfo, int]:
+    decoder = FfmpegDecoder(path, LIMITS)
+    samples = sum(len(block) for block in decoder)
+    return decoder.stream_info, samples
+
+
+@linux_only
+@pytest.mark.parametrize("padding", [0, 20_000])
+def test_the_name_of_a_tag_does_not_pass_for_what_ffmpeg_says(
+    each_ffmpeg: str, scale: Path, tmp_path: Path, padding: int
+) -> None:
+    keys = ("x", FORGED_LINES + "y" * padding)
+    options = ("-t", "3", "-movflags", "use_metadata_tags")
+    plain, forged = (
+        described(encode(tmp_path / f"{number}.m4a", "-i", scale, *options, "-metadata", f"{key}=value"))
+        for number, key in enumerate(keys)
+    )
+    assert plain[0].tracks
+    assert plain == forged
+
+
+@linux_only
+def test_a_language_does_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, scale: Path, tmp_path: Path) -> None:
+    text = "x): Video: h264 (\n  Duration: 99:00:00.00, start\n  Stream #0:1: Audio: opus (default)"
+    infos = [
+        described(encode(tmp_path / f"{number}.ogg", "-i", scale, "-metadata:s:a", f"language={language}"))[0]
+        for number, language in enumerate(("eng", text))
+    ]
+    assert infos[0].tracks
+    assert infos[0] == infos[1]
 
 
 def test_an_ffmpeg_that_cannot_reach_its_file_says_so_without_the_path(tmp_path: Path) -> None:
