@@ -7,9 +7,9 @@ What a header says of the duration is believed nowhere: the duration is what was
 """
 
 import contextlib
+import mmap
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -67,9 +67,9 @@ CHANNELS: Final = 2
 
 _BLOCK_BYTES: Final = 1 << 17
 _MESSAGE_BYTES: Final = 1 << 17
-"""Longer than any write of ffmpeg's log, which cuts messages at 64 KiB."""
+"""Longer than anything that one read of the log gives."""
 _CUT_BYTES: Final = (1 << 16) - 2
-"""Messages of at least this length were cut, and have lost the end of their line."""
+"""Messages of at least this length were cut by ffmpeg, and have lost the end of their line."""
 _LINE_BYTES: Final = 4096
 _NEWLINES_TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
 _DESCRIPTION_BYTES: Final = 1 << 16
@@ -80,6 +80,9 @@ _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILI
 _STREAM = re.compile(r"^  Stream #0:\d+.*: (?P<kind>[A-Z][a-z]+): (?P<codec>\w+)(?P<rest>.*)$", re.MULTILINE)
 _KBPS = re.compile(r", (\d+) kb/s")
 _OUTPUT: Final = "Output #0"
+_LEVEL: Final = "[info] "
+_LINE_START = re.compile(rb"\[(?:[a-z]+|[^\]]+ @ 0x[0-9a-f]+)\] ")
+"""What ffmpeg writes by itself at the beginning of a line: the level, or the component."""
 _DESCRIBING: Final = ("Input #0, ", "  Duration: ", "  Stream #0:")
 """How the lines begin that describe the input; those with its tags, which may be many, do not."""
 
@@ -280,7 +283,7 @@ class FfmpegDecoder:
         self.stream_info = replace(self.stream_info, cut_off=cut_off)
 
     @contextlib.contextmanager
-    def _ffmpeg(self, source: FileIO, guess: InputGuess) -> "Iterator[tuple[subprocess.Popen[bytes], _LogReader]]":
+    def _ffmpeg(self, source: FileIO, guess: InputGuess) -> "Iterator[tuple[subprocess.Popen[bytes], LogReader]]":
         """Start an ffmpeg that ends with the context, or when the time is over."""
         policy = SandboxPolicy(
             read=(self._path,),
@@ -289,7 +292,7 @@ class FfmpegDecoder:
             ),
         )
         source.seek(0)  # where /dev/fd/0 is a duplicate, ffmpeg goes on from here
-        ours, theirs = _log_pipe()
+        ours, theirs = log_pipe()
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: S603 - a fixed command; the file is an open descriptor
@@ -303,7 +306,7 @@ class FfmpegDecoder:
             except BaseException:
                 ours.close()
                 raise
-        log = _LogReader(ours)
+        log = LogReader(ours)
         left = (self._deadline or 0) - time.monotonic()
         timer = threading.Timer(max(0.0, left), self._cancel_token.set, (ErrorCode.TIMEOUT,))
         timer.daemon = True
@@ -324,7 +327,7 @@ class FfmpegDecoder:
         seconds = CPU_SECONDS + CPU_SECONDS_PER_MIB * mebibytes
         return CpuBudget(pid, seconds, lambda: self._cancel_token.set(ErrorCode.TIMEOUT))
 
-    def _choose_track(self, log: "_LogReader", guess: InputGuess) -> None:
+    def _choose_track(self, log: "LogReader", guess: InputGuess) -> None:
         """Take what ffmpeg says of the file, the first time.
 
         Raises:
@@ -427,7 +430,9 @@ def _ffmpeg_command(path: Path, guess: InputGuess, track: int) -> list[str]:
     )
     # Not bounded by `t`, which goes by timestamps, and those may begin or jump anywhere: who reads counts samples.
     output = ffmpeg.output(source[f"a:{track}"], "pipe:1", format="f32le", ac=CHANNELS, ar=SAMPLE_RATE, threads=1)
-    output = output.global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-filter_threads", "1")
+    output = output.global_args(
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-filter_threads", "1"
+    )
     command: list[str] = output.compile(cmd=ffmpeg_path())
     return command
 
@@ -452,16 +457,14 @@ def bounded(samples: FloatArray) -> FloatArray:
     return within
 
 
-def _log_pipe() -> tuple[FileIO, FileIO]:
+def log_pipe() -> tuple[FileIO, FileIO]:
     """Open a pipe for ffmpeg's log, and return both ends; under Linux it keeps each write of ffmpeg's apart."""
-    if sys.platform == "linux":
-        ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-    else:
-        ours, theirs = os.pipe()
+    # Packet mode, pipe(2). Not a socket: a worker has none.
+    ours, theirs = os.pipe2(os.O_DIRECT | os.O_CLOEXEC) if sys.platform == "linux" else os.pipe()
     return FileIO(ours, "rb"), FileIO(theirs, "wb")
 
 
-class _LogReader:
+class LogReader:
     """Reads ffmpeg's log to its end in a thread of its own, and keeps what decides.
 
     ffmpeg writes the names of tags, languages and the like as they stand in the file, newlines too, by which a file
@@ -469,7 +472,7 @@ class _LogReader:
     does. (Where writes cannot be told apart, outside Linux, a file can do that.)
 
     Args:
-        pipe: our end of `_log_pipe`.
+        pipe: our end of `log_pipe`.
 
     Attributes:
         notes: which of the groups of `_NOTES` ffmpeg has logged so far.
@@ -479,17 +482,33 @@ class _LogReader:
         self.notes: set[str] = set()
         self._pipe = pipe
         self._line = b""
+        self._message_bytes = 0
+        self._may_have_ended = False
         self._description = ""
         self._input_logged = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
+        take = self._take_packet if sys.platform == "linux" else self._take
         with contextlib.suppress(ValueError, OSError):  # closed while we read
             while data := os.read(self._pipe.fileno(), _MESSAGE_BYTES):
-                self._take(_one_line(data) if sys.platform == "linux" else data)
+                take(data)
         self._take(b"\n")
         self._input_logged.set()
+
+    def _take_packet(self, packet: bytes) -> None:
+        """Take a message, or a page of a longer one; of its newlines only one at the end ends a line."""
+        if self._may_have_ended and _LINE_START.fullmatch(packet):
+            self._take(b"\n")
+        self._message_bytes += len(packet)
+        is_whole = len(packet) != mmap.PAGESIZE
+        ends_line = packet.endswith(b"\n")
+        self._may_have_ended = ends_line and not is_whole
+        is_end = is_whole and (ends_line or self._message_bytes >= _CUT_BYTES)
+        self._take(packet.removesuffix(b"\n").translate(_NEWLINES_TO_SPACES) + (b"\n" if is_end else b""))
+        if is_whole:
+            self._message_bytes = 0
 
     def _take(self, data: bytes) -> None:
         *lines, rest = (self._line + data).split(b"\n")
@@ -498,6 +517,7 @@ class _LogReader:
             self._take_line(line[:_LINE_BYTES].decode("utf-8", "replace"))
 
     def _take_line(self, line: str) -> None:
+        line = line.removeprefix(_LEVEL)
         if line.startswith(_OUTPUT):
             self._input_logged.set()
         elif self._input_logged.is_set() or not line.startswith(_DESCRIBING):
@@ -517,12 +537,6 @@ class _LogReader:
     def close(self) -> None:
         self._thread.join(timeout=5)
         self._pipe.close()
-
-
-def _one_line(message: bytes) -> bytes:
-    """Take the newlines out of a message, but for the one that ends it; add that one where ffmpeg has cut it off."""
-    end = b"\n" if message.endswith(b"\n") or len(message) >= _CUT_BYTES else b""
-    return message.removesuffix(b"\n").translate(_NEWLINES_TO_SPACES) + end
 
 
 def read_stream_info(description: str, *, estimated: bool = False) -> StreamInfo:

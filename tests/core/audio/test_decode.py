@@ -1,3 +1,4 @@
+import mmap
 import random
 import struct
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.audio.cancel import CancelToken
-from core.audio.decode import DecodeLimits, FfmpegDecoder, StreamInfo, opened
+from core.audio.decode import DecodeLimits, FfmpegDecoder, LogReader, StreamInfo, log_pipe, opened, read_stream_info
 from core.audio.ffmpeg import ffmpeg_path
 from core.audio.spectrogram import FloatArray
 from core.constants import SAMPLE_RATE
@@ -430,6 +431,27 @@ def test_the_name_of_a_tag_does_not_pass_for_what_ffmpeg_says(
     )
     assert plain[0].tracks
     assert plain == forged
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("messages", "container"),
+    [
+        ([b"x" * (mmap.PAGESIZE - 1) + b"\nInput #0, wav, from 'x':\n"], ""),  # the newline is the end of a page
+        ([b"x" * (mmap.PAGESIZE - 1) + b"\n", b"[info] ", b"Input #0, wav, from 'x':\n"], "wav"),
+        ([b"x" * (1 << 16), b"Input #0, wav, from 'x':\n"], "wav"),  # ffmpeg has cut the first
+        ([b"  Stream #0:0", b"(x\nInput #0, wav, from 'x':\n)", b": Audio: mp3\n"], ""),
+    ],
+)
+def test_only_the_end_of_a_message_ends_a_line(messages: list[bytes], container: str) -> None:
+    ours, theirs = log_pipe()
+    log = LogReader(ours)
+    with theirs:
+        for message in messages:
+            assert theirs.write(message) == len(message)
+    log.wait_for_input()
+    log.close()
+    assert read_stream_info(log.description()).container == container
 
 
 @linux_only
