@@ -535,6 +535,7 @@ class LogReader:
         return self._description
 
     def close(self) -> None:
+        """Wait for the log's end, and close our end of it."""
         self._thread.join(timeout=5)
         self._pipe.close()
 

@@ -439,7 +439,7 @@ def test_the_name_of_a_tag_does_not_pass_for_what_ffmpeg_says(
     [
         ([b"x" * (mmap.PAGESIZE - 1) + b"\nInput #0, wav, from 'x':\n"], ""),  # the newline is the end of a page
         ([b"x" * (mmap.PAGESIZE - 1) + b"\n", b"[info] ", b"Input #0, wav, from 'x':\n"], "wav"),
-        ([b"x" * (1 << 16), b"Input #0, wav, from 'x':\n"], "wav"),  # ffmpeg has cut the first
+        ([b"x" * ((1 << 16) - 1), b"Input #0, wav, from 'x':\n"], "wav"),  # ffmpeg has cut the first
         ([b"  Stream #0:0", b"(x\nInput #0, wav, from 'x':\n)", b": Audio: mp3\n"], ""),
     ],
 )
