@@ -122,13 +122,13 @@ class AccessControl:
             connection.request_ended()
 
     async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = self._refusal(request)
-        if refusal is not None:
+        try:
+            refusal = self._refusal(request)
+            if refusal is None:
+                return await handler(request)
             if request.body_exists:
                 refusal.force_close()  # what follows a body that is not read is not taken for a request
             return refusal
-        try:
-            return await handler(request)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:
@@ -174,7 +174,7 @@ class AccessControl:
         origin = request.headers.get("Origin")
         if origin is None:
             return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-        return origin.lower() == self._settings.web_origin or urlsplit(origin).netloc == request.headers.get("Host")
+        return origin.lower() == self._settings.web_origin or origin.partition("://")[2] == request.headers.get("Host")
 
     def _body_refusal(self, request: web.Request, locale: str) -> web.Response | None:
         """Refuse a body of unknown, ambiguous or excessive length before it is read."""
@@ -189,7 +189,7 @@ class AccessControl:
 
 def locale_of(request: web.Request) -> str:
     """Language of a request: that of its path, or the one that the browser prefers."""
-    first = request.path.split("/")[1]
+    first = request.path.removeprefix("/").partition("/")[0]  # `OPTIONS *` and CONNECT have other paths
     return first if first in locales() else accepted_locale(request.headers.get("Accept-Language"))
 
 

@@ -30,12 +30,19 @@ async def read_body(request: web.Request) -> bytes:
 
 
 async def read_object(request: web.Request) -> dict[str, object]:
-    """Read a JSON object; anything else counts as an empty one."""
+    """Read a JSON object; anything else counts as an empty one. Half a character (a lone surrogate) becomes `?`."""
     try:
         read = json.loads(await read_body(request))
     except (ValueError, RecursionError):
         return {}
-    return read if isinstance(read, dict) else {}
+    if not isinstance(read, dict):
+        return {}
+    return {key: _whole(value) if isinstance(value, str) else value for key, value in read.items()}
+
+
+def _whole(text: str) -> str:
+    """Replace what no answer could be encoded with."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:

@@ -20,7 +20,7 @@ from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
 from bot.ui.embeds import clean, genre_name, results_message
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
-from bot.ui.message import internal_error, text_message
+from bot.ui.message import fitting, internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.errors import ErrorCode
@@ -207,7 +207,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
     def __init__(self, results: Sequence[SongResult], locale: str, offered: frozenset[str] = frozenset()) -> None:
         self._offered = offered
         options = [
-            discord.SelectOption(label=clean(f"{number}. {result.name}", MAX_OPTION), value=str(result.request_id))
+            discord.SelectOption(label=fitting(clean(f"{number}. {result.name}"), MAX_OPTION), value=str(result.request_id))
             for number, result in enumerate(results, 1)
             if result.has_buttons
         ]

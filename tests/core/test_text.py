@@ -18,6 +18,9 @@ from core.text import one_line
         ("null\x00byte", "nullbyte"),
         ("\ud800\ue000", ""),
         ("\u202e\x00", ""),
+        ("\u3164\u2800 \u115f", ""),
+        ("a" + "\u0301" * 10_000 + "b", "a" + "\u0301" * 4 + "b"),
+        ("Việt שָׁלוֹם", "Việt שָׁלוֹם"),
         ("naïve 🎵 音楽", "naïve 🎵 音楽"),
     ],
 )

@@ -320,3 +320,22 @@ async def test_what_a_client_says_of_the_host_is_not_repeated(
     async with client.get(address + path, headers=headers, allow_redirects=False) as response:
         assert response.status < 400
         assert "evil" not in f"{response.headers} {await response.text()}"
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status"),
+    [
+        ("OPTIONS * HTTP/1.1", "", 404),
+        ("CONNECT 127.0.0.1:22 HTTP/1.1", "", 404),
+        ("POST /en/jobs HTTP/1.1", "Origin: http://[::1\r\n", 403),
+    ],
+)
+async def test_odd_requests_are_refused_without_a_failure(
+    serve: Serve, caplog: pytest.LogCaptureFixture, line: str, headers: str, status: int
+) -> None:
+    host = (await serve()).removeprefix("http://")
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    writer.write(f"{line}\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n".encode())
+    assert (await reader.readline()).split()[1] == str(status).encode()
+    writer.close()
+    assert "Traceback" not in caplog.text

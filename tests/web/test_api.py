@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("web")
 
 TOKEN = "a token that is hard to guess"
 PATH = "/api/v1/classify"
+AS_JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +64,14 @@ def test_progress_is_streamed_where_it_is_asked_for(api: tuple[PageProcess, http
         ({"content": bytes(2**20 + 1)}, 413, ErrorCode.TOO_LARGE),
         ({"json": {"link": "http://127.0.0.1/song.mp3"}}, 422, ErrorCode.BLOCKED_ADDRESS),
         ({"json": {"link": 7}}, 422, ErrorCode.UNSUPPORTED_LINK),
+        ({"content": b'{"link": "\\ud800"}', "headers": AS_JSON}, 422, ErrorCode.UNSUPPORTED_LINK),
     ],
 )
 def test_what_has_no_verdict_says_why(
-    api: tuple[PageProcess, httpx.Client], sent: dict[str, object], status: int, code: ErrorCode
+    api: tuple[PageProcess, httpx.Client], sent: dict[str, Any], status: int, code: ErrorCode
 ) -> None:
     _, client = api
-    answer = client.post(PATH, headers={"Accept-Language": "es"}, **sent)
+    answer = client.post(PATH, **(sent | {"headers": {"Accept-Language": "es", **sent.get("headers", {})}}))
     assert answer.status_code == status
     if status != 413:
         assert answer.json()["error"] == {"code": code, "message": error_sentence(GenreGenieError(code), "es")}
