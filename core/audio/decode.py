@@ -62,6 +62,11 @@ CPU_SECONDS_PER_SECOND: Final = 0.1
 """ffmpeg's processor time: to begin with, for each MiB of the file, and for each second that it has decoded. It decodes
 hundreds of seconds in one, also on a small machine; only what it reads in vain, like a million tags, takes longer."""
 
+LOWEST_RATE: Final = 1_000
+HIGHEST_RATE: Final = 12_000_000
+"""Sample rates that are decoded: telephones have 8,000 Hz, DSD512 is 2.8 million bytes a second. For a rate of 1 Hz
+ffmpeg's resampler would take 700 MB."""
+
 CHANNELS: Final = 2
 """Channels that are decoded: one is repeated, more than two are mixed down by ffmpeg."""
 
@@ -79,7 +84,8 @@ _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILI
 # Greedy, for the language, which is the file's own text, stands before the kind.
 _STREAM = re.compile(r"^  Stream #0:\d+.*: (?P<kind>[A-Z][a-z]+): (?P<codec>\w+)(?P<rest>.*)$", re.MULTILINE)
 _KBPS = re.compile(r", (\d+) kb/s")
-_OUTPUT: Final = "Output #0"
+_RATE = re.compile(r", (\d+) Hz")
+_AFTER_INPUT: Final = ("Stream mapping:", "Output #0")
 _LEVEL: Final = "[info] "
 _LINE_START = re.compile(rb"\[(?:[a-z]+|[^\]]+ @ 0x[0-9a-f]+)\] ")
 """What ffmpeg writes by itself at the beginning of a line: the level, or the component."""
@@ -144,11 +150,13 @@ class AudioTrack:
         codec: ffmpeg's name of it.
         default: whether the file marks it as the one to play.
         kbps: bits that it takes, in thousands a second; 0 where that is not known.
+        rate: samples a second; 0 where that is not known.
     """
 
     codec: str
     default: bool
     kbps: int
+    rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +278,7 @@ class FfmpegDecoder:
         with self._ffmpeg(source, guess) as (process, log), self._cpu_budget(process.pid, source) as budget:
             log.wait_for_input()
             self._choose_track(log, guess)
+            self._check_rate()
             self._check_announced_length(os.fstat(source.fileno()).st_size)
             for block in _blocks(process.stdout):
                 decoded += len(block)
@@ -345,6 +354,13 @@ class FfmpegDecoder:
         self._tracks_left = order[1:MOST_TRACKS]
         if self.stream_info.track != 0:
             raise _OtherTrackError
+
+    def _check_rate(self) -> None:
+        """Refuse a track whose rate is none of sound, before ffmpeg makes a resampler for it."""
+        info = self.stream_info
+        rate = info.tracks[info.track].rate if info.track < len(info.tracks) else 0
+        if rate and not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise _UndecodableError(ErrorCode.DAMAGED)
 
     def _check_announced_length(self, size: int) -> None:
         """Refuse at once what is certainly too long: uncompressed sound, announced and as large as that takes."""
@@ -518,7 +534,7 @@ class LogReader:
 
     def _take_line(self, line: str) -> None:
         line = line.removeprefix(_LEVEL)
-        if line.startswith(_OUTPUT):
+        if line.startswith(_AFTER_INPUT):
             self._input_logged.set()
         elif self._input_logged.is_set() or not line.startswith(_DESCRIBING):
             if note := _NOTES.match(line):
@@ -560,5 +576,10 @@ def read_stream_info(description: str, *, estimated: bool = False) -> StreamInfo
 
 def _audio_track(stream: re.Match[str]) -> AudioTrack:
     rest = stream["rest"]
-    kbps = _KBPS.search(rest)
-    return AudioTrack(stream["codec"], "(default)" in rest, int(kbps[1]) if kbps is not None else 0)
+    kbps, rate = _KBPS.search(rest), _RATE.search(rest)
+    return AudioTrack(
+        stream["codec"],
+        "(default)" in rest,
+        int(kbps[1]) if kbps is not None else 0,
+        int(rate[1]) if rate is not None else 0,
+    )

@@ -73,8 +73,70 @@ CALLS = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "prlimit64": (302, 261),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "kcmp": (312, 272),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "process_madvise": (440, 440),
+    "process_mrelease": (448, 448),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
+    "semctl": (66, 191),
+    "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
 }
-"""Numbers on x86_64 and aarch64 (`asm/unistd_64.h`, `asm-generic/unistd.h`)."""
+"""Numbers on x86_64 and aarch64 (`asm/unistd_64.h`, `asm-generic/unistd.h`); None where there is no such call."""
+
+ATTRIBUTES = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+    *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
+    *("utime", "utimes", "futimesat", "utimensat"),
+)
+"""What Landlock leaves to a process on every file of its user: modes, owners and times, also of the bot's database."""
+
+MANAGING = (
+    *("setpriority", "ioprio_set", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"),
+    *("kcmp", "migrate_pages", "move_pages", "process_madvise", "process_mrelease"),
+)
+"""What slows down or looks into other processes of the same user, the bot among them, without a signal."""
+
+SHARED = (
+    *("shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl"),
+    *("msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"),
+)
+"""Memory and queues of other processes, which have no path that Landlock could close."""
 
 OTHER_PROCESSES = ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "unshare", "setns")
 RARE = ("bpf", "perf_event_open", "userfaultfd", "add_key", "request_key", "keyctl")
@@ -103,7 +165,8 @@ def program(machine: str, *, tcp: bool, own_groups: bool) -> list[Instruction]:
 
     def on(name: str, *rule: Instruction) -> list[Instruction]:
         """Apply a rule, which ends with a RETURN, to one system call; its number is loaded before and after."""
-        return [(EQUAL, 0, len(rule), CALLS[name][column]), *rule]
+        number = CALLS[name][column]
+        return [] if number is None else [(EQUAL, 0, len(rule), number), *rule]
 
     def refuse(names: tuple[str, ...], error: int) -> list[Instruction]:
         return [instruction for name in names for instruction in on(name, _fail(error))]
@@ -115,7 +178,8 @@ def program(machine: str, *, tcp: bool, own_groups: bool) -> list[Instruction]:
         (LOAD, 0, 0, NUMBER),
         (AT_LEAST, 0, 1, NEWEST + 1),
         _fail(errno.ENOSYS),  # x32's are beyond it, too
-        *refuse((*OTHER_PROCESSES, *RARE, *SERVING), errno.EPERM),
+        *refuse((*OTHER_PROCESSES, *RARE, *SERVING, *ATTRIBUTES, *MANAGING, *SHARED), errno.EPERM),
+        *on("prlimit64", *_one_of(0, (0,), errno.EPERM), _allow()),  # its own limits, not those of others
         *refuse(ABSENT, errno.ENOSYS),
         *on("clone", *_no_bits(0, NAMESPACES, errno.EPERM), _allow()),
     ]

@@ -400,6 +400,18 @@ def test_tags_do_not_pass_for_what_ffmpeg_says(each_ffmpeg: str, folder: Path, s
     assert_is_scale(decode(path))
 
 
+@pytest.mark.parametrize(("rate", "error"), [(1, ErrorCode.DAMAGED), (999, ErrorCode.DAMAGED), (1_000, None)])
+def test_a_rate_that_is_none_of_sound_costs_no_resampler(
+    each_ffmpeg: str, tmp_path: Path, rate: int, error: ErrorCode | None
+) -> None:
+    samples = bytes(range(256)) * 10
+    path = tmp_path / "slow.wav"
+    header = struct.pack("<HHIIHH", 1, 1, rate, rate * 2, 2, 16)
+    parts = b"WAVEfmt " + struct.pack("<I", 16) + header + b"data" + struct.pack("<I", len(samples)) + samples
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(parts)) + parts)
+    assert error_of(path) is error
+
+
 FORGED_LINES = """x
 [mp3 @ 0x1] Format mp3 detected only with low score of 1, misdetection possible!
 [mov @ 0x1] stream 0, offset 0x1: partial file
