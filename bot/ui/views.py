@@ -207,7 +207,9 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
     def __init__(self, results: Sequence[SongResult], locale: str, offered: frozenset[str] = frozenset()) -> None:
         self._offered = offered
         options = [
-            discord.SelectOption(label=fitting(clean(f"{number}. {result.name}"), MAX_OPTION), value=str(result.request_id))
+            discord.SelectOption(
+                label=fitting(clean(f"{number}. {result.name}"), MAX_OPTION), value=str(result.request_id)
+            )
             for number, result in enumerate(results, 1)
             if result.has_buttons
         ]

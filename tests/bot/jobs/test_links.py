@@ -205,3 +205,8 @@ def test_no_text_raises_or_gives_a_link_that_ends_in_punctuation(text: str) -> N
 )
 def test_a_link_is_found_whatever_words_follow(around: str, after: str) -> None:
     assert U in find_links(f"{around.replace('U', U)} {after}")
+
+
+def test_a_long_run_of_underscores_is_read_once() -> None:
+    # In squared time this would take an hour.
+    assert find_links(f"https://{'_' * 300_000}x http://a.example/b_")[-1] == "http://a.example/b_"
