@@ -19,7 +19,7 @@ from core.settings import Settings
 from tests.support.data import ROOT
 from tests.support.processes import living_children
 
-START_S = 60.0
+START_S = 180.0
 HEALTH = re.compile(r"Health and metrics on ([\d.]+:\d+)")
 SAMPLE = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
