@@ -50,7 +50,7 @@ class BotSettings(Settings):
     database_url: str | None = None
     """SQLAlchemy URL; None is SQLite in `data_dir`, or the queue's PostgreSQL where there is a queue."""
     store_mb: int = Field(default=512, ge=0)
-    """Room for songs' spectrograms and pictures, MiB; the ones not asked for longest go first."""
+    """Room for songs' spectrograms and results, MiB; the ones not asked for longest go first, and 0 keeps none."""
     retention_days: int = Field(default=30, ge=1)
     """Requests, results and spectrograms are deleted after this many days."""
     correction_days: int = Field(default=365, ge=1)

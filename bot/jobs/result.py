@@ -43,6 +43,6 @@ class SongResult:
         return isinstance(self.outcome, GenreGenieError)
 
     @property
-    def has_buttons(self) -> bool:
-        """Whether more can be asked about the song: it was classified, and its request is stored."""
-        return isinstance(self.outcome, IdentifyResult) and self.request_id is not None
+    def can_be_shown_again(self) -> bool:
+        """Whether more can be asked about the song: it was classified, and all that is about it is stored."""
+        return isinstance(self.outcome, IdentifyResult) and self.request_id is not None and self.kept

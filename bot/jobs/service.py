@@ -16,12 +16,14 @@ from bot.jobs.result import SongResult
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
 from bot.storage.host import HostStore
+from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
-from core.inference.pipeline import ClassifyOptions, Step
+from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
 from core.logging_setup import current_reference
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
 from core.service.sources import LinkSource, SpectrogramSource
+from core.verdict import Prediction
 
 log = logging.getLogger(__name__)
 
@@ -249,15 +251,34 @@ class JobService:
         result = await self._recorder.record(request, song, outcome, time.monotonic() - began)
         return replace(result, kept=self._settings.store_bytes > 0)
 
+    async def illustrate(
+        self, prediction: Prediction, spectrogram: QuantizedMel, *, user_id: int, guild_id: int | None, locale: str
+    ) -> ClassifyResult:
+        """Draw and explain a prediction that was made before, in turn with the songs that wait.
+
+        It takes no cooldown: nobody asks about a song here, and an answer is often looked at at once.
+
+        Raises:
+            GenreGenieError: `busy`, `timeout`, `internal`.
+        """
+        guild = self._guilds.settings(guild_id)
+        limits = self._settings.limits.tightened(guild.places, None)
+        [ticket] = self._admission.admit(user_id, guild_id or -user_id, limits=limits, cooldown=False)
+        async with ticket:
+            await ticket.classifying()
+            return await self._identifier.illustrate(prediction, spectrogram, locale)
+
     def _request(self, request: JobRequest, song: Song) -> Request:
         already_kept = isinstance(song.source, SpectrogramSource)
+        kept = self._settings.store_bytes > 0
         return Request(
             song.source,
             ClassifyOptions(
                 whole=request.whole,
                 start=request.start,
-                picture=True,
-                keep_spectrogram=not already_kept and self._settings.store_bytes > 0,
+                # Later, for those who ask for the details; where nothing is kept there is no later.
+                picture=not kept and len(request.songs) == 1,
+                keep_spectrogram=not already_kept and kept,
                 locale=request.locale,
                 max_duration_s=self._guilds.settings(request.guild_id).max_duration_s,
             ),

@@ -22,9 +22,9 @@ from core.service.identify import CachedResult, CacheKey
 from core.verdict import Prediction
 
 OTHER_PARTS_FROM_S: Final = SECTION_SECONDS + SEGMENT_SECONDS
-"""A song of this duration or longer has another part to ask about; of a shorter one no spectrogram is kept."""
+"""A song of this duration or longer has another part to ask about."""
 
-_KEPT: Final = (results.c.verdict, results.c.picture, results.c.embedding)
+_KEPT: Final = (results.c.verdict, results.c.embedding)
 _EMBEDDING_TYPE: Final = "<f2"
 
 
@@ -33,7 +33,7 @@ class ResultStore:
 
     Args:
         database: where they are kept.
-        quota_bytes: room for spectrograms, predictions and pictures together.
+        quota_bytes: room for spectrograms and predictions together.
     """
 
     def __init__(self, database: Database, *, quota_bytes: int) -> None:
@@ -50,13 +50,13 @@ class ResultStore:
             await self._touch(key.sha256)
         except StoreError:
             return None
-        return await asyncio.to_thread(_cached_result, row)
+        return CachedResult(await asyncio.to_thread(_prediction, row))
 
     async def put(self, key: CacheKey, result: CachedResult) -> None:
         """Keep a result, and the song's spectrogram if it comes along."""
         # Beside the loop: the prediction for all of a long song is a megabyte, its spectrogram many.
         prediction, embedding, mel = await asyncio.to_thread(_serialised, result)
-        size = len(prediction) + len(result.picture or b"") + len(embedding or b"")
+        size = len(prediction) + len(embedding or b"")
         now = self._database.clock()
         try:
             async with self._database.writing() as connection:
@@ -72,16 +72,14 @@ class ResultStore:
                     await connection.execute(update(songs).where(older).values(size=len(mel), mel=mel))
                 await connection.execute(delete(results).where(_has_key(key)))
                 await connection.execute(
-                    insert(results).values(
-                        **asdict(key), size=size, verdict=prediction, picture=result.picture, embedding=embedding
-                    )
+                    insert(results).values(**asdict(key), size=size, verdict=prediction, embedding=embedding)
                 )
                 await self.shrink_to_quota(connection)
         except StoreError:
             return
 
     async def spectrogram(self, sha256: str) -> QuantizedMel | None:
-        """Spectrogram of a song, to classify another part of it; None when it is not kept, or no longer.
+        """Spectrogram of a song, to classify another part of it or to draw it; None when it is not kept, or no longer.
 
         Raises:
             StoreError: the database failed.
@@ -94,7 +92,7 @@ class ResultStore:
         await self._touch(sha256)
         return QuantizedMel.from_bytes(mel)
 
-    async def find(self, sha256: str, model: str, part: str) -> CachedResult | None:
+    async def find(self, sha256: str, model: str, part: str) -> Prediction | None:
         """Look up the result of a request that was answered before; `model` is its name and version.
 
         Raises:
@@ -103,9 +101,9 @@ class ResultStore:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(*_KEPT).where(results.c.sha256 == sha256, results.c.part == part))
             for row in rows:
-                kept = await asyncio.to_thread(_cached_result, row)
-                if str(kept.prediction.model) == model:
-                    return kept
+                prediction = await asyncio.to_thread(_prediction, row)
+                if str(prediction.model) == model:
+                    return prediction
         return None
 
     async def shrink_to_quota(self, connection: AsyncConnection) -> None:
@@ -165,21 +163,19 @@ def embedding_from_bytes(stored: bytes) -> NDArray[np.float32]:
 def _serialised(result: CachedResult) -> tuple[str, bytes | None, bytes | None]:
     """Prediction, embedding and spectrogram as they are stored, None where there is none.
 
-    Of a spectrogram that no button needs there are no bytes. An embedding takes a tenth of the room that its numbers
-    take in the prediction's JSON, and can be read without it.
+    An embedding takes a tenth of the room that its numbers take in the prediction's JSON, and can be read without it.
     """
-    mel = result.spectrogram
-    spectrogram = None if mel is None else mel.to_bytes() if mel.duration >= OTHER_PARTS_FROM_S else b""
+    spectrogram = result.spectrogram.to_bytes() if result.spectrogram is not None else None
     embedding = result.prediction.embedding
     stored = np.array(embedding, _EMBEDDING_TYPE).tobytes() if embedding else None
     return json.dumps(replace(result.prediction, embedding=()).to_dict()), stored, spectrogram
 
 
-def _cached_result(row: Row[*tuple[Any, ...]]) -> CachedResult:
+def _prediction(row: Row[*tuple[Any, ...]]) -> Prediction:
     prediction = Prediction.from_dict(json.loads(row.verdict))
     if row.embedding:
         prediction = replace(prediction, embedding=tuple(embedding_from_bytes(row.embedding).tolist()))
-    return CachedResult(prediction, row.picture)
+    return prediction
 
 
 def _only_named_by(asked: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -49,7 +49,7 @@ class Holdings:
     Attributes:
         requests: the songs they asked about.
         corrections: what they say that songs are.
-        songs: spectrograms and pictures of songs that nobody else asked about.
+        songs: spectrograms and results of songs that nobody else asked about.
         scores: scores in the guessing game, one a server.
         taste: whether the genres they ask about are counted.
     """
@@ -98,7 +98,7 @@ class Retention:
     async def forget(self, scope: Scope) -> None:
         """Delete all that is stored of someone, and give the room back to the disk.
 
-        The spectrograms and pictures of songs that nobody else asked about go too; of a whole server, its settings.
+        The spectrograms and results of songs that nobody else asked about go too; of a whole server, its settings.
 
         Raises:
             StoreError: nothing was deleted.

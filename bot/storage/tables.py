@@ -81,6 +81,7 @@ results = Table(
     Column("part", String(32), primary_key=True),
     Column("size", Integer, nullable=False),
     Column("verdict", Text, nullable=False),
+    # Of releases that drew every answer at once; a picture is drawn for who asks for it, in their language.
     Column("picture", LargeBinary),
     # float16, little-endian.
     Column("embedding", LargeBinary),

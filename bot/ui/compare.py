@@ -8,7 +8,8 @@ import discord
 
 from bot.jobs.result import SongResult
 from bot.storage.neighbours import LEAST_SIMILARITY
-from bot.ui.embeds import MAX_ALT, capitalised, escaped
+from bot.ui.details import MAX_ALT
+from bot.ui.embeds import capitalised, escaped
 from bot.ui.message import OutgoingMessage, Picture
 from bot.ui.neighbours import likeness
 from core.constants import GENRES

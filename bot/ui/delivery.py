@@ -223,7 +223,8 @@ class ChannelDelivery:
 
 async def _deliver(message: OutgoingMessage, send: Callable[[OutgoingMessage], Awaitable[None]]) -> bool:
     """Try until it is there, with less where Discord wants less; False when it cannot be."""
-    smaller_forms = iter((message.without_pictures(), message.as_text()) if message.embeds else ())
+    smaller = [message.without_pictures()] if message.pictures else []
+    smaller_forms = iter([*smaller, message.as_text()] if message.embeds else [])
     for seconds in (*RETRY_SECONDS, None):
         while True:
             try:
@@ -237,11 +238,11 @@ async def _deliver(message: OutgoingMessage, send: Callable[[OutgoingMessage], A
                     break
                 if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
                     return False
-                smaller = next(smaller_forms, None)
-                if smaller is None:
+                less = next(smaller_forms, None)
+                if less is None:
                     log.warning("Discord refused an answer: status %s, code %s", error.status, error.code)
                     return False
-                message = smaller
+                message = less
         if seconds is not None:
             await asyncio.sleep(seconds)
     return False

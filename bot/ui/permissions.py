@@ -18,7 +18,8 @@ NEEDED: Final = discord.Permissions(
 )
 """What the invite link asks for."""
 
-FOR_ANSWERS: Final = ("embed_links", "attach_files")
+FOR_ANSWERS: Final = ("embed_links",)
+FOR_DETAILS: Final = ("embed_links", "attach_files")
 FOR_AUTOSCAN: Final = (
     "view_channel",
     "send_messages",
@@ -68,13 +69,22 @@ class PermissionNotices:
         self._given.add((channel_id or 0, notice))
         return notice
 
-    def capabilities(self, channel_id: int | None, permissions: discord.Permissions, locale: str) -> ReplyCapabilities:
-        """Say what an answer in a channel of a server may consist of."""
-        notice = missing_notice(missing(permissions, FOR_ANSWERS), locale)
+    def capabilities(
+        self,
+        channel_id: int | None,
+        permissions: discord.Permissions,
+        locale: str,
+        needed: tuple[str, ...] = FOR_ANSWERS,
+    ) -> ReplyCapabilities:
+        """Say what an answer in a channel of a server may consist of, and which of the permissions needed it lacks."""
+        notice = missing_notice(missing(permissions, needed), locale)
         return ReplyCapabilities(permissions.embed_links, permissions.attach_files, self.once(channel_id, notice))
 
     def interaction_capabilities(
-        self, interaction: discord.Interaction[discord.Client], locale: str
+        self,
+        interaction: discord.Interaction[discord.Client],
+        locale: str,
+        needed: tuple[str, ...] = FOR_ANSWERS,
     ) -> ReplyCapabilities:
         """Say what an answer to an interaction may consist of; in a direct conversation, all."""
         if interaction.guild_id is None:
@@ -83,4 +93,4 @@ class PermissionNotices:
             # The member's own app: nobody in this server can grant it anything.
             allowed = interaction.app_permissions
             return ReplyCapabilities(allowed.embed_links, allowed.attach_files)
-        return self.capabilities(interaction.channel_id, interaction.app_permissions, locale)
+        return self.capabilities(interaction.channel_id, interaction.app_permissions, locale, needed)

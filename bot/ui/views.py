@@ -17,17 +17,19 @@ from bot.storage.requests import RequestRow
 from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.consent import consent_view
 from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
+from bot.ui.details import with_details
 from bot.ui.embeds import clean, genre_name, results_message
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
-from bot.ui.message import fitting, internal_error, text_message
+from bot.ui.message import OutgoingMessage, fitting, internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
+from bot.ui.permissions import FOR_DETAILS
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
-from core.errors import ErrorCode
-from core.i18n.catalog import translate
+from core.errors import ErrorCode, GenreGenieError
+from core.i18n.catalog import error_sentence, translate
 from core.service.identify import IdentifyResult
 from core.service.sources import SpectrogramSource
-from core.verdict import SongInfo, Verdict
+from core.verdict import Prediction, SongInfo, Verdict
 
 MAX_OPTION: Final = 100
 TO_WORK: Final = ("part", "whole", "again")
@@ -60,6 +62,22 @@ class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
     async def interaction_check(self, interaction: Interaction, /) -> bool:
         """Let nobody in whom the host does not serve, nor begin anything in maintenance."""
         return await let_in(interaction, to_work=self.ACTION in TO_WORK)
+
+
+class DetailsButton(_KeyButton, template=r"gg:details:(?P<key>\d{1,18})"):
+    """Show every vote with its time, tags, why, and the picture of it all.
+
+    They are for whoever presses, and for nobody else: an edit would make the answer long for a whole channel because
+    one member is curious, and could speak only one of its members' languages.
+    """
+
+    ACTION = "details"
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Show them."""
+        services = services_of(interaction)
+        if await services.acknowledge(interaction, private=True):
+            services.jobs.start(_show_details(interaction, services, int(self.key)))
 
 
 class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
@@ -211,7 +229,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
                 label=fitting(clean(f"{number}. {result.name}"), MAX_OPTION), value=str(result.request_id)
             )
             for number, result in enumerate(results, 1)
-            if result.has_buttons
+            if result.can_be_shown_again
         ]
         super().__init__(
             Select(
@@ -243,24 +261,30 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
             request = await _stored_request(interaction, services, int(picked) if picked in self._offered else 0)
             if request is None:
                 return
-            cached = await services.results.find(request.sha256 or "", request.model or "", request.part or "")
+            prediction = await _stored_prediction(services, request)
         except StoreError:
             await send_private(interaction, internal_error(locale))
             return
-        if cached is None:
+        if prediction is None:
             await send_private(interaction, translate("bot.gone", locale))
             return
-        name = request.name or "?"
-        verdict = Verdict(cached.prediction, SongInfo(name))
-        identified = IdentifyResult(verdict, request.sha256 or "", cached.picture, cached=True)
-        results = [SongResult(name, identified, request.id)]
+        results = [_shown_again(request, prediction)]
         view = results_view(results, locale, whole=request.part == "whole")
         await InteractionDelivery(interaction, private=True, follow_up=True).final(
             results_message(results, locale, view)
         )
 
 
-DYNAMIC_ITEMS: Final = (PartButton, WholeButton, WrongButton, CancelButton, AgainButton, CorrectionMenu, PickMenu)
+DYNAMIC_ITEMS: Final = (
+    DetailsButton,
+    PartButton,
+    WholeButton,
+    WrongButton,
+    CancelButton,
+    AgainButton,
+    CorrectionMenu,
+    PickMenu,
+)
 
 
 def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> View | None:
@@ -269,14 +293,16 @@ def results_view(results: Sequence[SongResult], locale: str, *, whole: bool) -> 
         return pick_view(results, locale)
     for result in results:
         if isinstance(result.outcome, IdentifyResult) and result.request_id is not None:
-            # Where no song is kept, there is no other part to ask about, nor anything to compare it with.
-            duration = result.outcome.prediction.duration if result.kept else 0.0
-            like = result.has_neighbours and result.kept
-            return song_view(result.request_id, duration, locale, whole=whole, like=like)
+            duration = result.outcome.prediction.duration
+            return song_view(
+                result.request_id, duration, locale, whole=whole, like=result.has_neighbours, kept=result.kept
+            )
     return None
 
 
-def song_view(request_id: int, duration: float, locale: str, *, whole: bool, like: bool = False) -> View:
+def song_view(
+    request_id: int, duration: float, locale: str, *, whole: bool, like: bool = False, kept: bool = True
+) -> View:
     """Make the buttons under one song: those that have something left to do, and the correction.
 
     Args:
@@ -285,13 +311,16 @@ def song_view(request_id: int, duration: float, locale: str, *, whole: bool, lik
         locale: language.
         whole: whether all of it was classified.
         like: whether there are songs to compare it with.
+        kept: whether its result and spectrogram are stored, which all but the correction need.
     """
     view = View(timeout=None)
     key = str(request_id)
-    if not whole and duration >= OTHER_PARTS_FROM_S:
+    if kept:
+        view.add_item(DetailsButton(key, locale))
+    if kept and not whole and duration >= OTHER_PARTS_FROM_S:
         view.add_item(PartButton(key, locale))
         view.add_item(WholeButton(key, locale))
-    if like:
+    if kept and like:
         view.add_item(LikeButton(key, locale))
     view.add_item(WrongButton(key, locale))
     return view
@@ -299,7 +328,7 @@ def song_view(request_id: int, duration: float, locale: str, *, whole: bool, lik
 
 def pick_view(results: Sequence[SongResult], locale: str) -> View | None:
     """Make the menu under a reply about several songs; None where none of them was classified."""
-    if not any(result.has_buttons and result.kept for result in results):
+    if not any(result.can_be_shown_again for result in results):
         return None
     view = View(timeout=None)
     view.add_item(PickMenu(results, locale))
@@ -339,6 +368,61 @@ def next_start(request: RequestRow) -> float:
     if end + SEGMENT_SECONDS > duration:
         return 0.0
     return round(min(end, duration - SECTION_SECONDS), 2)
+
+
+async def _show_details(interaction: Interaction, services: BotServices, request_id: int) -> None:
+    """Answer a press of Details, which is acknowledged, to the one who pressed and in their language."""
+    locale = interaction.locale.value
+    try:
+        message = await _details(interaction, services, request_id)
+    except StoreError:
+        message = text_message(internal_error(locale))
+    await InteractionDelivery(interaction, private=True).final(message)
+
+
+async def _details(interaction: Interaction, services: BotServices, request_id: int) -> OutgoingMessage:
+    """Make the details of a stored request's answer, or the sentence that says why there are none.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    locale = interaction.locale.value
+    request = await _readable_request(interaction, services, request_id)
+    if isinstance(request, str):
+        return text_message(translate("bot.details.gone" if request == "bot.gone" else request, locale))
+    prediction = await _stored_prediction(services, request)
+    if prediction is None:
+        return text_message(translate("bot.details.gone", locale))
+    picture, notice = None, None
+    spectrogram = await services.results.spectrogram(request.sha256 or "")
+    if spectrogram is not None:
+        try:
+            drawn = await services.jobs.illustrate(
+                prediction,
+                spectrogram,
+                user_id=interaction.user.id,
+                guild_id=interaction.guild_id,
+                locale=locale,
+            )
+            prediction, picture = drawn.prediction, drawn.picture
+        except GenreGenieError as error:
+            # The votes are known all the same.
+            notice = error_sentence(error, locale)
+    compact = results_message([_shown_again(request, prediction)], locale)
+    message = with_details(compact, prediction, picture, locale).with_notice(notice)
+    return message.fitted(services.notices.interaction_capabilities(interaction, locale, FOR_DETAILS))
+
+
+async def _stored_prediction(services: BotServices, request: RequestRow) -> Prediction | None:
+    """Look up what was answered to a stored request; raises as `ResultStore.find` does."""
+    return await services.results.find(request.sha256 or "", request.model or "", request.part or "")
+
+
+def _shown_again(request: RequestRow, prediction: Prediction) -> SongResult:
+    """Make the result of a stored request again, under the name that its asker gave the song."""
+    name = request.name or "?"
+    identified = IdentifyResult(Verdict(prediction, SongInfo(name)), request.sha256 or "", cached=True)
+    return SongResult(name, identified, request.id)
 
 
 async def _classify_again(interaction: Interaction, request_id: int, kind: RequestKind) -> None:
@@ -424,15 +508,21 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
 
 async def _stored_request(interaction: Interaction, services: BotServices, request_id: int) -> RequestRow | None:
     """Read the request that a button carries; tells the one who pressed and gives None when it is not for them."""
+    request = await _readable_request(interaction, services, request_id)
+    if isinstance(request, str):
+        await send_private(interaction, translate(request, interaction.locale.value))
+        return None
+    return request
+
+
+async def _readable_request(interaction: Interaction, services: BotServices, request_id: int) -> RequestRow | str:
+    """Read the request that a button carries, or give the key of the sentence that says why it cannot be used here."""
     request = await services.requests.get(request_id)
-    locale = interaction.locale.value
     here = request is not None and _is_here(interaction, request.guild_id, request.user_id)
     if request is None or request.sha256 is None or not here:
-        await send_private(interaction, translate("bot.gone", locale))
-        return None
+        return "bot.gone"
     if request.private and request.user_id != interaction.user.id:
-        await send_private(interaction, translate("bot.not-yours", locale))
-        return None
+        return "bot.not-yours"
     return request
 
 

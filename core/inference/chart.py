@@ -1,7 +1,7 @@
 """Prediction → picture: the votes on a time line, over the mel spectrogram that they were cast on.
 
-It is made for a phone, where it is 360 pixels wide: half of its own width. So no text is smaller than 22 pixels, and
-the names of the genres, for which the columns have no room, are in a legend.
+It is made for a phone 360 pixels wide, where a message leaves it 280: half of its own width. So no text is smaller
+than 22 pixels, and the names of the genres, for which the columns have no room, are in a legend.
 """
 
 import io
@@ -30,7 +30,7 @@ from core.verdict import Explanation, Prediction, Section
 FONT_FILE: Final = Path(__file__).with_name("aileron.ttf")
 """Aileron, by Sora Sagano (CC0): the typeface that Pillow has within it, but with the letters that English lacks."""
 
-WIDTH: Final = 720
+WIDTH: Final = 560
 _LEFT, _RIGHT = 84, 16
 _LEGEND_TOP, _LEGEND_ROW = 78, 36
 _VOTES_HEIGHT, _MEL_OFFSET, _MEL_HEIGHT, _AXIS_HEIGHT = 96, 104, 200, 44
@@ -56,7 +56,10 @@ _DIMMED: Final = 0.3
 _MOST_APART: Final = 12
 """With more segments than this there is no room for gaps between their columns."""
 
-_MOST_TICKS: Final = 6
+_MOST_TICKS: Final = 5
+_MOST_LONG_TICKS: Final = 4
+"""Of times with hours, which are wider."""
+
 _LEVELS: Final = 48
 """Shades of a spectrogram: as many as an eye tells apart, and few enough for a picture of some ten kilobytes."""
 
@@ -230,7 +233,8 @@ def _draw_axes(pen: ImageDraw.ImageDraw, prediction: Prediction, top: int) -> No
         pen.text((_LEFT - 10, y), words, _FAINT, _font(_SMALL), anchor="rm")
     section = prediction.section
     length = section.end - section.start
-    step = next(s for s in (3, 6, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200) if length / s <= _MOST_TICKS)
+    most = _MOST_TICKS if section.end < 3_600 else _MOST_LONG_TICKS
+    step = next(s for s in (3, 6, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400) if length / s <= most)
     for tick in range(int(length / step + 0.02) + 1):
         seconds = section.start + tick * step
         x = min(_x(prediction, seconds), WIDTH - _RIGHT - 1)

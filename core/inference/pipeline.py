@@ -292,7 +292,8 @@ def classify_spectrogram(recording: LogMel, options: ClassifyOptions, *, models:
     )
     prediction = _with_tags(prediction, outputs, classifier)
     if options.why:
-        prediction = replace(prediction, why=_explain(prediction, segments, classifier))
+        chosen = _surest_voters(prediction)
+        prediction = replace(prediction, why=_explain(prediction, chosen, segments[chosen], classifier))
     classified = time.perf_counter()
     picture = None
     if options.picture:
@@ -371,12 +372,56 @@ def _with_tags(prediction: Prediction, outputs: Outputs, classifier: Classifier)
     )
 
 
-def _explain(prediction: Prediction, segments: FloatArray, classifier: Classifier) -> Explanation:
-    """Explain the segments that voted for the song's genre: at most ten of them, the surest."""
+def illustrate(prediction: Prediction, recording: LogMel, locale: str, *, models: Models) -> ClassifyResult:
+    """Draw a prediction that was made before, and explain it where the model that made it is the one at hand.
+
+    Nothing is classified again: whatever this process would say today, the picture shows the votes that were counted.
+
+    Args:
+        prediction: of the same song.
+        recording: its spectrogram.
+        locale: language of the picture's labels.
+        models: loaded models.
+
+    Returns:
+        The prediction, with `why` where that could be found, and the picture.
+
+    Raises:
+        ConfigurationError: the model cannot be used.
+    """
+    from core.inference.chart import draw
+
+    began = time.perf_counter()
+    classifier = models.genre()
+    if prediction.why is None and classifier.info == prediction.model:
+        chosen = _surest_voters(prediction)
+        segments = np.stack([_segment_again(prediction, recording, index) for index in chosen])
+        prediction = replace(prediction, why=_explain(prediction, chosen, segments, classifier))
+    explained = time.perf_counter()
+    picture = draw(prediction, recording, locale)
+    return ClassifyResult(prediction, Elapsed(classify=explained - began, total=time.perf_counter() - began), picture)
+
+
+def _segment_again(prediction: Prediction, recording: LogMel, index: int) -> FloatArray:
+    """Cut a segment out as it was when it voted: float32 `(N_MELS, SEGMENT_FRAMES)` dB."""
+    first = seconds_to_frame(prediction.section.start)
+    # Silent stretches have no vote, so a segment's number in the section is told by its time.
+    number = round((prediction.segments[index].start - prediction.section.start) / SEGMENT_SECONDS)
+    tens = number // SECTION_SEGMENTS * SECTION_SEGMENTS
+    starts = recording.segment_starts(first, tens + SECTION_SEGMENTS)[tens:]
+    segment: FloatArray = segments_db(recording, starts)[number - tens]
+    return segment
+
+
+def _surest_voters(prediction: Prediction) -> list[int]:
+    """Give the indices of the segments that voted for the song's genre, in order: at most ten of them, the surest."""
     voters = [i for i, segment in enumerate(prediction.segments) if segment.genre == prediction.genre]
-    surest = sorted(voters, key=lambda i: -prediction.segments[i].probability)[:SECTION_SEGMENTS]
-    chosen = sorted(surest)
-    falls = occlusion.importance(segments[chosen], prediction.genre, classifier)
+    return sorted(sorted(voters, key=lambda i: -prediction.segments[i].probability)[:SECTION_SEGMENTS])
+
+
+def _explain(prediction: Prediction, chosen: list[int], segments: FloatArray, classifier: Classifier) -> Explanation:
+    """Explain the segments chosen, of which `segments` are the spectrograms."""
+    falls = occlusion.importance(segments, prediction.genre, classifier)
     rows = falls.transpose(1, 0, 2).reshape(falls.shape[1], -1)
     return Explanation(
         tuple(mel_band_edge((band + 1) * occlusion.BANDS) for band in range(occlusion.BAND_CELLS)),

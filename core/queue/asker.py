@@ -9,14 +9,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.audio.spectrogram import QuantizedMel
 from core.errors import ErrorCode, GenreGenieError
-from core.inference.pipeline import ProgressCallback, Step, ignore_progress
+from core.inference.pipeline import ClassifyResult, ProgressCallback, Step, ignore_progress
 from core.queue.database import AGAIN_S, DatabaseError, QueueDatabase, QueueState, until_done
 from core.queue.messages import Notice, QueuedRequest, portable_source, read_answer
 from core.service.admission import Ticket
 from core.service.identify import Identifier, IdentifyResult, ModelDigests, Request, models_digest
 from core.service.sources import LinkSource, SpectrogramSource
 from core.settings import Settings
+from core.verdict import Elapsed, Prediction
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +151,15 @@ class QueueIdentifier:
             raise answer
         on_progress(Step.DONE, 1.0)
         return answer
+
+    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
+        """Draw a prediction here, beside the loop; only a machine with a model can explain it too."""
+        if self._local is not None:
+            return await self._local.illustrate(prediction, spectrogram, locale)
+        from core.inference.chart import draw
+
+        picture = await asyncio.to_thread(lambda: draw(prediction, spectrogram.dequantize(), locale))
+        return ClassifyResult(prediction, Elapsed(), picture)
 
     async def _answer(
         self, queued: QueuedRequest, link: bool, on_progress: ProgressCallback, ticket: Ticket | None

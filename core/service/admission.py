@@ -220,6 +220,7 @@ class Admission:
         jobs: int = 1,
         links: bool = False,
         limits: AdmissionLimits | None = None,
+        cooldown: bool = True,
     ) -> tuple[Ticket, ...]:
         """Take one request of one or more jobs in.
 
@@ -229,6 +230,7 @@ class Admission:
             jobs: how many.
             links: whether they fetch from strangers' servers.
             limits: the group's own.
+            cooldown: whether the request waits for the one before it, and makes the next one wait.
 
         Returns:
             A ticket for each job that there is room for, at least one and at most `jobs`; the request counts
@@ -240,7 +242,7 @@ class Admission:
         limits = limits or self.limits
         now = self.clock()
         ready_at = self._ready_at.get((requester, group), now)
-        if ready_at > now:
+        if cooldown and ready_at > now:
             raise GenreGenieError(ErrorCode.COOLDOWN, retry_after=math.ceil(ready_at - now))
         room = min(
             limits.total - self.jobs,
@@ -249,7 +251,7 @@ class Admission:
         )
         if room < 1:
             raise GenreGenieError(ErrorCode.BUSY, retry_after=self._retry_s())
-        if limits.cooldown_s > 0:
+        if cooldown and limits.cooldown_s > 0:
             self._sweep_cooldowns(now)
             self._ready_at[requester, group] = now + limits.cooldown_s
         tickets = tuple(Ticket(self, requester, group, link=links) for _ in range(min(room, jobs)))

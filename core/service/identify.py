@@ -64,10 +64,9 @@ class CacheKey:
 
 @dataclass(frozen=True, slots=True)
 class CachedResult:
-    """What is kept of an answer: nothing in it is the asker's own."""
+    """What is kept of an answer: nothing in it is the asker's own, so no picture either, which has a language."""
 
     prediction: Prediction
-    picture: bytes | None = None
     spectrogram: QuantizedMel | None = None
 
 
@@ -98,6 +97,13 @@ class Identifier(Protocol):
         Raises:
             GenreGenieError: there is no verdict.
             ConfigurationError: the model asked for cannot be used.
+        """
+
+    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
+        """Draw a prediction that was made before and, where that can be done, explain it.
+
+        Raises:
+            GenreGenieError: `busy`, `timeout`, `internal`.
         """
 
 
@@ -136,6 +142,10 @@ class LocalIdentifier:
         on_progress(Step.DONE, 1.0)
         return replace(result, verdict=replace(result.verdict, elapsed=elapsed))
 
+    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
+        """Draw and explain a prediction that was made before; raises as `WorkerPool.illustrate` does."""
+        return await self._pool.illustrate(prediction, spectrogram, locale)
+
     async def _cached_or_classified(
         self,
         song: OpenSong,
@@ -152,11 +162,11 @@ class LocalIdentifier:
         known = await self._cache.get(key)
         if known is not None and _has_all(known, options):
             verdict = Verdict(known.prediction, song.info, Elapsed())
-            return IdentifyResult(verdict, sha256, known.picture, known.spectrogram, cached=True)
+            return IdentifyResult(verdict, sha256, None, known.spectrogram, cached=True)
         if ticket is not None:
             await ticket.classifying()
         result = await song.classify(self._pool, options, on_progress)
-        await self._cache.put(key, CachedResult(result.prediction, result.picture, result.spectrogram))
+        await self._cache.put(key, CachedResult(result.prediction, result.spectrogram))
         return _identified(song, sha256, result)
 
 
@@ -185,7 +195,7 @@ class ModelDigests:
 
 def _has_all(known: CachedResult, options: ClassifyOptions) -> bool:
     """Whether a kept result has everything that is asked for."""
-    return (known.picture is not None or not options.picture) and (known.prediction.why is not None or not options.why)
+    return not options.picture and (known.prediction.why is not None or not options.why)
 
 
 def _identified(song: OpenSong, sha256: str, result: ClassifyResult) -> IdentifyResult:

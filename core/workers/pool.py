@@ -25,6 +25,7 @@ from core.logging_setup import current_reference
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
 from core.sandbox.processes import end_guarded, group_options
 from core.settings import Settings
+from core.verdict import Prediction
 from core.workers import protocol
 
 log = getLogger(__name__)
@@ -53,7 +54,7 @@ class _WorkerStoppedError(_WorkerLostError):
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    command: protocol.ClassifyFile | protocol.ClassifySpectrogram
+    command: protocol.Work
     on_progress: ProgressCallback | None
     timeout_s: float
     answer: asyncio.Future[ClassifyResult]
@@ -181,6 +182,14 @@ class WorkerPool:
         command = protocol.ClassifySpectrogram(spectrogram.to_bytes(), options or ClassifyOptions())
         return await self._submit(command, on_progress)
 
+    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
+        """Draw and explain a prediction that was made before: see `core.inference.pipeline.illustrate`.
+
+        Raises:
+            GenreGenieError: `busy`, `timeout`, `internal`.
+        """
+        return await self._submit(protocol.Illustrate(spectrogram.to_bytes(), prediction, locale), None)
+
     async def close(self, grace_s: float = 0) -> None:
         """Take no new work, give running and waiting work `grace_s` seconds, then end the workers."""
         self._closing = True
@@ -196,7 +205,7 @@ class WorkerPool:
 
     async def _submit(
         self,
-        command: protocol.ClassifyFile | protocol.ClassifySpectrogram,
+        command: protocol.Work,
         on_progress: ProgressCallback | None,
     ) -> ClassifyResult:
         if self._unusable is not None:

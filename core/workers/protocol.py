@@ -41,6 +41,15 @@ class ClassifySpectrogram:
 
 
 @dataclass(frozen=True, slots=True)
+class Illustrate:
+    """Command: draw and explain a prediction that was made before, of a song whose spectrogram was kept."""
+
+    spectrogram: bytes
+    prediction: Prediction
+    locale: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Command: give the job up with an error of this code."""
 
@@ -95,7 +104,8 @@ class Crashed:
     trace: str
 
 
-Command = ClassifyFile | ClassifySpectrogram | Cancel
+Work = ClassifyFile | ClassifySpectrogram | Illustrate
+Command = Work | Cancel
 Event = Ready | Unusable | Progress | Classified | Refused | ModelUnusable | Crashed
 
 
@@ -107,6 +117,9 @@ def encode(message: Command | Event) -> bytes:
             content: dict[str, Any] = asdict(message)
         case ClassifySpectrogram():
             content, payloads = {"options": asdict(message.options)}, [message.spectrogram]
+        case Illustrate():
+            content = {"prediction": message.prediction.to_dict(), "locale": message.locale}
+            payloads = [message.spectrogram]
         case Classified(result):
             content = {"prediction": result.prediction.to_dict(), "elapsed": asdict(result.elapsed)}
             payloads = [result.picture or b"", result.spectrogram.to_bytes() if result.spectrogram else b""]
@@ -238,6 +251,9 @@ def _result(message: Mapping[str, Any], payloads: Sequence[bytes]) -> ClassifyRe
 _COMMANDS: Final[dict[str, Callable[[Mapping[str, Any], Sequence[bytes]], Command]]] = {
     "ClassifyFile": lambda m, _: ClassifyFile(_text(m["path"]), _limits(m["limits"]), read_options(m["options"])),
     "ClassifySpectrogram": lambda m, payloads: ClassifySpectrogram(payloads[0], read_options(m["options"])),
+    "Illustrate": lambda m, payloads: Illustrate(
+        payloads[0], Prediction.from_dict(m["prediction"]), _text(m["locale"])
+    ),
     "Cancel": lambda m, _: Cancel(ErrorCode(m["code"])),
 }
 

@@ -18,15 +18,15 @@ from typing import BinaryIO, Final
 from core.audio.cancel import CancelToken
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, GenreGenieError
-from core.inference.pipeline import ClassifyResult, Models, Step, classify_file, classify_spectrogram
+from core.inference.pipeline import ClassifyResult, Models, Step, classify_file, classify_spectrogram, illustrate
 from core.sandbox.processes import end_with_parent
 from core.workers import protocol
-from core.workers.protocol import Cancel, ClassifyFile, ClassifySpectrogram
+from core.workers.protocol import Cancel, ClassifySpectrogram, Illustrate, Work
 
 IDLE_S: Final = 60.0
 """How long other models than the default one stay loaded when nobody asks for anything."""
 
-Job = tuple[ClassifyFile | ClassifySpectrogram, CancelToken]
+Job = tuple[Work, CancelToken]
 
 
 class Worker:
@@ -81,7 +81,7 @@ class Worker:
         self._cancel_token.set()
         os._exit(0)
 
-    def _serve(self, command: ClassifyFile | ClassifySpectrogram, cancel_token: CancelToken) -> None:
+    def _serve(self, command: Work, cancel_token: CancelToken) -> None:
         try:
             result = self._classify(command, cancel_token)
         except GenreGenieError as error:
@@ -93,10 +93,12 @@ class Worker:
         else:
             self._send(protocol.Classified(result))
 
-    def _classify(self, command: ClassifyFile | ClassifySpectrogram, cancel_token: CancelToken) -> ClassifyResult:
-        if isinstance(command, ClassifySpectrogram):
+    def _classify(self, command: Work, cancel_token: CancelToken) -> ClassifyResult:
+        if isinstance(command, ClassifySpectrogram | Illustrate):
             self._on_progress(Step.LISTENING, None)
             recording = QuantizedMel.from_bytes(command.spectrogram).dequantize()
+            if isinstance(command, Illustrate):
+                return illustrate(command.prediction, recording, command.locale, models=self._models)
             return classify_spectrogram(recording, command.options, models=self._models)
         return classify_file(
             Path(command.path),

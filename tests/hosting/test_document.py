@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from bot.settings import BotSettings
+from core.i18n.languages import locales
 from genregenie import COMMANDS
+from tests.discord_server.look import Shown
 from tests.support.data import ROOT
 from web.settings import WebSettings
 
@@ -81,10 +83,16 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) < 1_200
 
 
-def test_the_picture_of_a_reply_can_be_drawn_again() -> None:
-    pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
+def test_the_pictures_of_messages_can_be_drawn_again() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "make_discord_picture.py"))
-    embed, picture = script["reply_to_demo"]()
-    html = script["page"](embed, picture)
-    assert embed.title in html
-    assert "demo.ogg" in html
+    embed = {"author": {"name": "<demo>"}, "title": "Jazz", "description": "**Sure**\n`██` jazz 2 <#7>\n- one\n- two"}
+    row = {"components": [{"type": 2, "style": 2, "label": "Details"}]}
+    html = script["sheet"]([Shown("answer", "ana · /genre", "", (embed,), (row,), (), True)], {7: "#general"}, 2)
+    for shown in ("&lt;demo&gt;", "<strong>Sure</strong>", "<code>██</code>", "#general", "<li>two</li>", ">Details<"):
+        assert shown in html
+
+
+def test_every_language_has_its_messages_as_text_and_picture() -> None:
+    files = list((ROOT / "docs" / "messages").iterdir())
+    assert {path.name for path in files} == {f"{name}.{suffix}" for name in locales() for suffix in ("txt", "webp")}
+    assert sum(path.stat().st_size for path in files) < 1_500_000

@@ -5,10 +5,12 @@ import re
 from core.constants import GENRE_COLOURS
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
+from core.i18n.languages import locales
 from tests.discord_server import Discord, Interaction, Message, User
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ERROR_ID = re.compile(rf"\n-# {translate('bot.reference', 'en', reference='([0-9a-f]{8})')}$")
+BAR = re.compile("`([█▓▒░]+)` (.+)")
 VOTE = re.compile(r"^ *\d+:\d\d  .*%$", re.MULTILINE)
 
 
@@ -56,8 +58,25 @@ def error_id(message: Message) -> str | None:
     return found[1] if found else None
 
 
+def votes_counted(message: Message) -> int:
+    """Return how many votes the words beside the bar count."""
+    found = BAR.search(message.text)
+    assert found, message.text
+    return sum(int(part.rpartition(" ")[2]) for part in found[2].split(", "))
+
+
+async def details(discord: Discord, message: Message, user: User) -> Message:
+    """Press Details under an answer; wait for them, which only the one who pressed sees."""
+    [label] = {translate("bot.button.details", locale) for locale in locales()} & set(message.buttons)
+    pressed = discord.click(message, label, user=user)
+    assert await pressed.acknowledged() < 3
+    shown = await pressed.reply(is_final)
+    assert shown.only_for is user
+    return shown
+
+
 def votes_in(message: Message) -> list[str]:
-    """Return the lines of the votes."""
+    """Return the lines of the votes in details."""
     return VOTE.findall(message.embeds[0]["description"])
 
 

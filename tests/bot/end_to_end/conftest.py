@@ -13,6 +13,13 @@ from core.inference.model_card import model_file
 from tests.bot.end_to_end.process import BotProcess
 from tests.discord_server import Channel, Discord, Guild, User
 
+LIMITS = {
+    "GENREGENIE_MAX_FILE_MB": "10",
+    "GENREGENIE_MAX_DURATION_S": "180",
+    "GENREGENIE_JOB_TIMEOUT_S": "60",
+}
+"""Small ones, so that they are quickly reached."""
+
 _numbers = count(1)
 
 
@@ -39,13 +46,7 @@ async def discord() -> AsyncIterator[Discord]:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def _bot(discord: Discord, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BotProcess]:
-    """A bot with small limits, so that they are quickly reached."""
-    limits = {
-        "GENREGENIE_MAX_FILE_MB": "10",
-        "GENREGENIE_MAX_DURATION_S": "180",
-        "GENREGENIE_JOB_TIMEOUT_S": "60",
-    }
-    async with BotProcess(discord, tmp_path_factory.mktemp("bot"), **limits) as process:
+    async with BotProcess(discord, tmp_path_factory.mktemp("bot"), **LIMITS) as process:
         yield process
 
 

@@ -6,7 +6,7 @@ import pytest_asyncio
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, genre_of, picture_of
+from tests.bot.end_to_end.answers import answer, answer_under, details, genre_of, picture_of
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song, voice_message
@@ -34,7 +34,7 @@ async def test_posted_audio_is_answered_under_its_message(discord: Discord, scan
     posted = discord.post_message(scanned.channel, scanned.ana, "listen", files=[new_song()])
     reply = await answer_under(discord, posted)
     assert genre_of(reply) in GENRES
-    picture_of(reply)
+    picture_of(await details(discord, reply, scanned.ben))
     await discord.until(lambda: posted.reactions_ever == [EAR] and not posted.reactions[EAR], what="the reaction goes")
 
 

@@ -6,14 +6,25 @@ import pytest
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of, is_final, picture_of, press, votes_in
+from tests.bot.end_to_end.answers import (
+    answer,
+    details,
+    genre_of,
+    is_final,
+    picture_of,
+    press,
+    votes_counted,
+    votes_in,
+)
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord, Interaction, Message
 from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
-PART, WHOLE, WRONG, CANCEL = (translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong", "cancel"))
+DETAILS, PART, WHOLE, WRONG, CANCEL = (
+    translate(f"bot.button.{name}", "en") for name in ("details", "part", "whole", "wrong", "cancel")
+)
 SLOTS = 1
 """Requests of one member that a bot with one worker has under way at the same time."""
 
@@ -39,13 +50,13 @@ async def test_another_part_classifies_the_next_thirty_seconds_without_a_downloa
     first = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
     upload = next(u for u in discord.world.cdn.uploads.values() if u.file is song)
     upload.expire()
-    parts, pictures = [part_of(first)], [picture_of(first)]
+    parts, pictures = [part_of(first)], [picture_of(await details(discord, first, house.ana))]
     for _ in range(2):
         await press(discord, first, PART, house.ana)
-        assert len(votes_in(first)) == 10
+        assert votes_counted(first) == 10
         parts.append(part_of(first))
-        pictures.append(picture_of(first))
-    assert len(set(parts)) == len(set(pictures)) == 3
+    pictures.append(picture_of(await details(discord, first, house.ana)))
+    assert (len(set(parts)), len(set(pictures))) == (3, 2), "the details are of the part that is shown"
     assert upload.downloads == 1
     assert discord.messages_of_bot(house.channel) == [first], "each takes the place of the one before"
 
@@ -54,7 +65,7 @@ async def test_whole_song_classifies_all_of_it(discord: Discord, bot: BotProcess
     first = await identified_song(discord, house)
     whole = await press(discord, first, WHOLE, house.ana)
     assert part_of(whole) == ("0:00", "1:10")
-    assert whole.buttons == [WRONG]
+    assert whole.buttons == [DETAILS, WRONG]
 
 
 async def test_five_presses_of_a_button_are_one_answer(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -64,7 +75,7 @@ async def test_five_presses_of_a_button_are_one_answer(discord: Discord, bot: Bo
     pressed = [discord.click(first, WHOLE, user=house.ana) for _ in range(5)]
     for press_ in pressed:
         assert await press_.acknowledged() < 3
-    await discord.until(lambda: is_final(first) and first.buttons == [WRONG], what="the answer")
+    await discord.until(lambda: is_final(first) and first.buttons == [DETAILS, WRONG], what="the answer")
     assert discord.messages_of_bot(house.channel) == [first]
     assert not any(press_.messages for press_ in pressed)
     assert (await bot.metrics())[counted] == before + 1
@@ -88,6 +99,29 @@ async def test_what_came_of_a_private_answer_is_private(discord: Discord, bot: B
     assert part_of(await press(discord, first, WHOLE, house.ana)) == ("0:00", "1:10")
     assert first.only_for is house.ana
     assert discord.messages_of_bot(house.channel) == []
+
+
+async def test_details_are_for_whoever_presses_in_their_language_and_the_answer_stays(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    reply = await identified_song(discord, house, 10)
+    before = len(reply.revisions)
+    house.ben.locale = "es-ES"
+    await answer(discord.slash("genregenie limits", user=house.owner, channel=house.channel, cooldown=600))
+    shown = [await details(discord, reply, house.ben), await details(discord, reply, house.ana)]
+    for message, locale in zip(shown, ("es", "en"), strict=True):
+        assert genre_of(message, locale) == genre_of(reply)
+        assert len(votes_in(message)) == 3
+        alt = translate("bot.reply.alt", locale, genre="", runs="").partition(".")[0]
+        assert (message.file(".png").description or "").startswith(alt)
+    assert picture_of(shown[0]) != picture_of(shown[1])
+    assert len(reply.revisions) == before
+    private = await identified_song(discord, house, 6, private=True)
+    direct = await answer(
+        discord.slash("genre", user=house.ana, channel=discord.direct_messages(house.ana), file=new_song(6))
+    )
+    for message in (private, direct):
+        assert picture_of(await details(discord, message, house.ana))
 
 
 async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -148,6 +182,8 @@ async def test_every_button_works_after_a_restart(discord: Discord, bot: BotProc
     label = several.controls[0]["options"][1]["label"]
     picked = await discord.select(several, label, user=house.ana).reply()
     assert WRONG in picked.buttons
+    for message in (public, private, picked):
+        assert picture_of(await details(discord, message, house.ana))
 
 
 async def test_commands_are_not_sent_again_after_a_restart(discord: Discord, bot: BotProcess) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from core.constants import GENRES
 from core.errors import ErrorCode
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, genre_of, sentence
+from tests.bot.end_to_end.answers import answer, answer_under, details, genre_of, sentence
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -55,5 +55,8 @@ async def test_an_application_that_accounts_can_add_offers_its_commands_everywhe
             reply = await answer(asked)
             assert "tune.wav" in reply.content
             assert reply.embeds == []
+            shown = await details(other, reply, house.ana)
+            assert "tune.wav" in shown.content
+            assert "%\n 0:03  " in shown.content, "the votes, in text"
             assert other.gateway.identified[0]["presence"]["game"]["name"] == "/genre · /help"
         assert other.complaints == []

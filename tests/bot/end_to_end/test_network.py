@@ -6,7 +6,7 @@ import pytest
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, genre_of, is_final, picture_of
+from tests.bot.end_to_end.answers import answer, answer_under, details, genre_of, is_final, picture_of
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -33,7 +33,8 @@ async def test_an_error_of_discords_in_the_middle_of_a_reply_does_not_lose_it(
         discord.fail("edit_original_response", **fault)  # type: ignore[arg-type]
     reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6)))
     assert genre_of(reply) in GENRES
-    picture_of(reply)
+    discord.fail("edit_original_response", status=503)
+    picture_of(await details(discord, reply, house.ana))
     assert len(discord.messages_of_bot(house.channel)) == 1
 
 
@@ -140,7 +141,7 @@ async def test_past_the_tokens_lifetime_the_answer_goes_to_the_channel(
     await discord.until(lambda: len(discord.messages_of_bot(house.channel)) == 1, what="its progress goes")
     [reply] = discord.messages_of_bot(house.channel)
     assert genre_of(reply) in GENRES
-    picture_of(reply)
+    picture_of(await details(discord, reply, house.ana))
     assert translate("bot.button.wrong", "en") in reply.buttons
     discord.forgive(INVALID_WEBHOOK_TOKEN)
 

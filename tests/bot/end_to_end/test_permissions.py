@@ -6,7 +6,7 @@ import pytest
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, genre_of
+from tests.bot.end_to_end.answers import answer, answer_under, details, genre_of, votes_in
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -23,7 +23,7 @@ def named(permission: str) -> str:
     return translate(f"bot.permission.{permission}", "en")
 
 
-async def test_without_attach_files_posted_audio_gets_an_embed_without_picture_and_one_notice(
+async def test_without_attach_files_answers_are_whole_and_details_lack_their_picture_with_one_notice(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     await switch_autoscan_on(discord, house)
@@ -33,7 +33,10 @@ async def test_without_attach_files_posted_audio_gets_an_embed_without_picture_a
         for _ in range(2)
     ]
     assert all(genre_of(reply) in GENRES and not reply.files for reply in replies)
-    assert [named("attach_files") in reply.content for reply in replies] == [True, False]
+    assert not any(reply.content for reply in replies)
+    shown = [await details(discord, reply, house.ana) for reply in replies]
+    assert all(len(votes_in(message)) == 2 and not message.files for message in shown)
+    assert [named("attach_files") in message.content for message in shown] == [True, False]
     # It knows, and does not try.
     assert not [refused for refused in discord.refusals() if str(house.channel.id) in refused.path]
 
@@ -77,16 +80,16 @@ async def test_where_it_may_not_speak_it_tells_the_author_once(discord: Discord,
     assert len(discord.messages_of_bot(house.channel)) == 1
 
 
-async def test_a_permission_that_goes_while_it_works_costs_the_picture_only(
+async def test_a_permission_that_goes_while_it_works_costs_the_embed_only(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     await switch_autoscan_on(discord, house)
     posted = discord.post_message(house.channel, house.ana, files=[new_song(8, bytes_per_s=200_000)])
     await discord.until(lambda: posted.files[0].downloads, what="the download")
-    discord.deny_bot(house.channel, "attach_files")
+    discord.deny_bot(house.channel, "embed_links")
     reply = await answer_under(discord, posted)
-    assert genre_of(reply) in GENRES
-    assert reply.files == []
+    assert any(translate(f"genre.{genre}", "en") in reply.content.lower() for genre in GENRES)
+    assert reply.embeds == []
 
 
 async def test_switching_on_names_what_is_missing_there(discord: Discord, bot: BotProcess, house: House) -> None:

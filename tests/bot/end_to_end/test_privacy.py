@@ -6,7 +6,7 @@ import pytest
 
 from bot.storage.engine import DATABASE_FILE
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer
+from tests.bot.end_to_end.answers import answer, details
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -71,6 +71,7 @@ async def test_anyone_sees_and_deletes_their_own_wherever_they_ask(
     assert rows_about(bot, house.ben.id) == {"requests": 1}
     gone = await discord.click(reply, translate("bot.button.whole", "en"), user=house.ana).reply()
     assert gone.content == translate("bot.gone", "en")
+    assert (await details(discord, reply, house.ana)).content == translate("bot.details.gone", "en")
 
 
 async def test_who_changes_their_mind_keeps_everything(discord: Discord, bot: BotProcess, house: House) -> None:

@@ -6,26 +6,32 @@ import pytest
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of, picture_of, votes_in
+from tests.bot.end_to_end.answers import answer, details, genre_of, picture_of, votes_counted, votes_in
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord, File
 
 
-async def test_a_song_is_answered_with_its_genre_its_votes_and_their_picture(
+async def test_a_song_is_answered_in_short_and_its_details_have_every_vote_and_the_picture(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     file = new_song(40, name="demo.wav")
     reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=file))
     assert not reply.ephemeral
     assert genre_of(reply) in GENRES
-    assert len(votes_in(reply)) == 10
+    assert votes_counted(reply) == 10
     assert "demo.wav" in reply.text
     assert "of 0:40" in reply.text
-    assert len(picture_of(reply)) > 10_000
-    assert (reply.file(".png").description or "").count("%") == 10
-    assert set(reply.buttons) == {translate(f"bot.button.{name}", "en") for name in ("part", "whole", "wrong")}
+    assert reply.files == []
+    assert reply.buttons == [translate(f"bot.button.{name}", "en") for name in ("details", "part", "whole", "wrong")]
+    shown = await details(discord, reply, house.ana)
+    assert (genre_of(shown), shown.embeds[0]["title"]) == (genre_of(reply), reply.embeds[0]["title"])
+    assert len(votes_in(shown)) == 10
+    assert 10_000 < len(picture_of(shown)) < 120_000
+    assert genre_of(shown) in (shown.file(".png").description or "").replace("-", "")
+    why = next(field for field in shown.embeds[0]["fields"] if field["name"] == translate("bot.details.why", "en"))
+    assert "Hz (" in why["value"]
 
 
 @pytest.mark.parametrize("number", [2, 5])
@@ -35,8 +41,8 @@ async def test_a_track_goes_from_file_to_picture(
     file = File.at(tracks[number])
     reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=file))
     assert genre_of(reply) in GENRES
-    assert len(votes_in(reply)) == 10
-    picture_of(reply)
+    assert votes_counted(reply) == 10
+    picture_of(await details(discord, reply, house.ana))
 
 
 async def test_a_private_answer_is_for_the_one_who_asked(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -51,9 +57,10 @@ async def test_the_whole_song_has_a_vote_for_all_its_segments(discord: Discord, 
     asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(60), whole=True)
     reply = await answer(asked)
     assert "0:00–1:00" in reply.text
-    tally = reply.embeds[0]["description"].split("```")[1].strip().splitlines()[0]
-    assert sum(int(part.rpartition(" ")[2]) for part in tally.split(", ")) == 20
-    assert reply.buttons == [translate("bot.button.wrong", "en")]
+    assert votes_counted(reply) == 20
+    begins = [f"{translate(f'bot.reply.{key}', 'en', runs='')}0:00 " for key in ("runs", "runs-rough")]
+    assert any(begin in reply.text for begin in begins)
+    assert reply.buttons == [translate(f"bot.button.{name}", "en") for name in ("details", "wrong")]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,6 @@ async def test_a_link_to_a_file_is_heard(discord: Discord, bot: BotProcess, hous
         discord.slash("genre", user=house.ana, channel=house.channel, link=f"this one: [mine]({link}), please")
     )
     assert genre_of(reply) in GENRES
-    picture_of(reply)
     message = discord.post_message(house.channel, house.ben, f"have you heard {link} ?")
     reply = await answer(discord.message_command("Identify genre", message, user=house.ana))
     assert genre_of(reply) in GENRES

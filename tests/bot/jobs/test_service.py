@@ -77,8 +77,8 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
     await opened.close()
 
 
-def settings(directory: Path) -> BotSettings:
-    return BotSettings(_env_file=None, data_dir=directory)  # type: ignore[call-arg]
+def settings(directory: Path, store_mb: int = 512) -> BotSettings:
+    return BotSettings(_env_file=None, data_dir=directory, store_mb=store_mb)  # type: ignore[call-arg]
 
 
 def service(
@@ -128,6 +128,24 @@ async def test_an_answer_is_stored_and_carries_the_id_of_its_row(stores: Stores,
     assert stored is not None
     assert (stored.kind, stored.guild_id, stored.user_id) == ("dropped", HOME, ANN)
     assert (stored.outcome, stored.genre, stored.name, stored.part) == ("verdict", "rock", "song.mp3", "start:62.0")
+
+
+@pytest.mark.parametrize(("store_mb", "kept"), [(512, True), (0, False)])
+async def test_an_answer_is_drawn_at_once_only_where_nothing_is_kept_to_draw_it_later(
+    stores: Stores, tmp_path: Path, store_mb: int, kept: bool
+) -> None:
+    asked: list[Request] = []
+
+    async def answer(identify: Request) -> IdentifyResult:
+        asked.append(identify)
+        return await rock(identify)
+
+    jobs, answers = service(stores, tmp_path, answer, settings(tmp_path, store_mb)), Answers()
+    await jobs.answer(request(), answers)
+    await jobs.answer(request("a", "b"), answers)
+    assert [result.kept for results in answers.results_given for result in results] == [kept] * 3
+    assert [one.options.picture for one in asked] == [not kept, False, False]
+    assert [one.options.keep_spectrogram for one in asked] == [kept] * 3
 
 
 async def test_songs_that_there_is_no_room_for_are_answered_busy_in_their_order(stores: Stores, tmp_path: Path) -> None:

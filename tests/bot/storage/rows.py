@@ -39,7 +39,7 @@ def spectrogram(seconds: float = 35.0) -> QuantizedMel:
     return QuantizedMel(mel, np.full(frames, 200, np.uint8), -3.0, samples)
 
 
-def result(*, mel: QuantizedMel | None = None, picture: bytes | None = b"png") -> CachedResult:
+def result(*, mel: QuantizedMel | None = None) -> CachedResult:
     probabilities = tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)
     prediction = Prediction(
         215.0,
@@ -51,7 +51,7 @@ def result(*, mel: QuantizedMel | None = None, picture: bytes | None = b"png") -
         (Segment(62.0, 65.0, probabilities),),
         ModelInfo("plain", "1", "m" * 64),
     )
-    return CachedResult(prediction, picture, mel)
+    return CachedResult(prediction, mel)
 
 
 def key(sha256: str = "a" * 64, part: str = "main") -> CacheKey:

@@ -16,5 +16,8 @@ def verdict(*genres: str) -> Verdict:
     return make_verdict(*segments)
 
 
-def identified(answer: Verdict | None = None) -> IdentifyResult:
-    return IdentifyResult(answer or verdict(), "a" * 64, b"\x89PNG")
+PNG = b"\x89PNG"
+
+
+def identified(answer: Verdict | None = None, *, picture: bytes | None = None) -> IdentifyResult:
+    return IdentifyResult(answer or verdict(), "a" * 64, picture)

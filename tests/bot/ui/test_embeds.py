@@ -12,9 +12,9 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
 from core.i18n.languages import locales
-from core.i18n.wording import confidence_words, headline, notes
+from core.i18n.wording import confidence_words, headline, nearest, notes, votes_text
 from core.verdict import Outside
-from tests.bot.ui.identified import identified, verdict
+from tests.bot.ui.identified import PNG, identified, verdict
 
 HOSTILE = "**bold** [x](https://evil.example) @everyone <@1> `code` \u202egnp.exe\n# title ||spoiler||" + "y" * 400
 
@@ -36,25 +36,15 @@ def characters(embeds: tuple[discord.Embed, ...]) -> int:
 
 
 @pytest.mark.parametrize("locale", locales())
-def test_a_message_names_genres_confidence_part_and_every_vote_in_order(locale: str) -> None:
+def test_an_answer_is_genres_confidence_the_votes_in_a_line_and_the_part(locale: str) -> None:
     message = results_message([SongResult("song.mp3", identified(), 1)], locale)
     [embed] = message.embeds
-    assert embed.title == capitalised(headline(verdict().prediction, locale))
-    assert embed.author.name == "song.mp3"
-    description = embed.description or ""
-    assert confidence_words(verdict().prediction, locale) in description
-    assert "rock 7, metal 3" in description.lower()
-    assert percent(0.52, locale) in description
-    assert "Metal" in description
-    assert "1:02–1:32" in description
-    votes = description.split("```")[1].strip().splitlines()
-    assert len(votes) == 10
-    assert [line.split()[0] for line in votes][:2] == ["1:02", "1:05"]
-    assert all(line.endswith(percent(0.73, locale)) for line in votes)
-    assert max(map(len, votes)) <= 30, "one line on a phone"
-    [picture] = message.pictures
-    assert embed.image.url == f"attachment://{picture.name}"
-    assert picture.alt.count(percent(0.73, locale)) == 10
+    assert (embed.author.name, embed.title) == ("song.mp3", capitalised(headline(verdict().prediction, locale)))
+    confidence, votes, part = (embed.description or "").splitlines()
+    assert confidence == f"**{confidence_words(verdict().prediction, locale)}**"
+    assert votes == f"`███████▓▓▓` {votes_text(verdict().prediction, locale)}", "the words say what the bar does"
+    assert "1:02–1:32" in part
+    assert (message.pictures, embed.image.url, embed.fields) == ((), None, [])
 
 
 @pytest.mark.parametrize("locale", locales())
@@ -94,8 +84,12 @@ def test_ten_links_with_long_titles_fit_into_one_message(name: str, locale: str)
         prediction=replace(said.prediction, outside=Outside("electronic", 0.81)),
         song=replace(said.song, title=name, uploader=name, note="note.playlist-first"),
     )
-    for count in (1, 2, 10):
-        message = results_message([SongResult(name, identified(said), n) for n in range(count)], locale)
+    results = [SongResult(name, identified(said), n) for n in range(10)]
+    drawn = [SongResult(name, identified(said, picture=PNG))]
+    for count, message in (
+        (1, results_message(drawn, locale)),
+        *((count, results_message(results[:count], locale)) for count in (1, 2, 10)),
+    ):
         assert sum(map(utf16_units, message.embeds)) <= 6_000
         assert utf16_length(message.content or "") <= 2_000
         for embed in message.embeds:
@@ -105,34 +99,6 @@ def test_ten_links_with_long_titles_fit_into_one_message(name: str, locale: str)
         assert utf16_length(message.text) <= 2_000
         lines = (message.content or message.embeds[0].description or "").splitlines()
         assert count == 1 or [line.split(".")[0] for line in lines] == [str(n) for n in range(1, count + 1)]
-
-
-@pytest.mark.parametrize("locale", locales())
-def test_an_hour_of_votes_fits_into_one_message(locale: str) -> None:
-    long = verdict(*(GENRES[i % 10] for i in range(1_200)))
-    message = results_message([SongResult("mix.mp3", identified(long), 1)], locale)
-    assert characters(message.embeds) <= 6_000
-    assert len(message.embeds[0].description or "") <= 4_096
-    assert len(message.pictures[0].alt) <= 1_024
-    assert len(message.text) <= 2_000
-
-
-def test_votes_that_find_no_line_are_counted() -> None:
-    def last_line(lines: int, locale: str) -> str:
-        song = verdict(*(GENRES[i % 10] for i in range(lines)))
-        [embed] = results_message([SongResult("s", identified(song), 1)], locale).embeds
-        return (embed.description or "").split("```")[1].strip().splitlines()[-1]
-
-    assert last_line(20, "en").endswith(percent(0.73))
-    assert last_line(21, "en").startswith("… and 2 more lines;")
-    assert last_line(30, "es").startswith("… y 11 líneas más;")
-
-
-def test_neighbours_that_agree_share_a_line_when_there_are_many() -> None:
-    long = verdict(*("rock",) * 12, *("jazz",) * 3)
-    votes = (results_message([SongResult("s", identified(long), 1)], "en").embeds[0].description or "").split("```")[1]
-    assert votes.count("Rock") == 2, "in the tally and in one line"
-    assert "×12" in votes
 
 
 @pytest.mark.parametrize("code", list(ErrorCode))
@@ -171,20 +137,22 @@ def test_a_name_of_nothing_is_still_a_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"), [("en", "sounds like electronic music (81%)"), ("es", "música electrónica")]
+    ("locale", "words"), [("en", "electronic music (81%)"), ("es", "música electrónica (81\u00a0%)")]
 )
 def test_a_song_outside_the_ten_genres_is_said_to_be(locale: str, words: str) -> None:
     said = verdict()
     outside = replace(said, prediction=replace(said.prediction, outside=Outside("electronic", 0.81)))
     message = results_message([SongResult("song.mp3", identified(outside), 1)], locale)
-    assert message.embeds[0].title == capitalised(headline(outside.prediction, locale))
+    title = capitalised(headline(outside.prediction, locale))
+    assert message.embeds[0].title == f"{title} ({percent(0.81, locale)})"
+    assert nearest(outside.prediction, locale) in (message.embeds[0].description or "")
     assert translate("confidence.low", locale, share=percent(0.52, locale)) in (message.embeds[0].description or "")
-    assert words in (message.embeds[0].description or "")
+    assert words in (message.embeds[0].title or "")
     assert words in (message.as_text().content or "")
-    assert words not in (results_message([SongResult("song.mp3", identified(), 1)], locale).embeds[0].description or "")
+    assert words not in (results_message([SongResult("song.mp3", identified(), 1)], locale).as_text().content or "")
 
 
 def test_a_kind_that_no_language_knows_is_named_as_the_model_does() -> None:
     said = verdict()
     outside = replace(said, prediction=replace(said.prediction, outside=Outside("zydeco", 0.5)))
-    assert "zydeco" in (results_message([SongResult("s", identified(outside), 1)], "es").embeds[0].description or "")
+    assert "zydeco" in (results_message([SongResult("s", identified(outside), 1)], "es").embeds[0].title or "")

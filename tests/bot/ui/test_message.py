@@ -4,11 +4,11 @@ from bot.jobs.request import ReplyCapabilities
 from bot.jobs.result import SongResult
 from bot.ui.embeds import results_message
 from bot.ui.message import MAX_TEXT, text_message
-from tests.bot.ui.identified import identified
+from tests.bot.ui.identified import PNG, identified
 
 
 def test_without_the_right_to_attach_the_picture_is_left_out_and_without_embeds_all_is_text() -> None:
-    message = results_message([SongResult("song.mp3", identified(), 1)], "en")
+    message = results_message([SongResult("song.mp3", identified(picture=PNG), 1)], "en")
     bare = message.without_pictures()
     assert not bare.files()
     assert bare.embeds[0].image.url is None
@@ -20,7 +20,7 @@ def test_without_the_right_to_attach_the_picture_is_left_out_and_without_embeds_
 
 
 def test_a_message_is_fitted_to_what_the_channel_allows_and_says_what_is_missing() -> None:
-    message = results_message([SongResult("song.mp3", identified(), 1)], "en")
+    message = results_message([SongResult("song.mp3", identified(picture=PNG), 1)], "en")
     assert message.fitted(ReplyCapabilities()) == message
     bare = message.fitted(ReplyCapabilities(files=False, notice="no files here"))
     assert (bool(bare.embeds), bare.files(), bare.content) == (True, [], "no files here")

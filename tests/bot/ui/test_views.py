@@ -22,13 +22,19 @@ def test_parts_follow_each_other_and_begin_again_at_the_end() -> None:
 
 
 async def test_buttons_that_could_do_nothing_are_not_there() -> None:
-    async def labels(prediction: Prediction, *, whole: bool) -> list[str]:
-        view = song_view(7, prediction.duration, "en", whole=whole)
+    async def labels(prediction: Prediction, *, whole: bool, kept: bool = True) -> list[str]:
+        view = song_view(7, prediction.duration, "en", whole=whole, kept=kept)
         return [component["label"] for line in view.to_components() for component in line["components"]]
 
-    assert await labels(verdict().prediction, whole=False) == ["Another part", "Whole song", "That's not right"]
-    assert await labels(verdict().prediction, whole=True) == ["That's not right"]
-    assert await labels(replace(verdict().prediction, duration=30.0), whole=False) == ["That's not right"]
+    assert await labels(verdict().prediction, whole=False) == [
+        "Details",
+        "Another part",
+        "Whole song",
+        "That's not right",
+    ]
+    assert await labels(verdict().prediction, whole=True) == ["Details", "That's not right"]
+    assert await labels(replace(verdict().prediction, duration=30.0), whole=False) == ["Details", "That's not right"]
+    assert await labels(verdict().prediction, whole=False, kept=False) == ["That's not right"]
 
 
 async def test_several_songs_have_a_menu_of_those_that_were_classified() -> None:
@@ -47,6 +53,8 @@ async def test_where_nothing_more_can_be_asked_there_is_no_view() -> None:
     assert results_view([silent], "en", whole=False) is None
     assert results_view([not_stored], "en", whole=False) is None
     assert results_view([silent, not_stored], "en", whole=False) is None
+    not_kept = SongResult("c.mp3", identified(), 3, kept=False)
+    assert results_view([not_kept, not_kept], "en", whole=False) is None, "with nothing kept no menu can show a song"
 
 
 async def test_every_custom_id_is_recognised_by_the_item_that_made_it() -> None:

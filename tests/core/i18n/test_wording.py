@@ -131,10 +131,10 @@ def test_what_is_to_be_known_is_said_in_each_language() -> None:
     verdict = replace(VERDICT, prediction=prediction, song=replace(VERDICT.song, note="note.playlist-first"))
     assert notes(verdict, "en") == [
         "That is a playlist; I listened to its first entry.",
-        "The file is cut off: I listened to the 1:02 that is there.",
+        "The file is cut off: 1:02 of it could be read.",
         "The file has 3 audio tracks; I listened to number 2.",
     ]
     assert notes(verdict, "es")[1:] == [
-        "El archivo está cortado: he escuchado lo que hay (1:02).",
+        "El archivo está cortado: solo se ha podido leer 1:02.",
         "El archivo tiene 3 pistas de audio; he escuchado la número 2.",
     ]

@@ -72,7 +72,7 @@ def test_it_is_light_and_its_text_is_readable_on_a_phone(seconds: float, monkeyp
         png = chart.draw(replace(prediction, segments=varied, votes=votes), noise, locale)
         assert len(png) < 120_000
         width = opened(png).width
-        assert min(size for size, _ in drawn) * 360 / width >= 11
+        assert min(size for size, _ in drawn) * 280 / width >= 11
         assert max(right for _, right in drawn) <= width
 
 

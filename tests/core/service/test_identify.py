@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,26 @@ async def test_an_answer_without_a_picture_is_none_to_who_wants_one(pool: Worker
     result = await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))
     assert not result.cached
     assert result.picture is not None
-    assert (await identifier.identify(Request(PathSource(song), ClassifyOptions(picture=True)))).cached
+    assert (await identifier.identify(Request(PathSource(song)))).cached, "what is kept is kept without it"
+
+
+async def test_a_picture_of_an_answer_shows_the_votes_that_were_counted(pool: WorkerPool, long_song: Path) -> None:
+    """It is drawn later, from the spectrogram that was kept, in the language of whoever wants to see it."""
+    identifier = LocalIdentifier(Settings(), pool=pool)
+    first = await identifier.identify(Request(PathSource(long_song), ClassifyOptions(keep_spectrogram=True)))
+    assert first.spectrogram is not None
+    drawn = {
+        locale: await identifier.illustrate(first.prediction, first.spectrogram, locale) for locale in ("en", "es")
+    }
+    assert drawn["en"].picture != drawn["es"].picture
+    why = drawn["en"].prediction.why
+    assert why is not None
+    assert replace(drawn["en"].prediction, why=None) == first.prediction
+    voters = {segment.start for segment in first.prediction.segments if segment.genre == first.prediction.genre}
+    assert set(why.segments) == voters
+    another = replace(first.prediction, model=replace(first.prediction.model, sha256="f" * 64))
+    of_another = await identifier.illustrate(another, first.spectrogram, "en")
+    assert (of_another.prediction, bool(of_another.picture)) == (another, True), "this model cannot say why"
 
 
 async def test_a_stored_spectrogram_is_classified_under_its_own_name(pool: WorkerPool, long_song: Path) -> None:
