@@ -88,14 +88,15 @@ def export(
 
 
 async def _corrections_of(settings: BotSettings) -> list["Correction"]:
-    from bot.storage.stores import Stores
+    from bot.storage.corrections import CorrectionStore
+    from bot.storage.database import Database
 
-    stores = Stores(settings)
+    database = Database(settings)
     try:
-        await stores.open()
-        return await stores.corrections.all()
+        await database.open()
+        return await CorrectionStore(database).all()
     finally:
-        await stores.close()
+        await database.close()
 
 
 def write_corrections(rows: list["Correction"], stream: TextIO) -> None:
