@@ -182,9 +182,11 @@ async def insert_missing(
     """
     of_postgresql = connection.dialect.name == "postgresql"
     parameter = bindparam(None, list(ids), type_=_Ids())
-    each = func.unnest(parameter).column_valued("value")
-    if not of_postgresql:
-        each = func.json_each(parameter).table_valued("value").c.value
+    each: ColumnElement[Any] = (
+        func.unnest(parameter).column_valued("value")
+        if of_postgresql
+        else func.json_each(parameter).table_valued("value").c.value
+    )
     # SQLite would take "ON CONFLICT" for the condition of a join, were there no other.
     chosen = select(each, *map(literal, values.values())).where(each.is_not(None))
     insert = (postgresql if of_postgresql else sqlite).insert(column.table)
