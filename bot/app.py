@@ -35,6 +35,7 @@ FINISH_S: Final = 9.0
 
 CLOSE_S: Final = 3.0
 FOLLOW_S: Final = 15.0
+RETAIN_S: Final = 600.0
 
 
 async def serve(
@@ -298,16 +299,16 @@ async def _follow_host(stores: "Stores") -> None:
         await asyncio.sleep(FOLLOW_S)
         with contextlib.suppress(StoreError):
             await stores.host.load()
-            await stores.guilds.load()
+            await stores.guilds.load_defaults()
 
 
 async def _retain(retention: "Retention") -> None:
-    """Apply the retention times now and every hour."""
+    """Apply the retention times now and every hour, in one of the processes that share the database."""
     from bot.storage.database import StoreError
 
     while True:
         try:
-            await retention.apply()
+            await retention.apply_in_turn()
         except StoreError:
             log.warning("Old data was not deleted")
-        await asyncio.sleep(3_600)
+        await asyncio.sleep(RETAIN_S)

@@ -39,12 +39,16 @@ def invite() -> None:
 
 def backup(
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(help="Where the copy goes; with --restore, the copy to restore. - is standard output or input."),
-    ],
+    ] = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="Replace the database with the copy; stop the bot first.")
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", help="Copy all data into an empty PostgreSQL instead; stop the bot first."),
+    ] = None,
 ) -> None:
     """Copy the database to a file; safe while the bot is running.
 
@@ -52,13 +56,27 @@ def backup(
     """
     from bot.storage.backup import back_up, put_back, read_in, write_out
 
+    if (file is None) == (to is None) or (to is not None and restore):
+        raise typer.BadParameter("give either a file, or --to and a URL")
     settings = load_settings(BotSettings)
-    if str(file) != "-":
+    if to is not None:
+        typer.echo(_moved(settings, to))
+    elif file is not None and str(file) != "-":
         typer.echo(put_back(settings, file) if restore else back_up(settings, file))
     elif restore:
         typer.echo(read_in(settings, sys.stdin.buffer))
     else:
         write_out(settings, sys.stdout.buffer)
+
+
+def _moved(settings: BotSettings, url: str) -> str:
+    from core.errors import ConfigurationError
+
+    try:
+        from bot.storage.move import move
+    except ImportError:
+        raise ConfigurationError("--to needs the extra scale: requirements/scale.txt") from None
+    return move(settings, url)
 
 
 @corrections.callback()
@@ -88,14 +106,15 @@ def export(
 
 
 async def _corrections_of(settings: BotSettings) -> list["Correction"]:
-    from bot.storage.stores import Stores
+    from bot.storage.corrections import CorrectionStore
+    from bot.storage.database import Database
 
-    stores = Stores(settings)
+    database = Database(settings)
     try:
-        await stores.open()
-        return await stores.corrections.all()
+        await database.open()
+        return await CorrectionStore(database).all()
     finally:
-        await stores.close()
+        await database.close()
 
 
 def write_corrections(rows: list["Correction"], stream: TextIO) -> None:

@@ -20,14 +20,13 @@ class Guilds(commands.Cog):
 
     Args:
         bot: whose servers.
-        services: the stored servers, and which shards are this process's.
+        services: the stored servers.
     """
 
     def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
         self._bot = bot
         self._guilds = services.guilds
         self._host = services.host
-        self._shard_ids = services.settings.shard_ids
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
@@ -61,13 +60,8 @@ class Guilds(commands.Cog):
         known = await self._guilds.known_ids()
         present = {guild.id for guild in self._bot.guilds}
         await self._guilds.mark_present(list(present))
-        for guild_id in known - present:
-            if self._is_ours(guild_id):
-                await self._guilds.mark_left(guild_id)
-
-    def _is_ours(self, guild_id: int) -> bool:
-        """Whether a server belongs to one of this process's shards."""
-        return self._shard_ids is None or (guild_id >> 22) % (self._bot.shard_count or 1) in self._shard_ids
+        if gone := known - present:
+            await self._guilds.mark_left(*gone)
 
     async def _saved(self, change: Awaitable[None]) -> None:
         """Wait for a change; one that fails is made good at the next start."""

@@ -26,14 +26,14 @@ def back_up(settings: BotSettings, target: Path) -> str:
         ConfigurationError: the database is not an SQLite file, or the copy cannot be made.
     """
     source = _database(settings)
-    with _one_line(source):
+    with one_line(source):
         if not source.is_file():
             raise ConfigurationError(translate("bot.backup.no-database", path=source))
-    with _one_line(target), _partial(target) as partial:
+    with one_line(target), _partial(target) as partial:
         if target.exists():
             raise ConfigurationError(translate("bot.backup.exists", path=target))
         _copy(source, partial)
-        _check(partial, target)
+        check_sound(partial, target)
         partial.replace(target)
         return translate("bot.backup.done", path=target, size=f"{target.stat().st_size / 1e6:.1f}")
 
@@ -44,7 +44,7 @@ def write_out(settings: BotSettings, stream: BinaryIO) -> None:
     copy = source.with_name(f"{source.name}.{os.getpid()}")
     back_up(settings, copy)
     try:
-        with _one_line(Path("standard output")), copy.open("rb") as file:
+        with one_line(Path("standard output")), copy.open("rb") as file:
             shutil.copyfileobj(file, stream)
             stream.flush()
     finally:
@@ -64,11 +64,11 @@ def put_back(settings: BotSettings, copy: Path, named: Path | None = None) -> st
     """
     target = _database(settings)
     named = named or copy
-    with _one_line(named):
+    with one_line(named):
         if not copy.is_file():
             raise ConfigurationError(translate("bot.backup.no-database", path=named))
-        _check(copy, named)
-    with _one_line(target):
+        check_sound(copy, named)
+    with one_line(target):
         make_private_directory(target.parent)
         with sole_writer(settings), _partial(target) as partial:
             _copy(copy, partial, is_copy=True)
@@ -84,7 +84,7 @@ def read_in(settings: BotSettings, stream: BinaryIO) -> str:
     target = _database(settings)
     copy = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        with _one_line(copy):
+        with one_line(copy):
             make_private_directory(copy.parent)
             make_private_file(copy)
             with copy.open("wb") as file:
@@ -96,7 +96,7 @@ def read_in(settings: BotSettings, stream: BinaryIO) -> str:
 
 
 @contextlib.contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def one_line(path: Path) -> Iterator[None]:
     """Turn whatever fails into one line that names a path."""
     try:
         yield
@@ -131,25 +131,25 @@ def _database(settings: BotSettings) -> Path:
 
 def _copy(source: Path, target: Path, *, is_copy: bool = False) -> None:
     with (
-        closing(_open_to_read(source, is_copy=is_copy)) as old,
+        closing(open_to_read(source, is_copy=is_copy)) as old,
         closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as new,
     ):
         old.backup(new)
 
 
-def _open_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
+def open_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
     """Open a database; one that nobody writes is opened also where its folder is closed to us, and left as it is."""
     immutable = "&immutable=1" if is_copy and not path.with_name(f"{path.name}-wal").exists() else ""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{immutable}", uri=True, timeout=BUSY_SECONDS)
 
 
-def _check(path: Path, named: Path) -> None:
+def check_sound(path: Path, named: Path) -> None:
     """Read a copy through.
 
     Raises:
         ConfigurationError: it is damaged, none of ours, or of a newer release.
     """
-    with closing(_open_to_read(path, is_copy=True)) as connection:
+    with closing(open_to_read(path, is_copy=True)) as connection:
         sound = connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         ours = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if sound and ours else None

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, func, select, update
 
-from bot.storage.database import Database
+from bot.storage.database import Database, upsert
 from bot.storage.requests import RequestRow
 from bot.storage.tables import corrections
 from core.constants import GENRES
@@ -54,19 +54,19 @@ class CorrectionStore:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
-            await connection.execute(
-                delete(corrections).where(corrections.c.sha256 == request.sha256, corrections.c.user_id == user_id)
-            )
-            await connection.execute(
-                insert(corrections).values(
-                    sha256=request.sha256,
-                    user_id=user_id,
-                    guild_id=request.guild_id,
-                    heard_as=request.genre,
-                    said=genre,
-                    model=request.model or "",
-                    corrected_at=self._database.clock(),
-                )
+            await upsert(
+                connection,
+                corrections,
+                {
+                    "sha256": request.sha256,
+                    "user_id": user_id,
+                    "guild_id": request.guild_id,
+                    "heard_as": request.genre,
+                    "said": genre,
+                    "model": request.model or "",
+                    "corrected_at": self._database.clock(),
+                    "consented_at": None,  # what was allowed was said of another genre
+                },
             )
 
     async def consent(self, sha256: str, user_id: int) -> bool:

@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -31,6 +31,25 @@ _DRIVERS: Final = {"sqlite": SQLITE_DRIVER, "postgresql": POSTGRESQL_DRIVER, "po
 MIGRATION_LOCK: Final = 7_201_400
 """Key of PostgreSQL's advisory lock: processes that start at the same time make the tables one after the other."""
 
+POOL_SIZE: Final = 4
+"""Connections of one process to PostgreSQL."""
+
+GONE_S: Final = 8
+"""After so long without a word a client or a server of PostgreSQL is taken for gone, by the other side."""
+
+_CONNECT_ARGS: Final = {
+    "application_name": "genregenie",
+    "connect_timeout": int(BUSY_SECONDS),
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": GONE_S * 1_000,
+    "options": (
+        f"-c lock_timeout={int(BUSY_SECONDS)}s -c tcp_keepalives_idle=3 -c tcp_keepalives_interval=2"
+        f" -c tcp_keepalives_count=2 -c tcp_user_timeout={GONE_S}s"
+    ),
+}
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -45,10 +64,22 @@ def database_url(settings: BotSettings) -> URL:
         given = settings.queue_url.get_secret_value()
     if given is None:
         return URL.create(SQLITE_DRIVER, database=str(settings.data_dir / DATABASE_FILE))
+    return read_url(given)
+
+
+def read_url(given: str) -> URL:
+    """SQLAlchemy URL that somebody has written, with the driver that it gets here.
+
+    Raises:
+        ConfigurationError: it is none. The message has no part of it: that could be a password's.
+    """
     try:
         url = make_url(given)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:
         raise ConfigurationError(translate("bot.start.database-url", reason=type(error).__name__)) from None
+    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
+        # The rest of a password in which "/" or "@" is not written as %2F or %40; the driver's errors would show it.
+        raise ConfigurationError(translate("bot.start.database-url", reason="ArgumentError"))
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
@@ -69,7 +100,7 @@ def open_engine(settings: BotSettings) -> AsyncEngine:
     try:
         path = sqlite_file(settings)
         if path is None:
-            return create_async_engine(database_url(settings), pool_pre_ping=True)
+            return _open_server(database_url(settings))
         make_private_directory(path.parent)
         _prepare_file(path)
     except OSError as error:
@@ -84,6 +115,25 @@ def open_engine(settings: BotSettings) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _configure_connection)
     return engine
+
+
+def _open_server(url: URL) -> AsyncEngine:
+    if url.drivername != POSTGRESQL_DRIVER:
+        return create_async_engine(url, pool_pre_ping=True)
+    # Few: a server has a hundred connections, and many processes share it.
+    return create_async_engine(
+        url,
+        connect_args=connect_args(url),
+        pool_pre_ping=True,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+    )
+
+
+def connect_args(url: URL) -> dict[str, Any]:
+    """Give what psycopg is told beside a URL, unless the URL says it: nothing waits for ever, on either side."""
+    return {key: value for key, value in _CONNECT_ARGS.items() if key not in url.query}
 
 
 def _prepare_file(path: Path) -> None:
@@ -118,6 +168,7 @@ async def migrate(engine: AsyncEngine) -> None:
             if connection.dialect.name == "sqlite":
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             elif connection.dialect.name == "postgresql":
+                await connection.execute(text("SET LOCAL lock_timeout = 0"))
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             if await connection.run_sync(current_schema) != SCHEMA:
                 await connection.run_sync(_upgrade)

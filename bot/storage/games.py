@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.database import Database
+from bot.storage.database import Database, lock_until_commit, upsert
 from bot.storage.tables import games, guesses, requests, scores
 
 MOST_GAMES: Final = 3
@@ -140,6 +140,7 @@ class GameStore:
         del values["id"]
         in_guild = select(games.c.channel_id).where(games.c.guild_id == game.guild_id)
         async with self._database.writing() as connection:
+            await lock_until_commit(connection, game.guild_id)
             channels = [row.channel_id for row in await connection.execute(in_guild)]
             if game.channel_id in channels or len(channels) >= MOST_GAMES:
                 return None
@@ -187,9 +188,8 @@ class GameStore:
                 taking_part = select(func.count()).select_from(guesses).where(guesses.c.game_id == game_id)
                 if (await connection.execute(taking_part)).scalar_one() >= MOST_GUESSES:
                     return False
-                await connection.execute(
-                    insert(guesses).values(game_id=game_id, user_id=user_id, guild_id=game.guild_id, genre=genre)
-                )
+                row = {"game_id": game_id, "user_id": user_id, "guild_id": game.guild_id, "genre": genre}
+                await upsert(connection, guesses, row)
         return True
 
     async def end(self, game_id: int) -> GameResult | None:
@@ -204,10 +204,12 @@ class GameStore:
             if row is None:
                 return None
             game = _game(row)
+            # The scores of a server are counted one game after the other, and this one's once.
+            await lock_until_commit(connection, game.guild_id)
+            ended = await connection.execute(update(games).where(own, games.c.state == OPEN).values(state=ENDED))
             kept = select(guesses.c.user_id, guesses.c.genre).where(guesses.c.game_id == game_id)
             made = {guess.user_id: guess.genre for guess in await connection.execute(kept)}
-            if game.state == OPEN:
-                await connection.execute(update(games).where(own).values(state=ENDED))
+            if ended.rowcount:
                 await self._count(connection, game, made)
             right = [user_id for user_id, genre in made.items() if genre in game.correct.split(",")]
             streak = select(scores.c.user_id, scores.c.streak).where(

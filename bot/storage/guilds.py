@@ -1,14 +1,14 @@
 """What each server's admin has set, the channels in which autoscan is on, and which servers the bot has left."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, exists, select, true, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.database import Database
+from bot.storage.database import Database, StoreError, among, insert_missing, insert_new, upsert
 from bot.storage.tables import channels, guilds, meta, requests, scores
 
 DEFAULTS: Final = "guild-defaults"
@@ -45,16 +45,24 @@ class ListenOptions:
 
 
 class GuildStore:
-    """The servers' settings, all of them in memory: every message of a server looks at them.
+    """The settings of this process's servers, all of them in memory: every message of a server looks at them.
+
+    No other process changes them: Discord sends all that happens in a server to the shard that has it.
 
     Args:
         database: where they are kept.
+        shard_count: how many shards there are.
+        shard_ids: those of this process; None is all of them.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, *, shard_count: int | None = None, shard_ids: Sequence[int] | None = None
+    ) -> None:
         self._database = database
         self.defaults = GuildSettings(0)
         """What the host has chosen for servers whose admins have set nothing."""
+        self._shard_count = shard_count
+        self._shard_ids = shard_ids
         self._settings: dict[int, GuildSettings] = {}
         self._autoscan: dict[int, int] = {}
         """Channel in which autoscan is on → its server."""
@@ -62,19 +70,43 @@ class GuildStore:
         """Channel → what of it is answered."""
 
     async def load(self) -> None:
-        """Read all settings into memory.
+        """Read the settings of the servers of this process's shards into memory.
 
         Raises:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
-            stored = (await connection.execute(select(meta.c.value).where(meta.c.key == DEFAULTS))).scalar()
-            self.defaults = GuildSettings(**json.loads(stored)) if stored else GuildSettings(0)
-            for row in await connection.execute(select(guilds).where(guilds.c.left_at.is_(None))):
-                self._settings[row.guild_id] = _settings_of(row)
-            for row in await connection.execute(select(channels)):
-                self._autoscan[row.channel_id] = row.guild_id
-                self._options[row.channel_id] = ListenOptions(row.audio, row.video, row.links, row.quiet)
+            await self._read_defaults(connection)
+            await self._read(connection, self._is_ours)
+
+    async def load_defaults(self) -> None:
+        """Read what the host may have chosen in another process.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._database.reading() as connection:
+            await self._read_defaults(connection)
+
+    async def _read_defaults(self, connection: AsyncConnection) -> None:
+        stored = (await connection.execute(select(meta.c.value).where(meta.c.key == DEFAULTS))).scalar()
+        self.defaults = GuildSettings(**json.loads(stored)) if stored else GuildSettings(0)
+
+    async def _read(self, connection: AsyncConnection, chosen: Callable[[Table], ColumnElement[bool]]) -> None:
+        """Read the settings of those servers that have not been left; `chosen` gives the condition for a table."""
+        for row in await connection.execute(select(guilds).where(chosen(guilds), guilds.c.left_at.is_(None))):
+            self._settings[row.guild_id] = _settings_of(row)
+        was_left = exists().where(guilds.c.guild_id == channels.c.guild_id, guilds.c.left_at.is_not(None))
+        for row in await connection.execute(select(channels).where(chosen(channels), ~was_left)):
+            self._autoscan[row.channel_id] = row.guild_id
+            self._options[row.channel_id] = ListenOptions(row.audio, row.video, row.links, row.quiet)
+
+    def _is_ours(self, table: Table) -> ColumnElement[bool]:
+        """Condition for the servers of this process's shards."""
+        if self._shard_ids is None or self._shard_count is None:
+            return true()
+        shard = table.c.guild_id.bitwise_rshift(22) % self._shard_count
+        return shard.between(min(self._shard_ids), max(self._shard_ids))
 
     def settings(self, guild_id: int | None) -> GuildSettings:
         """Give the settings of a server; in a direct conversation (None) everything is as the host has it."""
@@ -93,8 +125,7 @@ class GuildStore:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
-            await connection.execute(delete(guilds).where(guilds.c.guild_id == settings.guild_id))
-            await connection.execute(insert(guilds).values(asdict(settings)))
+            await upsert(connection, guilds, {**asdict(settings), "left_at": None})
         self._settings[settings.guild_id] = settings
 
     async def save_defaults(self, defaults: GuildSettings) -> None:
@@ -105,8 +136,7 @@ class GuildStore:
         """
         defaults = replace(defaults, guild_id=0)
         async with self._database.writing() as connection:
-            await connection.execute(delete(meta).where(meta.c.key == DEFAULTS))
-            await connection.execute(insert(meta).values(key=DEFAULTS, value=json.dumps(asdict(defaults))))
+            await upsert(connection, meta, {"key": DEFAULTS, "value": json.dumps(asdict(defaults))})
         self.defaults = defaults
 
     def autoscan_is_on(self, *channel_ids: int | None) -> bool:
@@ -138,11 +168,14 @@ class GuildStore:
         options = options or ListenOptions()
         async with self._database.writing() as connection:
             own = (channels.c.channel_id == channel_id) & (channels.c.guild_id == guild_id)
-            await connection.execute(delete(channels).where(own))
-            if on:
-                await connection.execute(
-                    insert(channels).values(channel_id=channel_id, guild_id=guild_id, **asdict(options))
-                )
+            if not on:
+                await connection.execute(delete(channels).where(own))
+            elif not await insert_new(
+                connection, channels, {"channel_id": channel_id, "guild_id": guild_id, **asdict(options)}
+            ):
+                changed = await connection.execute(update(channels).where(own).values(asdict(options)))
+                if not changed.rowcount:
+                    raise StoreError
         if on:
             self._autoscan[channel_id] = guild_id
             self._options[channel_id] = options
@@ -150,20 +183,17 @@ class GuildStore:
             del self._autoscan[channel_id]
             del self._options[channel_id]
 
-    async def mark_left(self, guild_id: int) -> None:
-        """Begin the grace time of a server that the bot is no longer in.
+    async def mark_left(self, *guild_ids: int) -> None:
+        """Begin the grace time of servers that the bot is no longer in.
 
         Raises:
             StoreError: nothing was saved.
         """
         left_at = self._database.clock()
         async with self._database.writing() as connection:
-            marked = await connection.execute(
-                update(guilds).where(guilds.c.guild_id == guild_id).values(left_at=left_at)
-            )
-            if not marked.rowcount:
-                await connection.execute(insert(guilds).values(guild_id=guild_id, links=True, left_at=left_at))
-        self._settings.pop(guild_id, None)
+            await insert_missing(connection, guilds.c.guild_id, guild_ids, {"links": True})
+            await connection.execute(update(guilds).where(among(guilds.c.guild_id, guild_ids)).values(left_at=left_at))
+        self.forget(guild_ids)
 
     async def mark_present(self, guild_ids: Sequence[int]) -> None:
         """End the grace time of servers that the bot is in.
@@ -172,52 +202,61 @@ class GuildStore:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
-            back = list(
-                await connection.execute(
-                    select(guilds).where(guilds.c.left_at.is_not(None), guilds.c.guild_id.in_(guild_ids))
-                )
+            returned = await connection.execute(
+                update(guilds)
+                .where(guilds.c.left_at.is_not(None), among(guilds.c.guild_id, guild_ids))
+                .values(left_at=None)
+                .returning(guilds.c.guild_id)
             )
-            await connection.execute(
-                update(guilds).where(guilds.c.guild_id.in_([row.guild_id for row in back])).values(left_at=None)
-            )
-            # A row that only says when the bot left is no setting of the server's.
-            blank = [row.guild_id for row in back if _settings_of(row) == GuildSettings(row.guild_id)]
-            await connection.execute(delete(guilds).where(guilds.c.guild_id.in_(blank)))
-        for row in back:
-            if row.guild_id not in blank:
-                self._settings[row.guild_id] = _settings_of(row)
+            if back := [row.guild_id for row in returned]:
+                # A row that only says when the bot left is no setting of the server's.
+                await connection.execute(delete(guilds).where(among(guilds.c.guild_id, back), _is_blank()))
+                await self._read(connection, lambda table: among(table.c.guild_id, back))
 
     async def known_ids(self) -> set[int]:
-        """Servers of which anything is stored and whose grace time has not begun.
+        """Servers of this process's shards of which anything is stored and whose grace time has not begun.
 
         Raises:
             StoreError: the database failed.
         """
-        asked = select(requests.c.guild_id).where(requests.c.guild_id.is_not(None)).distinct()
-        played = select(scores.c.guild_id).distinct()
-        left = select(guilds.c.guild_id).where(guilds.c.left_at.is_not(None))
+        stored = (
+            select(table.c.guild_id).where(self._is_ours(table)) for table in (requests, scores, guilds, channels)
+        )
+        left = select(guilds.c.guild_id).where(guilds.c.left_at.is_not(None), self._is_ours(guilds))
         async with self._database.reading() as connection:
-            asked_ids = {row.guild_id for query in (asked, played) for row in await connection.execute(query)}
-            left_ids = {row.guild_id for row in await connection.execute(left)}
-        return (asked_ids | set(self._settings) | set(self._autoscan.values())) - left_ids
+            known = {row.guild_id for row in await connection.execute(union(*stored))}
+            return known - {row.guild_id for row in await connection.execute(left)} - {None}
 
-    async def left_before(self, connection: AsyncConnection, moment: float) -> list[int]:
-        """Servers that the bot left at that moment (seconds since the epoch) or earlier."""
-        rows = await connection.execute(select(guilds.c.guild_id).where(guilds.c.left_at <= moment))
-        return [row.guild_id for row in rows]
+    async def delete(self, connection: AsyncConnection, chosen: Callable[[Table], ColumnElement[bool]]) -> None:
+        """Delete servers' settings and channels; `forget` follows when the transaction has ended well.
 
-    async def delete(self, connection: AsyncConnection, guild_ids: Sequence[int]) -> None:
-        """Delete servers' settings and channels; `forget` follows when the transaction has ended well."""
+        Args:
+            connection: in a transaction.
+            chosen: gives the condition for the servers that are meant, for a table with their ids.
+        """
         for table in (channels, guilds):
-            await connection.execute(delete(table).where(table.c.guild_id.in_(guild_ids)))
+            await connection.execute(delete(table).where(chosen(table)))
 
     def forget(self, guild_ids: Sequence[int]) -> None:
-        """Take servers whose rows are deleted out of memory."""
-        for guild_id in guild_ids:
+        """Take servers that were left, or whose rows are deleted, out of memory."""
+        gone = set(guild_ids)
+        for guild_id in gone:
             self._settings.pop(guild_id, None)
-            for channel_id in self.autoscan_channels(guild_id):
-                del self._autoscan[channel_id]
-                del self._options[channel_id]
+        self._autoscan = {channel: guild for channel, guild in self._autoscan.items() if guild not in gone}
+        self._options = {channel: options for channel, options in self._options.items() if channel in self._autoscan}
+
+
+def left_before(moment: float) -> Callable[[Table], ColumnElement[bool]]:
+    """Condition, for a table, for the servers that the bot left at that moment (seconds since the epoch) or earlier."""
+    left = select(guilds.c.guild_id).where(guilds.c.left_at <= moment)
+    return lambda table: guilds.c.left_at <= moment if table is guilds else table.c.guild_id.in_(left)
+
+
+def _is_blank() -> ColumnElement[bool]:
+    """Condition for the servers whose admins have set nothing."""
+    return and_(
+        *(guilds.c[field.name].is_(field.default) for field in fields(GuildSettings) if field.name != "guild_id")
+    )
 
 
 def _settings_of(row: Row[Any]) -> GuildSettings:

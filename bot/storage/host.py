@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
-from bot.storage.database import Database
+from bot.storage.database import Database, upsert
 from bot.storage.meta import MetaStore
 from bot.storage.tables import access
 
@@ -81,10 +81,10 @@ class HostStore:
         """
         theirs = (access.c.kind == kind.value) & (access.c.subject_id == subject_id)
         async with self._database.writing() as connection:
-            await connection.execute(delete(access).where(theirs))
-            if allowed is not None:
-                row = {"kind": kind.value, "subject_id": subject_id, "allowed": allowed}
-                await connection.execute(insert(access).values(row))
+            if allowed is None:
+                await connection.execute(delete(access).where(theirs))
+            else:
+                await upsert(connection, access, {"kind": kind.value, "subject_id": subject_id, "allowed": allowed})
         self._access.pop((kind, subject_id), None)
         if allowed is not None:
             self._access[kind, subject_id] = allowed

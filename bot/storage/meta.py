@@ -1,8 +1,8 @@
 """Small values that the bot needs again after a restart."""
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Float, case, cast, func, select, update
 
-from bot.storage.database import Database
+from bot.storage.database import Database, insert_new, upsert
 from bot.storage.tables import meta
 
 
@@ -32,5 +32,21 @@ class MetaStore:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
-            await connection.execute(delete(meta).where(meta.c.key == key))
-            await connection.execute(insert(meta).values(key=key, value=value))
+            await upsert(connection, meta, {"key": key, "value": value})
+
+    async def claim_turn(self, key: str, period_s: float) -> bool:
+        """Take the turn to do something that one process does, once in a period; False where it is not time yet.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        now = self._database.clock()
+        async with self._database.writing() as connection:
+            if await insert_new(connection, meta, {"key": key, "value": str(now)}):
+                return True
+            # A clock that was set back does not stop it for ever. The value of no other key is read as a number.
+            age = case((meta.c.key == key, func.abs(cast(meta.c.value, Float) - now)), else_=0.0)
+            taken = await connection.execute(
+                update(meta).where(meta.c.key == key, age >= period_s).values(value=str(now))
+            )
+            return bool(taken.rowcount)

@@ -11,10 +11,17 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, false, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.database import Database, StoreError
+from bot.storage.database import (
+    Database,
+    StoreError,
+    delete_in_steps,
+    insert_new,
+    try_lock_until_commit,
+    upsert,
+)
 from bot.storage.tables import requests, results, songs
 from core.audio.spectrogram import QuantizedMel
 from core.constants import FRONT_END_VERSION, SECTION_SECONDS, SEGMENT_SECONDS
@@ -26,6 +33,11 @@ OTHER_PARTS_FROM_S: Final = SECTION_SECONDS + SEGMENT_SECONDS
 
 _KEPT: Final = (results.c.verdict, results.c.embedding)
 _EMBEDDING_TYPE: Final = "<f2"
+GROWN: Final = 16
+"""The quota is looked at when a process has filled this part of it, and every hour: a sum over all songs is slow."""
+
+AT_ONCE: Final = 1_000
+QUOTA_LOCK: Final = 7_201_401
 
 
 class ResultStore:
@@ -39,6 +51,8 @@ class ResultStore:
     def __init__(self, database: Database, *, quota_bytes: int) -> None:
         self._database = database
         self._quota_bytes = quota_bytes
+        self._grown = 0
+        """Bytes that this process has put here since it last looked at the quota."""
 
     async def get(self, key: CacheKey) -> CachedResult | None:
         """Look up the result for the same bytes; a failing database is a miss, and costs no answer."""
@@ -64,17 +78,21 @@ class ResultStore:
                 if not known.rowcount:
                     if mel is None:
                         return
-                    await connection.execute(
-                        insert(songs).values(sha256=key.sha256, size=len(mel), used_at=now, mel=mel)
-                    )
+                    song = {"sha256": key.sha256, "size": len(mel), "used_at": now, "mel": mel}
+                    await insert_new(connection, songs, song)
                 elif mel is not None:  # the one that is kept may be an older front end's
                     older = and_(songs.c.sha256 == key.sha256, ~_has_results_of(key.front_end))
                     await connection.execute(update(songs).where(older).values(size=len(mel), mel=mel))
-                await connection.execute(delete(results).where(_has_key(key)))
-                await connection.execute(
-                    insert(results).values(**asdict(key), size=size, verdict=prediction, embedding=embedding)
-                )
-                await self.shrink_to_quota(connection)
+                row = {
+                    **asdict(key),
+                    "size": size,
+                    "verdict": prediction,
+                    "embedding": embedding,
+                }
+                await upsert(connection, results, row)
+            self._grown += size + len(mel or b"")
+            if self._grown > self._quota_bytes / GROWN:
+                await self.shrink_to_quota()
         except StoreError:
             return
 
@@ -106,34 +124,52 @@ class ResultStore:
                     return prediction
         return None
 
-    async def shrink_to_quota(self, connection: AsyncConnection) -> None:
-        """Delete songs until the rest fits the quota: the ones not asked for longest go first."""
-        excess = await self._stored_bytes(connection) - self._quota_bytes
-        if excess <= 0:
-            return
-        size_of_results = (
-            select(func.coalesce(func.sum(results.c.size), 0))
-            .where(results.c.sha256 == songs.c.sha256)
-            .scalar_subquery()
-        )
-        oldest_first = await connection.execute(
-            select(songs.c.sha256, (songs.c.size + size_of_results).label("size")).order_by(songs.c.used_at)
-        )
-        evicted = []
-        for row in oldest_first:
-            if excess <= 0:
-                break
-            evicted.append(row.sha256)
-            excess -= row.size
-        await connection.execute(delete(songs).where(songs.c.sha256.in_(evicted)))
+    async def shrink_to_quota(self) -> None:
+        """Delete songs until the rest fits the quota: the ones not asked for longest go first.
 
-    async def delete_unused_since(self, connection: AsyncConnection, moment: float) -> None:
-        """Delete songs that nobody has asked for since that moment; their results go with them."""
-        await connection.execute(delete(songs).where(songs.c.used_at < moment))
+        One process does so at a time; another one's quota is the same.
 
-    async def delete_orphans(self, connection: AsyncConnection) -> None:
-        """Delete songs that no request names any more; their results go with them."""
-        await connection.execute(delete(songs).where(~exists().where(requests.c.sha256 == songs.c.sha256)))
+        Raises:
+            StoreError: nothing was deleted.
+        """
+        self._grown = 0
+        async with self._database.writing() as connection:
+            if not await try_lock_until_commit(connection, QUOTA_LOCK):
+                return
+            excess = await self._stored_bytes(connection) - self._quota_bytes
+            size_of_results = (
+                select(func.coalesce(func.sum(results.c.size), 0))
+                .where(results.c.sha256 == songs.c.sha256)
+                .scalar_subquery()
+            )
+            size = (songs.c.size + size_of_results).label("size")
+            oldest = select(songs.c.sha256, size).order_by(songs.c.used_at).limit(AT_ONCE)
+            while excess > 0:
+                evicted = []
+                for row in await connection.execute(oldest):
+                    if excess <= 0:
+                        break
+                    evicted.append(row.sha256)
+                    excess -= row.size
+                if not evicted:
+                    break
+                await connection.execute(delete(songs).where(songs.c.sha256.in_(evicted)))
+
+    async def delete_unused_since(self, moment: float) -> None:
+        """Delete songs that nobody has asked for since that moment; their results go with them.
+
+        Raises:
+            StoreError: not all were deleted.
+        """
+        await delete_in_steps(self._database, songs, songs.c.used_at < moment)
+
+    async def delete_orphans(self) -> None:
+        """Delete songs that no request names any more; their results go with them.
+
+        Raises:
+            StoreError: not all were deleted.
+        """
+        await delete_in_steps(self._database, songs, ~exists().where(requests.c.sha256 == songs.c.sha256))
 
     async def kept_for(self, connection: AsyncConnection, asked: ColumnElement[bool]) -> int:
         """Count the songs that only requests with that condition name."""
@@ -180,10 +216,10 @@ def _prediction(row: Row[*tuple[Any, ...]]) -> Prediction:
 
 def _only_named_by(asked: ColumnElement[bool]) -> ColumnElement[bool]:
     """Condition for the songs that are named by requests with a condition, and by none without it."""
-    named = select(requests.c.sha256).where(requests.c.sha256.is_not(None))
+    named = select(requests.c.sha256).where(requests.c.sha256.is_not(None), asked)
     # A condition on the server is null, and no more false, for a direct conversation.
-    others = named.where(func.coalesce(asked, false()).is_(false()))
-    return and_(songs.c.sha256.in_(named.where(asked)), songs.c.sha256.not_in(others))
+    others = exists().where(requests.c.sha256 == songs.c.sha256, func.coalesce(asked, false()).is_(false()))
+    return and_(songs.c.sha256.in_(named), ~others)
 
 
 def _has_results_of(front_end: str) -> ColumnElement[bool]:

@@ -4,17 +4,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.settings import BotSettings
-from bot.storage.database import Database
-from bot.storage.guilds import GuildStore
+from bot.storage.database import DELETE_LOCK, Database, delete_in_steps, lock_until_commit
+from bot.storage.guilds import GuildStore, left_before
+from bot.storage.meta import MetaStore
 from bot.storage.results import ResultStore
 from bot.storage.tables import corrections, games, genre_counts, guesses, open_requests, requests, scores
 
 DAY_S: Final = 86_400.0
 OPEN_S: Final = DAY_S
 """How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
+
+PERIOD_S: Final = 3_600.0
+TURN: Final = "tidied"
+"""Key under which is stored when old data was deleted last."""
 
 MEMBERS_TABLES: Final = (requests, corrections, open_requests, games, guesses, scores, genre_counts)
 
@@ -66,16 +70,20 @@ class Holdings:
 
 
 class Retention:
-    """Deletes rows from all tables, each time in one transaction.
+    """Deletes rows from all tables.
 
     Args:
         settings: the retention times.
         database: where the rows are.
         guilds: holds the servers' settings in memory as well.
         results: knows which songs nobody needs any more.
+        meta: knows when old data was deleted last.
     """
 
-    def __init__(self, settings: BotSettings, database: Database, guilds: GuildStore, results: ResultStore) -> None:
+    def __init__(
+        self, settings: BotSettings, database: Database, guilds: GuildStore, results: ResultStore, meta: MetaStore
+    ) -> None:
+        self._meta = meta
         self._settings = settings
         self._database = database
         self._guilds = guilds
@@ -103,39 +111,49 @@ class Retention:
         Raises:
             StoreError: nothing was deleted.
         """
-        whole_guild = [scope.guild_id] if scope.guild_id is not None and scope.user_id is None else []
         async with self._database.writing() as connection:
+            await lock_until_commit(connection, DELETE_LOCK)
             await self._results.delete_kept_for(connection, scope.of(requests))
-            await _delete_rows(connection, scope)
-            await self._guilds.delete(connection, whole_guild)
-        self._guilds.forget(whole_guild)
+            for table in MEMBERS_TABLES:
+                await connection.execute(delete(table).where(scope.of(table)))
+            if scope.guild_id is not None and scope.user_id is None:
+                await self._guilds.delete(connection, lambda table: table.c.guild_id == scope.guild_id)
+        if scope.guild_id is not None and scope.user_id is None:
+            self._guilds.forget([scope.guild_id])
         await self._database.vacuum()
 
     async def apply(self) -> None:
         """Delete what is past its time, and give the room back to the disk.
 
         Raises:
-            StoreError: nothing was deleted.
+            StoreError: not all was deleted; the next time goes on.
         """
         now = self._database.clock()
         oldest_request = now - self._settings.retention_days * DAY_S
         oldest_correction = now - self._settings.correction_days * DAY_S
+        left = left_before(now - self._settings.grace_days * DAY_S)
+        for table in MEMBERS_TABLES:
+            await delete_in_steps(self._database, table, left(table))
+        for table, expired in (
+            (requests, requests.c.asked_at < oldest_request),
+            (open_requests, open_requests.c.asked_at < now - OPEN_S),
+            (corrections, corrections.c.corrected_at < oldest_correction),
+            (scores, scores.c.played_at < oldest_correction),
+        ):
+            await delete_in_steps(self._database, table, expired)
         async with self._database.writing() as connection:
-            left = await self._guilds.left_before(connection, now - self._settings.grace_days * DAY_S)
-            for table in MEMBERS_TABLES:
-                await connection.execute(delete(table).where(table.c.guild_id.in_(left)))
+            await lock_until_commit(connection, DELETE_LOCK)
             await self._guilds.delete(connection, left)
-            await connection.execute(delete(requests).where(requests.c.asked_at < oldest_request))
-            await connection.execute(delete(open_requests).where(open_requests.c.asked_at < now - OPEN_S))
-            await self._results.delete_unused_since(connection, oldest_request)
-            await connection.execute(delete(corrections).where(corrections.c.corrected_at < oldest_correction))
-            await connection.execute(delete(scores).where(scores.c.played_at < oldest_correction))
-            await self._results.delete_orphans(connection)
-            await self._results.shrink_to_quota(connection)
-        self._guilds.forget(left)
+        await self._results.delete_unused_since(oldest_request)
+        await self._results.delete_orphans()
+        await self._results.shrink_to_quota()
         await self._database.vacuum()
 
+    async def apply_in_turn(self) -> None:
+        """Do as `apply` does, unless a process of the same database has done so within the hour.
 
-async def _delete_rows(connection: AsyncConnection, scope: Scope) -> None:
-    for table in MEMBERS_TABLES:
-        await connection.execute(delete(table).where(scope.of(table)))
+        Raises:
+            StoreError: not all was deleted; the next time goes on.
+        """
+        if await self._meta.claim_turn(TURN, PERIOD_S):
+            await self.apply()

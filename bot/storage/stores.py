@@ -31,7 +31,7 @@ class Stores:
 
     def __init__(self, settings: BotSettings, *, clock: Callable[[], float] = time.time) -> None:
         self.database = Database(settings, clock=clock)
-        self.guilds = GuildStore(self.database)
+        self.guilds = GuildStore(self.database, shard_count=settings.shard_count, shard_ids=settings.shard_ids)
         self.results = ResultStore(self.database, quota_bytes=settings.store_bytes)
         self.requests = RequestStore(self.database)
         self.corrections = CorrectionStore(self.database)
@@ -41,7 +41,7 @@ class Stores:
         self.neighbours = NeighbourStore(self.database)
         self.games = GameStore(self.database, owner=settings.shards or "")
         self.tastes = TasteStore(self.database)
-        self.retention = Retention(settings, self.database, self.guilds, self.results)
+        self.retention = Retention(settings, self.database, self.guilds, self.results, self.meta)
 
     async def open(self) -> None:
         """Bring the schema up to date; read the servers' settings and what an earlier process left open.

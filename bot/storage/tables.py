@@ -19,8 +19,11 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA: Final = "0004"
+SCHEMA: Final = "0005"
 """The newest migration."""
+
+ID: Final = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits: SQLite's integers are that anyway, and only this name of theirs counts up by itself."""
 
 metadata = MetaData()
 
@@ -71,6 +74,7 @@ songs = Table(
     # Last, so that SQLite reads the others without it.
     Column("mel", LargeBinary, nullable=False),
 )
+Index("songs_used", songs.c.used_at)
 
 results = Table(
     "results",
@@ -90,7 +94,7 @@ results = Table(
 requests = Table(
     "requests",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("guild_id", BigInteger),
     Column("user_id", BigInteger, nullable=False),
     Column("kind", String(16), nullable=False),
@@ -114,6 +118,7 @@ requests = Table(
     sqlite_autoincrement=True,
 )
 Index("requests_guild", requests.c.guild_id)
+Index("requests_user", requests.c.user_id)
 Index("requests_asked", requests.c.asked_at)
 Index("requests_sha256", requests.c.sha256)
 Index("requests_message", requests.c.message_id)
@@ -131,11 +136,13 @@ corrections = Table(
     # When the member allowed it to be used for training; null where they have not.
     Column("consented_at", Float),
 )
+Index("corrections_user", corrections.c.user_id)
+Index("corrections_guild", corrections.c.guild_id)
 
 open_requests = Table(
     "open_requests",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("owner", String(32), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("user_id", BigInteger, nullable=False),
@@ -147,7 +154,7 @@ open_requests = Table(
     Column("whole", Boolean, nullable=False),
     Column("start", Float),
     Column("left_out", Integer, nullable=False),
-    Column("restores", Integer),
+    Column("restores", ID),
     Column("asked_at", Float, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("token", Text),
@@ -161,7 +168,7 @@ open_requests = Table(
 games = Table(
     "games",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("owner", String(32), nullable=False),
     Column("guild_id", BigInteger, nullable=False),
     Column("user_id", BigInteger, nullable=False),
@@ -184,7 +191,7 @@ games = Table(
 guesses = Table(
     "guesses",
     metadata,
-    Column("game_id", Integer, ForeignKey("games.id", ondelete="CASCADE"), primary_key=True),
+    Column("game_id", ID, ForeignKey("games.id", ondelete="CASCADE"), primary_key=True),
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
     Column("guild_id", BigInteger, nullable=False),
     Column("genre", String(16), nullable=False),
@@ -201,6 +208,7 @@ scores = Table(
     Column("best_streak", Integer, nullable=False),
     Column("played_at", Float, nullable=False),
 )
+Index("scores_user", scores.c.user_id)
 
 # How often each genre was asked about: of a server without a member (0), of a member who wants it without a server (0).
 genre_counts = Table(
@@ -211,3 +219,4 @@ genre_counts = Table(
     Column("genre", String(16), primary_key=True),
     Column("number", Integer, nullable=False),
 )
+Index("genre_counts_user", genre_counts.c.user_id)

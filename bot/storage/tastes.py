@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.database import Database
+from bot.storage.database import Database, add_or_insert, insert_new
 from bot.storage.tables import genre_counts, requests
 
 COUNTED_KINDS: Final = ("slash", "menu", "dropped", "direct", "compare")
@@ -71,9 +71,9 @@ class TasteStore:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
-            if await _wants(connection, user_id):
+            wanted = {"guild_id": NOBODY, "user_id": user_id, "genre": WANTED, "number": 0}
+            if not await insert_new(connection, genre_counts, wanted):
                 return
-            await _add(connection, NOBODY, user_id, WANTED, 0)
             for genre, number in (await _stored(connection, requests.c.user_id == user_id, None)).items():
                 await _add(connection, NOBODY, user_id, genre, number)
 
@@ -118,9 +118,5 @@ async def _stored(connection: AsyncConnection, asked: ColumnElement[bool], since
 
 
 async def _add(connection: AsyncConnection, guild_id: int, user_id: int, genre: str, number: int) -> None:
-    own = and_(_of(guild_id, user_id), genre_counts.c.genre == genre)
-    added = await connection.execute(update(genre_counts).where(own).values(number=genre_counts.c.number + number))
-    if not added.rowcount:
-        await connection.execute(
-            insert(genre_counts).values(guild_id=guild_id, user_id=user_id, genre=genre, number=number)
-        )
+    row = {"guild_id": guild_id, "user_id": user_id, "genre": genre, "number": number}
+    await add_or_insert(connection, genre_counts, row, "number")

@@ -15,7 +15,7 @@ from bot.jobs.service import JobService
 from bot.monitoring import Metrics
 from bot.services import BotServices
 from bot.settings import BotSettings
-from bot.storage.guilds import GuildSettings
+from bot.storage.guilds import GuildSettings, GuildStore
 from bot.storage.stores import Stores
 from bot.ui.interactions import Acknowledger
 from bot.ui.permissions import PermissionNotices
@@ -91,7 +91,12 @@ async def test_at_start_servers_of_this_process_that_it_has_left_begin_their_gra
     for guild_id in (ON_SHARD_0, ALSO_ON_SHARD_0, ON_SHARD_1):
         await stores.guilds.save(GuildSettings(guild_id, "es"))
     await Guilds(bot_in(ON_SHARD_0), services(settings, stores)).on_ready()
-    assert await stores.guilds.known_ids() == {ON_SHARD_0, ON_SHARD_1}, "another process has shard 1"
+    assert await stores.guilds.known_ids() == {ON_SHARD_0}
+    of_shard_1 = GuildStore(stores.database, shard_count=2, shard_ids=[1])
+    await of_shard_1.load()
+    assert await of_shard_1.known_ids() == {ON_SHARD_1}, "another process has shard 1"
+    assert of_shard_1.settings(ON_SHARD_1).language == "es"
+    assert of_shard_1.settings(ON_SHARD_0).language is None, "each reads its own only"
 
 
 async def test_at_start_a_server_that_it_is_in_again_ends_its_grace_time(settings: BotSettings, stores: Stores) -> None:

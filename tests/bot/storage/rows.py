@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bot.settings import BotSettings
 from bot.storage.requests import RequestRow
@@ -15,6 +16,9 @@ from core.verdict import ModelInfo, Prediction, Section, Segment
 
 HOME, ELSEWHERE = 1, 2
 ANN, BEA = 10, 20
+
+ON_BOTH = pytest.mark.parametrize("stores", ["sqlite", "postgres"], indirect=True)
+"""Runs a test on an SQLite file and on a PostgreSQL."""
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Members' corrections, on real SQLite files."""
+"""Members' corrections, on a real SQLite file and a real PostgreSQL."""
 
 import io
 
@@ -7,9 +7,10 @@ import pytest
 from bot.cli import write_corrections
 from bot.storage.retention import DAY_S
 from bot.storage.stores import Stores
-from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, Clock, row
+from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, ON_BOTH, Clock, row
 
 
+@ON_BOTH
 async def test_the_latest_correction_of_each_member_counts(stores: Stores) -> None:
     request = await stores.requests.get(await stores.requests.add(row()))
     assert request is not None

@@ -1,4 +1,4 @@
-"""Servers' settings, on real SQLite files."""
+"""Servers' settings, on a real SQLite file and a real PostgreSQL."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from bot.storage.database import StoreError
 from bot.storage.guilds import GuildSettings
 from bot.storage.stores import Stores
-from tests.bot.storage.rows import ELSEWHERE, HOME, row, settings
+from tests.bot.storage.rows import ELSEWHERE, HOME, ON_BOTH, row, settings
 
 
 async def test_servers_settings_and_channels_are_there_after_a_restart(stores: Stores, tmp_path: Path) -> None:
@@ -28,6 +28,7 @@ async def test_servers_settings_and_channels_are_there_after_a_restart(stores: S
     await reopened.close()
 
 
+@ON_BOTH
 async def test_another_servers_channel_cannot_be_switched(stores: Stores) -> None:
     await stores.guilds.switch_autoscan(HOME, 100, on=True)
     await stores.guilds.switch_autoscan(ELSEWHERE, 100, on=False)
@@ -44,6 +45,7 @@ async def test_the_language_of_public_answers_is_the_admins_then_the_servers_own
     assert stores.guilds.public_locale(ELSEWHERE, None) == "en"
 
 
+@ON_BOTH
 async def test_a_server_is_known_by_anything_that_is_stored_of_it_until_the_bot_leaves(stores: Stores) -> None:
     await stores.requests.add(row(guild_id=3))
     await stores.requests.add(row(guild_id=None))

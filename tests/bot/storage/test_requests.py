@@ -1,19 +1,21 @@
-"""Requests and what is counted of them, on real SQLite files."""
+"""Requests and what is counted of them, on a real SQLite file and a real PostgreSQL."""
 
 from dataclasses import asdict, replace
 
 from bot.storage.retention import DAY_S
 from bot.storage.stores import Stores
 from bot.storage.tables import metadata
-from tests.bot.storage.rows import ANN, ELSEWHERE, HOME, Clock, row
+from tests.bot.storage.rows import ANN, ELSEWHERE, HOME, ON_BOTH, Clock, row
 
 
+@ON_BOTH
 async def test_a_request_comes_back_with_its_id(stores: Stores) -> None:
     request_id = await stores.requests.add(row())
     assert await stores.requests.get(request_id) == replace(row(), id=request_id)
     assert await stores.requests.get(request_id + 1) is None
 
 
+@ON_BOTH
 async def test_stats_count_one_server_only(stores: Stores) -> None:
     await stores.requests.add(row())
     await stores.requests.add(row(genre="jazz"))
@@ -27,6 +29,7 @@ async def test_stats_count_one_server_only(stores: Stores) -> None:
     assert (await stores.requests.stats(ELSEWHERE)).corrections == 0
 
 
+@ON_BOTH
 async def test_ids_are_never_given_twice(stores: Stores, clock: Clock) -> None:
     first = await stores.requests.add(row())
     clock.now += 31 * DAY_S

@@ -1,4 +1,4 @@
-"""Results and spectrograms, on real SQLite files."""
+"""Results and spectrograms, on a real SQLite file and a real PostgreSQL."""
 
 import json
 import sqlite3
@@ -9,9 +9,10 @@ from pathlib import Path
 from bot.storage.engine import DATABASE_FILE
 from bot.storage.stores import Stores
 from core.service.identify import CachedResult
-from tests.bot.storage.rows import Clock, key, result, settings, spectrogram
+from tests.bot.storage.rows import ON_BOTH, Clock, key, result, settings, spectrogram
 
 
+@ON_BOTH
 async def test_a_result_comes_back_as_it_was(stores: Stores) -> None:
     first = result(mel=spectrogram())
     await stores.results.put(key(), first)
@@ -51,6 +52,7 @@ async def test_a_short_songs_spectrogram_is_kept_too_to_draw_it(stores: Stores) 
     assert await stores.results.spectrogram("a" * 64) is not None
 
 
+@ON_BOTH
 async def test_what_an_older_front_end_made_is_not_used_and_is_replaced(stores: Stores) -> None:
     older = replace(key(), front_end="0")
     await stores.results.put(older, result(mel=spectrogram(33)))

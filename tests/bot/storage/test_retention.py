@@ -1,4 +1,4 @@
-"""What is deleted on demand and after its time, and what is not, on real SQLite files."""
+"""What is deleted on demand and after its time, and what is not, on a real SQLite file and a real PostgreSQL."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from bot.storage.engine import DATABASE_FILE
 from bot.storage.guilds import GuildSettings
 from bot.storage.retention import DAY_S, Holdings, Scope
 from bot.storage.stores import Stores
-from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, Clock, key, result, row, spectrogram
+from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, ON_BOTH, Clock, key, result, row, spectrogram
 
 
 def all_bytes(directory: Path) -> bytes:
@@ -18,6 +18,7 @@ def all_bytes(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in directory.glob(f"{DATABASE_FILE}*"))
 
 
+@ON_BOTH
 async def test_forgetting_a_member_leaves_the_others(stores: Stores) -> None:
     await stores.results.put(key(), result(mel=spectrogram()))
     await stores.results.put(key("b" * 64), result(mel=spectrogram()))
@@ -36,6 +37,7 @@ async def test_forgetting_a_member_leaves_the_others(stores: Stores) -> None:
     assert await stores.results.spectrogram("b" * 64) is not None
 
 
+@ON_BOTH
 async def test_forgetting_a_server_takes_all_of_it(stores: Stores) -> None:
     await stores.results.put(key(), result(mel=spectrogram()))
     request_id = await stores.requests.add(row())
@@ -83,6 +85,7 @@ def test_a_scope_is_never_everyone_everywhere() -> None:
         Scope()
 
 
+@ON_BOTH
 async def test_a_server_that_was_left_is_forgotten_after_its_grace_time_only(stores: Stores, clock: Clock) -> None:
     await stores.guilds.save(GuildSettings(HOME, "es"))
     await stores.requests.add(row(asked_at=clock.now))
