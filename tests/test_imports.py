@@ -132,13 +132,17 @@ def heavy_imports(modules: Mapping[str, ast.Module]) -> list[str]:
     ]
 
 
+MAY_USE_SCALE = ("core.queue", "bot.storage.move")
+"""Imported by nothing at its top: what several machines need may not be installed."""
+
+
 def scale_imports(modules: Mapping[str, ast.Module]) -> list[str]:
     return [
         f"{arrow.source} imports {arrow.target}"
         for arrow in arrows(modules)
         if package(arrow.source) not in MAY_BE_HEAVY
-        and not arrow.source.startswith("core.queue")
-        and (package(arrow.target) in SCALE or (arrow.top and arrow.target.startswith("core.queue")))
+        and not arrow.source.startswith(MAY_USE_SCALE)
+        and (package(arrow.target) in SCALE or (arrow.top and arrow.target.startswith(MAY_USE_SCALE)))
     ]
 
 

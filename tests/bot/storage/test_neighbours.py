@@ -38,7 +38,7 @@ async def test_an_embedding_comes_back_and_is_no_part_of_the_predictions_text(st
     again = await stores.results.get(key())
     assert isinstance(again, CachedResult)
     assert again.prediction.embedding == pytest.approx(direction(0.6), abs=1e-3)
-    assert await stores.results.find("a" * 64, "plain 1", "main") == again
+    assert await stores.results.find("a" * 64, "plain 1", "main") == again.prediction
 
 
 async def test_the_nearest_songs_of_the_same_server_come_first_each_once(stores: Stores) -> None:
