@@ -11,6 +11,7 @@ from bot.jobs.sources import FoundSongs, attachment_song, link_song
 from bot.services import BotServices
 from bot.ui.delivery import InteractionDelivery
 from bot.ui.interactions import Interaction, reply_place, send_private
+from bot.ui.permissions import FOR_PICTURES
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
 
@@ -71,7 +72,7 @@ class Compare(commands.Cog):
                 False,
                 locale,
                 found.songs,
-                capabilities=services.notices.interaction_capabilities(interaction, locale),
+                capabilities=services.notices.interaction_capabilities(interaction, locale, FOR_PICTURES),
                 place=reply_place(interaction),
             )
             services.jobs.start_answer(request, services.respond(InteractionDelivery(interaction, private=False)))

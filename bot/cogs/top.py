@@ -12,6 +12,7 @@ from bot.storage.database import StoreError
 from bot.ui.delivery import InteractionDelivery
 from bot.ui.interactions import Interaction
 from bot.ui.message import OutgoingMessage, internal_error, text_message
+from bot.ui.permissions import FOR_PICTURES
 from bot.ui.taste import OFF, ON, taste_view, top_message
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
@@ -57,7 +58,7 @@ class Top(commands.Cog):
             message = await self._message(interaction, period, locale, mine=mine)
         except StoreError:
             message = text_message(internal_error(own))
-        capabilities = services.notices.interaction_capabilities(interaction, locale)
+        capabilities = services.notices.interaction_capabilities(interaction, locale, FOR_PICTURES)
         await InteractionDelivery(interaction, private=mine).final(message.fitted(capabilities))
 
     async def _message(

@@ -19,7 +19,7 @@ NEEDED: Final = discord.Permissions(
 """What the invite link asks for."""
 
 FOR_ANSWERS: Final = ("embed_links",)
-FOR_DETAILS: Final = ("embed_links", "attach_files")
+FOR_PICTURES: Final = ("embed_links", "attach_files")
 FOR_AUTOSCAN: Final = (
     "view_channel",
     "send_messages",

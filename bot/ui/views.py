@@ -23,7 +23,7 @@ from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.message import OutgoingMessage, fitting, internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
-from bot.ui.permissions import FOR_DETAILS
+from bot.ui.permissions import FOR_PICTURES
 from core.constants import GENRES, SECTION_SECONDS, SEGMENT_SECONDS
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -410,7 +410,7 @@ async def _details(interaction: Interaction, services: BotServices, request_id: 
             notice = error_sentence(error, locale)
     compact = results_message([_shown_again(request, prediction)], locale)
     message = with_details(compact, prediction, picture, locale).with_notice(notice)
-    return message.fitted(services.notices.interaction_capabilities(interaction, locale, FOR_DETAILS))
+    return message.fitted(services.notices.interaction_capabilities(interaction, locale, FOR_PICTURES))
 
 
 async def _stored_prediction(services: BotServices, request: RequestRow) -> Prediction | None:
