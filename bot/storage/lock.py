@@ -18,9 +18,6 @@ from core.i18n.catalog import translate
 WAIT_S: Final = 1.0
 """How long a lock may be held by one who only looks whether it is free."""
 
-BOTS_LOCK: Final = 7_201_403
-"""Key of PostgreSQL's advisory lock that the bots share, and whoever needs the database without them has alone."""
-
 
 @contextlib.contextmanager
 def sole_writer(settings: BotSettings, *, shards: str | None = None) -> Iterator[None]:

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bot.settings import BotSettings
 from bot.storage.backup import check_sound, one_line, open_to_read
 from bot.storage.database import Database
-from bot.storage.engine import POSTGRESQL_DRIVER, cause, connect_args, migrate, read_url, sqlite_file
-from bot.storage.lock import BOTS_LOCK, sole_writer
+from bot.storage.engine import MIGRATION_LOCK, POSTGRESQL_DRIVER, cause, connect_args, migrate, read_url, sqlite_file
+from bot.storage.lock import sole_writer
 from bot.storage.tables import meta, metadata
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
@@ -82,13 +82,15 @@ def _copy_all(source: sqlite3.Connection, target: psycopg.Connection, place: str
     """Copy the rows of all tables; the target's transaction is committed by whoever opened the connection.
 
     Raises:
-        ConfigurationError: a bot works on the target, or it is not empty.
+        ConfigurationError: the target is not empty, or a bot has run on it.
     """
-    alone = target.execute("SELECT pg_try_advisory_xact_lock(%s)", (BOTS_LOCK,)).fetchone()
-    if alone is None or not alone[0]:
-        raise ConfigurationError(translate("bot.start.in-use", path=place))
+    # A process that starts there meanwhile waits for this lock, and finds all or nothing.
+    target.execute("SET LOCAL lock_timeout = 0")
+    target.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
     tables = metadata.sorted_tables
-    if any(_has_rows(target, table) for table in tables if table is not meta):
+    # A bot that has ever run there has left a key or two, though nobody has asked it anything yet.
+    used = target.execute("SELECT FROM meta WHERE key <> 'writable'").fetchone() is not None
+    if used or any(_has_rows(target, table) for table in tables if table is not meta):
         raise ConfigurationError(translate("bot.backup.not-empty", place=place))
     target.execute("DELETE FROM meta")
     copied = 0

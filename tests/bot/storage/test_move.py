@@ -11,7 +11,7 @@ import pytest
 from bot.settings import BotSettings
 from bot.storage.engine import DATABASE_FILE
 from bot.storage.guilds import GuildSettings
-from bot.storage.lock import BOTS_LOCK, sole_writer
+from bot.storage.lock import sole_writer
 from bot.storage.move import move
 from bot.storage.stores import Stores
 from bot.storage.tables import metadata
@@ -26,6 +26,14 @@ PASSWORD = "s3cret"
 def with_password(own: BotSettings) -> str:
     """The URL with a password, which this server does not ask for."""
     return str(own.database_url).replace("postgres@", f"postgres:{PASSWORD}@")
+
+
+async def open_and_set(own: BotSettings, key: str) -> None:
+    """Do as a bot that nobody has asked anything yet."""
+    stores = Stores(own)
+    await stores.open()
+    await stores.meta.set(key, "a hash")
+    await stores.close()
 
 
 def released(schema: str, path: Path) -> Path:
@@ -91,11 +99,12 @@ def test_what_is_not_empty_or_in_use_is_left_as_it_is(tmp_path: Path, postgres_s
         move(own, url)
     refusals.append(refused.value)
     with psycopg.connect(str(postgres_settings.database_url), autocommit=True) as bot:
-        bot.execute("SELECT pg_advisory_lock_shared(%s)", (BOTS_LOCK,))
-        with pytest.raises(ConfigurationError) as refused:
+        asyncio.run(open_and_set(postgres_settings, "commands"))
+        with pytest.raises(ConfigurationError, match="has data already") as refused:
             move(own, url)
         refusals.append(refused.value)
         assert bot.execute("SELECT count(*) FROM requests").fetchone() == (0,)
+        bot.execute("DELETE FROM meta WHERE key = 'commands'")
     move(own, url)
     with pytest.raises(ConfigurationError, match="has data already") as refused:
         move(own, url)
