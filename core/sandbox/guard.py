@@ -72,21 +72,24 @@ def _end_all(child: int) -> int:
     """
     status = 0
     while True:
+        groups = set()
         for pid in _children(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 group = os.getpgid(pid)
                 if group == os.getpgrp():
                     os.kill(pid, signal.SIGKILL)
-                else:
+                elif group not in groups:  # thousands may be in one
+                    groups.add(group)
                     os.killpg(group, signal.SIGKILL)
-        try:
-            ended, its_status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return status
-        if ended == child:
-            status = its_status
-        elif ended == 0:
-            time.sleep(0.001)
+        ended = -1
+        while ended != 0:
+            try:
+                ended, its_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return status
+            if ended == child:
+                status = its_status
+        time.sleep(0.001)
 
 
 def _children(pid: int) -> list[int]:

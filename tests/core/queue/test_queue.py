@@ -69,7 +69,7 @@ async def test_an_attachment_is_classified_elsewhere_and_kept_there(asker: Queue
     assert len(result.picture) < 120_000
     assert result.spectrogram is None, "the store has it"
     assert (steps[0], steps[-1]) == (Step.QUEUED, Step.DONE)
-    again = await asker.identify(request)
+    again = await asker.identify(Request(request.source, ClassifyOptions(keep_spectrogram=True)))
     assert (result.cached, again.cached) == (False, True)
     assert again.prediction.votes == result.prediction.votes
 
