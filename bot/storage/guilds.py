@@ -105,7 +105,7 @@ class GuildStore:
         """Condition for the servers of this process's shards."""
         if self._shard_ids is None or self._shard_count is None:
             return true()
-        shard = table.c.guild_id.bitwise_rshift(22) % self._shard_count
+        shard = (table.c.guild_id // (1 << 22)) % self._shard_count
         return shard.between(min(self._shard_ids), max(self._shard_ids))
 
     def settings(self, guild_id: int | None) -> GuildSettings:

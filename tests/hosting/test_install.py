@@ -108,7 +108,7 @@ def test_its_command_says_what_is_missing_in_one_line(image: tuple[str, Path]) -
 def test_it_holds_nothing_that_is_not_meant_for_it(image: tuple[str, Path]) -> None:
     name, root = image
     there = {path.name for path in (root / "app").iterdir()} - {"__pycache__"}
-    assert there == {Path(source).name for stage in lineage(STAGES, name) for source in copied(stage)}
+    assert there == {Path(source).parts[0] for stage in lineage(STAGES, name) for source in copied(stage)}
 
 
 async def test_the_bot_answers_on_discord_and_its_health_check_passes(
