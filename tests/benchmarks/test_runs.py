@@ -49,6 +49,6 @@ async def test_a_soak_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     outcome = await soak.soak(tmp_path, minutes=0.3)
     assert outcome.tally.wrong == []
     assert outcome.tally.asked == outcome.tally.answered
-    assert len(outcome.tally.asked) == 12
+    assert len(outcome.tally.asked) == 14
     assert {sample.who for sample in outcome.samples} == {"bot", "page"}
     assert outcome.after["bot"].temporary_files == 0
