@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from bot.settings import BotSettings
 from bot.storage.engine import BUSY_SECONDS, MIGRATIONS, sqlite_file
@@ -15,6 +15,9 @@ from bot.storage.lock import sole_writer
 from core.errors import ConfigurationError
 from core.i18n.catalog import translate
 from core.private_files import make_private_directory, make_private_file
+
+KNOWN_REVISIONS: Final = frozenset(script.stem.partition("_")[0] for script in (MIGRATIONS / "versions").glob("*.py"))
+"""Names of the migrations. Read at import: whoever copies as another user may not be able to look them up by then."""
 
 
 def back_up(settings: BotSettings, target: Path) -> str:
@@ -155,6 +158,5 @@ def check_sound(path: Path, named: Path) -> None:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if sound and ours else None
     if row is None:
         raise ConfigurationError(translate("bot.backup.damaged", path=named))
-    known = {script.stem.partition("_")[0] for script in (MIGRATIONS / "versions").glob("*.py")}
-    if row[0] not in known:
+    if row[0] not in KNOWN_REVISIONS:
         raise ConfigurationError(translate("bot.start.database-newer"))
