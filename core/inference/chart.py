@@ -6,6 +6,7 @@ than 22 pixels, and the names of the genres, for which the columns have no room,
 
 import io
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,8 @@ from core.i18n.catalog import translate
 from core.i18n.formatting import clock, percent
 from core.verdict import Explanation, Prediction, Section
 
-FONT_FILE: Final = Path(__file__).with_name("aileron.ttf")
-"""Aileron, by Sora Sagano (CC0): the typeface that Pillow has within it, but with the letters that English lacks."""
+FONT_FILE: Final = Path(str(files("font_source_sans_pro"))) / "files" / "SourceSansPro-Regular.ttf"
+"""Has the letters that English lacks, which the typeface within Pillow has not."""
 
 WIDTH: Final = 560
 _LEFT, _RIGHT = 84, 16
