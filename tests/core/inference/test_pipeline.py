@@ -164,7 +164,7 @@ class TestTracksAndCuts:
         wav = write_wav(path.with_suffix(".wav"), make_song(6))
         maps = [word for i, _ in enumerate(filters) for word in ("-map", f"[{i}]")]
         split = ";".join(f"[0:a]{name}[{i}]" for i, name in enumerate(filters))
-        return encode(path, "-i", wav, "-filter_complex", split, *maps, "-c:a", "libvorbis")
+        return encode(path, "-i", wav, "-filter_complex", split, *maps, "-c:a", "flac")
 
     def test_the_first_track_that_is_not_silent_is_classified(
         self, each_ffmpeg: str, models: Models, tmp_path: Path
@@ -181,8 +181,8 @@ class TestTracksAndCuts:
         self, each_ffmpeg: str, models: Models, tmp_path: Path
     ) -> None:
         path = self.tracks(tmp_path / "mute.mka", "volume=0", "anull")
-        start, end = path.read_bytes().rsplit(b"A_VORBIS", 1)
-        path.write_bytes(start + b"A_NOBODY" + end)
+        start, end = path.read_bytes().rsplit(b"A_FLAC", 1)
+        path.write_bytes(start + b"A_NONE" + end)
         assert code_of(path, models) is ErrorCode.SILENT
 
     def test_what_comes_before_a_cut_is_classified_if_it_is_a_segment(
