@@ -69,12 +69,14 @@ class QueueState:
         waiting: jobs that wait for a worker.
         running: jobs that a worker has.
         oldest_s: seconds that the oldest job has waited, also one that only another release can read.
+        unread_s: seconds that the oldest job has waited which no worker that lives can read.
         workers: processes that work for this queue.
     """
 
     waiting: int = 0
     running: int = 0
     oldest_s: float = 0.0
+    unread_s: float = 0.0
     workers: int = 0
 
 
@@ -219,8 +221,9 @@ class QueueDatabase:
 
     async def state(self) -> QueueState:
         """Look at the queue."""
-        (row,) = await self._fetch(_STATE, self.files, STALLED_S, [self.files, self.links])
-        return QueueState(row["waiting"], row["running"], max(0.0, row["oldest_s"] or 0.0), row["workers"])
+        (row,) = await self._fetch(_STATE, STALLED_S, self.files, [self.files, self.links])
+        oldest_s, unread_s = (max(0.0, row[name] or 0.0) for name in ("oldest_s", "unread_s"))
+        return QueueState(row["waiting"], row["running"], oldest_s, unread_s, row["workers"])
 
     # ---- For those who work
 
@@ -405,17 +408,23 @@ FROM unnest(%s::text[]) AS wanted (key)
 """
 
 _STATE: Final[LiteralString] = """
+WITH alive AS (
+    SELECT workers.queue FROM genregenie_workers AS workers
+    JOIN procrastinate_workers AS alive ON alive.id = workers.worker_id
+    WHERE alive.last_heartbeat > now() - make_interval(secs => %s)
+), jobs AS (
+    SELECT status, queue_name, (args ->> 'asked_at')::float8 AS asked_at FROM procrastinate_jobs
+    WHERE task_name = 'identify' AND status IN ('todo', 'doing')
+)
 SELECT
     count(*) FILTER (WHERE status = 'todo' AND queue_name = ANY(mine)) AS waiting,
     count(*) FILTER (WHERE status = 'doing' AND queue_name = ANY(mine)) AS running,
-    extract(epoch FROM now())::float8 - min((args ->> 'asked_at')::float8) FILTER (WHERE status = 'todo') AS oldest_s,
-    (
-        SELECT count(*) FROM genregenie_workers AS workers
-        JOIN procrastinate_workers AS alive ON alive.id = workers.worker_id
-        WHERE workers.queue = %s AND alive.last_heartbeat > now() - make_interval(secs => %s)
-    ) AS workers
-FROM (VALUES (%s::text[])) AS queues (mine)
-LEFT JOIN procrastinate_jobs ON task_name = 'identify' AND status IN ('todo', 'doing')
+    extract(epoch FROM now())::float8 - min(asked_at) FILTER (WHERE status = 'todo') AS oldest_s,
+    extract(epoch FROM now())::float8 - min(asked_at) FILTER (
+        WHERE status = 'todo' AND queue_name <> ALL(ARRAY(SELECT queue FROM alive))
+    ) AS unread_s,
+    (SELECT count(*) FROM alive WHERE queue = %s) AS workers
+FROM (VALUES (%s::text[])) AS queues (mine) LEFT JOIN jobs ON true
 """
 
 _BEAT: Final[LiteralString] = """

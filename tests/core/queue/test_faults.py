@@ -251,19 +251,30 @@ async def test_what_is_lost_from_the_queue_is_put_there_again_once(room: Room) -
 
 
 async def test_another_releases_job_is_left_alone_and_its_age_shows(room: Room) -> None:
-    await room.worker()
-    asker = await room.asker()
+    worker, asker = await room.worker(), await room.asker()
     room.cluster.sql(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('genregenie-99-abc', 'identify', "
         f"jsonb_build_object('asker', '{asker.name}', 'asked_at', extract(epoch FROM now()) - 100))",
         room.database,
     )
-    await eventually(lambda: asker.state and asker.state.oldest_s > 100, 15, "its age")
+    await eventually(lambda: asker.state and asker.state.oldest_s > 100, 60, "its age")
     assert asker.state
+    assert asker.state.unread_s > 100
     assert (asker.state.waiting, asker.state.running) == (0, 0)
     room.server.serve("/attachments/1/2/song.wav", room.song, "audio/wav")
     await asyncio.wait_for(asker.identify(room.request("song")), 60)
     assert room.rows() == "1/0"
+    shown = await worker.metrics()
+    assert shown["genregenie_queue_unread_oldest_seconds"] > 100
+    assert shown['genregenie_step_seconds_count{step="decode"}'] == 1
+    # What its own release can read is not unread, as long as a worker lives.
+    gate = room.gate()
+    room.cluster.sql("DELETE FROM procrastinate_jobs", room.database)
+    tasks = [ask(asker, room.request()) for _ in range(8)]
+    await eventually(lambda: asker.state and asker.state.waiting and asker.state.oldest_s > 0, 60, "one that waits")
+    assert asker.state.unread_s == 0
+    gate.opened.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
 async def test_what_a_killed_asker_has_asked_ends(room: Room) -> None:
