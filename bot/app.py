@@ -247,8 +247,8 @@ async def _remote(
     queue = await open_queue(stack, settings, store_is_shared=True)
     admission = Admission.for_queue(settings.limits)
     counters = {
-        "genregenie_queue_put_again": ("Songs lost from the queue and put there again", lambda: queue.put_again),
-        "genregenie_queue_late_answers": ("Answers that nobody waited for any more", lambda: queue.late),
+        "genregenie_queue_put_again": lambda: queue.put_again,
+        "genregenie_queue_late_answers": lambda: queue.late,
     }
     metrics.registry.register(QueueCollector(lambda: queue.state, counters))
 

@@ -33,6 +33,13 @@ DAY_S: Final = 86_400.0
 SECONDS_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3)
 STEPS: Final = ("fetch", "decode", "features", "classify")
+QUEUE_COUNTERS: Final = {
+    "genregenie_queue_redelivered": "Songs of lost machines given to others",
+    "genregenie_queue_put_again": "Songs lost from the queue and put there again",
+    "genregenie_queue_late_answers": "Answers that nobody waited for any more",
+}
+"""What askers and workers count of the queue that machines share."""
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -149,28 +156,31 @@ class QueueCollector(Collector):
 
     Args:
         state: gives the queue's state; None where the database does not answer.
-        counters: what this process has counted: a metric's name → what it counts, and how much that is.
+        counters: what this process counts: one of `QUEUE_COUNTERS` → how much that is.
     """
 
-    def __init__(
-        self, state: Callable[[], "QueueState | None"], counters: Mapping[str, tuple[str, Callable[[], int]]]
-    ) -> None:
+    def __init__(self, state: Callable[[], "QueueState | None"], counters: Mapping[str, Callable[[], int]]) -> None:
         self._state = state
         self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
         """Give the metrics of this moment."""
-        if (state := self._state()) is not None:
+        state = self._state()
+        text = "Whether the queue's database answers"
+        yield GaugeMetricFamily("genregenie_queue_reachable", text, value=state is not None)
+        if state is not None:
+            unread = "How long the oldest song has waited that no machine can read"
             gauges = (
                 ("genregenie_queue_jobs_waiting", "Songs in the queue of all machines", state.waiting),
                 ("genregenie_queue_jobs_running", "Songs that a machine has", state.running),
                 ("genregenie_queue_oldest_seconds", "How long the oldest song has waited", state.oldest_s),
+                ("genregenie_queue_unread_oldest_seconds", unread, state.unread_s),
                 ("genregenie_queue_workers", "Machines that take songs from the queue", state.workers),
             )
             for name, text, value in gauges:
                 yield GaugeMetricFamily(name, text, value=value)
-        for name, (text, count) in self._counters.items():
-            yield CounterMetricFamily(name, text, value=count())
+        for name, count in self._counters.items():
+            yield CounterMetricFamily(name, QUEUE_COUNTERS[name], value=count())
 
 
 class WorkersCollector(Collector):

@@ -72,8 +72,8 @@ async def _serve(settings: BotSettings, pool: WorkerPool, stop: asyncio.Event, s
     worker = QueueWorker(queue, identifier, storeless, workers=pool.size, spectrograms=spectrogram, observe=observe)
     metrics.registry.register(WorkersCollector(pool, fetcher.proxy))
     counters = {
-        "genregenie_queue_redelivered": ("Songs of lost machines given to others", lambda: worker.redelivered),
-        "genregenie_queue_late_answers": ("Answers that nobody waited for any more", lambda: worker.late),
+        "genregenie_queue_redelivered": lambda: worker.redelivered,
+        "genregenie_queue_late_answers": lambda: worker.late,
     }
     metrics.registry.register(QueueCollector(lambda: worker.state, counters))
 

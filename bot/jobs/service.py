@@ -16,7 +16,6 @@ from bot.jobs.result import SongResult
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
 from bot.storage.host import HostStore
-from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
 from core.logging_setup import current_reference
@@ -252,21 +251,20 @@ class JobService:
         return replace(result, kept=self._settings.store_bytes > 0)
 
     async def illustrate(
-        self, prediction: Prediction, spectrogram: QuantizedMel, *, user_id: int, guild_id: int | None, locale: str
+        self, prediction: Prediction, song: SpectrogramSource, *, user_id: int, guild_id: int | None, locale: str
     ) -> ClassifyResult:
         """Draw and explain a prediction that was made before, in turn with the songs that wait.
 
         It takes no cooldown: nobody asks about a song here, and an answer is often looked at at once.
 
         Raises:
-            GenreGenieError: `busy`, `timeout`, `internal`.
+            GenreGenieError: `busy`, `timeout`, `internal`; `not-found`: the song is not kept any more.
         """
         guild = self._guilds.settings(guild_id)
         limits = self._settings.limits.tightened(guild.places, None)
         [ticket] = self._admission.admit(user_id, guild_id or -user_id, limits=limits, cooldown=False)
         async with ticket:
-            await ticket.classifying()
-            return await self._identifier.illustrate(prediction, spectrogram, locale)
+            return await self._identifier.illustrate(prediction, song, locale, ticket=ticket)
 
     def _request(self, request: JobRequest, song: Song) -> Request:
         already_kept = isinstance(song.source, SpectrogramSource)

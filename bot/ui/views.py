@@ -399,7 +399,7 @@ async def _details(interaction: Interaction, services: BotServices, request_id: 
         try:
             drawn = await services.jobs.illustrate(
                 prediction,
-                spectrogram,
+                SpectrogramSource(spectrogram, request.name or "?", request.sha256 or ""),
                 user_id=interaction.user.id,
                 guild_id=interaction.guild_id,
                 locale=locale,

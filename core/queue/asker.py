@@ -6,19 +6,18 @@ import logging
 import secrets
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from core.audio.spectrogram import QuantizedMel
 from core.errors import ErrorCode, GenreGenieError
-from core.inference.pipeline import ClassifyResult, ProgressCallback, Step, ignore_progress
+from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step, ignore_progress
 from core.queue.database import AGAIN_S, DatabaseError, QueueDatabase, QueueState, until_done
 from core.queue.messages import Notice, QueuedRequest, portable_source, read_answer
 from core.service.admission import Ticket
 from core.service.identify import Identifier, IdentifyResult, ModelDigests, Request, models_digest
-from core.service.sources import LinkSource, SpectrogramSource
+from core.service.sources import LinkSource, PortableSource, SpectrogramSource
 from core.settings import Settings
-from core.verdict import Elapsed, Prediction
+from core.verdict import Prediction
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +29,9 @@ PUT_WITHIN_S: Final = 120.0
 
 WAIT_S: Final = 900.0
 """How long an answer is waited for: Discord takes none later."""
+
+DRAWN_WITHIN_S: Final = 60.0
+"""How long a picture is waited for: the votes that it shows are known, and are shown without it then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -136,15 +138,7 @@ class QueueIdentifier:
             if self._local is None:
                 raise GenreGenieError(ErrorCode.UNSUPPORTED_LINK)
             return await self._local.identify(request, on_progress=on_progress, ticket=ticket)
-        queued = QueuedRequest(
-            secrets.token_hex(16),
-            self.name,
-            "" if ticket is None else str(ticket.group),
-            digest,
-            portable_source(source),
-            request.options,
-            self._store_is_shared,
-        )
+        queued = self._queued(source, request.options, digest, ticket)
         on_progress(Step.QUEUED, None)
         answer = read_answer(await self._answer(queued, isinstance(source, LinkSource), on_progress, ticket))
         if isinstance(answer, GenreGenieError):
@@ -152,29 +146,60 @@ class QueueIdentifier:
         on_progress(Step.DONE, 1.0)
         return answer
 
-    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
-        """Draw a prediction here, beside the loop; only a machine with a model can explain it too."""
-        if self._local is not None:
-            return await self._local.illustrate(prediction, spectrogram, locale)
-        from core.inference.chart import draw
+    async def illustrate(
+        self, prediction: Prediction, song: SpectrogramSource, locale: str, *, ticket: Ticket | None = None
+    ) -> ClassifyResult:
+        """Have a prediction that was made before drawn and explained; cancelling the caller ends that.
 
-        picture = await asyncio.to_thread(lambda: draw(prediction, spectrogram.dequantize(), locale))
-        return ClassifyResult(prediction, Elapsed(), picture)
+        Raises:
+            GenreGenieError: `busy`, `timeout`, `internal`; `not-found`: the song is not kept any more;
+                `unsupported-link`: no worker could look it up.
+        """
+        if not self._store_is_shared:
+            if self._local is None:
+                raise GenreGenieError(ErrorCode.UNSUPPORTED_LINK)
+            return await self._local.illustrate(prediction, song, locale, ticket=ticket)
+        queued = replace(
+            self._queued(song, ClassifyOptions(locale=locale), self._queue.model_sha256, ticket), prediction=prediction
+        )
+        answer = read_answer(await self._answer(queued, False, ignore_progress, ticket, DRAWN_WITHIN_S))
+        if isinstance(answer, GenreGenieError):
+            raise answer
+        return ClassifyResult(answer.prediction, answer.verdict.elapsed, answer.picture)
+
+    def _queued(
+        self, source: PortableSource, options: ClassifyOptions, model_sha256: str, ticket: Ticket | None
+    ) -> QueuedRequest:
+        return QueuedRequest(
+            secrets.token_hex(16),
+            self.name,
+            "" if ticket is None else str(ticket.group),
+            model_sha256,
+            portable_source(source),
+            options,
+            self._store_is_shared,
+        )
 
     async def _answer(
-        self, queued: QueuedRequest, link: bool, on_progress: ProgressCallback, ticket: Ticket | None
+        self,
+        queued: QueuedRequest,
+        link: bool,
+        on_progress: ProgressCallback,
+        ticket: Ticket | None,
+        within_s: float = WAIT_S,
     ) -> bytes:
         """Put a request into the queue and wait for its answer."""
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         # Before it is put: its answer may be there before we know that it is.
         asked = self._asked[queued.key] = _Asked(queued, link, on_progress, ticket, future)
-        putting = asyncio.ensure_future(until_done(lambda: self._queue.put(queued, link=link), PUT_WITHIN_S))
+        put_within_s = min(PUT_WITHIN_S, within_s)
+        putting = asyncio.ensure_future(until_done(lambda: self._queue.put(queued, link=link), put_within_s))
         try:
             asked.job_id = await asyncio.shield(putting)
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(within_s):
                 return await asked.answer
         except DatabaseError:
-            raise GenreGenieError(ErrorCode.BUSY, retry_after=int(PUT_WITHIN_S)) from None
+            raise GenreGenieError(ErrorCode.BUSY, retry_after=int(put_within_s)) from None
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
         finally:

@@ -4,7 +4,8 @@ import asyncio
 import datetime
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, TypeVar
@@ -12,8 +13,8 @@ from typing import Any, Final, LiteralString, TypeVar
 import psycopg
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import DEFAULT_PRIORITY, Job, Status
-from procrastinate.manager import JobManager
+from procrastinate.jobs import Job, Notification, Status
+from procrastinate.manager import JobManager, NotificationCallback
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 
 CONNECT_S: Final = 5
 """How long a connection may take, and a statement waits for one."""
+
+RECONNECT_S: Final = 2.0
+"""How long a pool tries by itself to replace a connection; then each statement tries at once. Its pauses double, and
+after a minute without a database they would be a minute long."""
 
 KEEPALIVE: Final = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 8_000}
 """A server that is gone without a word is noticed within ten seconds."""
@@ -69,12 +74,14 @@ class QueueState:
         waiting: jobs that wait for a worker.
         running: jobs that a worker has.
         oldest_s: seconds that the oldest job has waited, also one that only another release can read.
+        unread_s: seconds that the oldest job has waited which no worker that lives can read.
         workers: processes that work for this queue.
     """
 
     waiting: int = 0
     running: int = 0
     oldest_s: float = 0.0
+    unread_s: float = 0.0
     workers: int = 0
 
 
@@ -108,7 +115,13 @@ class QueueDatabase:
         self._max_jobs = max_jobs
         self._conninfo = make_conninfo(url, connect_timeout=CONNECT_S, application_name="genregenie", **KEEPALIVE)
         connector = PsycopgConnector(
-            conninfo=self._conninfo, min_size=1, max_size=4, timeout=CONNECT_S, configure=_commit_at_once
+            pool_factory=_make_pool,
+            conninfo=self._conninfo,
+            min_size=1,
+            max_size=4,
+            timeout=CONNECT_S,
+            reconnect_timeout=RECONNECT_S,
+            configure=_commit_at_once,
         )
         self.app = App(connector=connector)
         self.app.job_manager = self._jobs = _JobManager(connector)
@@ -147,42 +160,19 @@ class QueueDatabase:
     async def put(self, request: QueuedRequest, *, link: bool) -> int:
         """Put a request into the queue, behind as many of other groups as of its own; gives the job's id.
 
-        Turns go round: each group's next job is one round after its last, but never in a round that is over. A job's
-        priority is its round, negated.
+        Turns go round: each group's next job is one round after its last, but never in a round that is over; see
+        `core.queue.schema`.
 
         Raises:
             GenreGenieError: `busy`, with `retry_after`: too many wait.
         """
         queue = self.links if link else self.files
-        async with self._pool.connection() as connection, connection.transaction():
-            # Requests of one group that come at the same time take one round after the other.
-            await connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{queue} {request.group}",)
-            )
-            row = await (
-                await connection.execute(
-                    _ROUNDS, {"queue": queue, "group": request.group, "queues": [self.files, self.links]}
-                )
-            ).fetchone()
-            if row is None:
-                raise RuntimeError("a count without a row")
-            waiting, serving, last, now = row
-            if waiting >= self._max_jobs:
+        values = (queue, [self.files, self.links], request.group, self._max_jobs, Jsonb(request_to_dict(request)))
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute("SELECT genregenie_put_v1(%s, %s, %s, %s, %s)", values)).fetchone()
+            if row is None or row[0] is None:
                 raise GenreGenieError(ErrorCode.BUSY, retry_after=await self._retry_s(connection))
-            turn = serving if last is None else max(serving, last + 1)
-            arguments = request_to_dict(request) | {"asked_at": now}
-            job = Job(
-                queue=queue,
-                task_name=TASK,
-                priority=DEFAULT_PRIORITY - turn,
-                lock=None,
-                queueing_lock=None,
-                task_kwargs=arguments,
-            )
-            job_id = (await self.app.job_manager.defer_job_async(job, connection=connection)).id
-        if job_id is None:
-            raise RuntimeError("a job without an id")
-        return job_id
+        return int(row[0])
 
     async def cancel(self, job_id: int) -> None:
         """Take a job out of the queue, or have its worker end it."""
@@ -219,8 +209,9 @@ class QueueDatabase:
 
     async def state(self) -> QueueState:
         """Look at the queue."""
-        (row,) = await self._fetch(_STATE, self.files, STALLED_S, [self.files, self.links])
-        return QueueState(row["waiting"], row["running"], max(0.0, row["oldest_s"] or 0.0), row["workers"])
+        (row,) = await self._fetch(_STATE, STALLED_S, self.files, [self.files, self.links])
+        oldest_s, unread_s = (max(0.0, row[name] or 0.0) for name in ("oldest_s", "unread_s"))
+        return QueueState(row["waiting"], row["running"], oldest_s, unread_s, row["workers"])
 
     # ---- For those who work
 
@@ -312,6 +303,27 @@ class _JobManager(JobManager):
     def __init__(self, connector: PsycopgConnector) -> None:
         super().__init__(connector)
         self.gone: set[int] = set()
+        self._notified = 0
+        """Notifications that have come; Procrastinate forgets those that come while it fetches."""
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        """Listen for jobs, and count what is heard."""
+
+        async def counted(*, channel: str, notification: Notification) -> None:
+            self._notified += 1
+            await on_notification(channel=channel, notification=notification)
+
+        await super().listen_for_jobs(on_notification=counted, queues=queues)
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        """Take a job; None if there was none at the time of the last notification."""
+        while True:
+            notified = self._notified
+            job = await super().fetch_job(queues, worker_id)
+            if job is not None or notified == self._notified:
+                return job
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Delete the job, unless it has been given to another worker, or is gone."""
@@ -333,6 +345,22 @@ class _JobManager(JobManager):
             self.gone.discard(job.id)
         elif job.id is not None:
             await until_done(lambda: self.connector.execute_query_async(_RETRY, id=job.id, worker=job.worker_id))
+
+
+def _make_pool(**arguments: Any) -> AsyncConnectionPool:  # noqa: ANN401 - Procrastinate's
+    """Make a pool that asks the server whether it is there only of connections that something has come from.
+
+    Procrastinate's would ask before each statement, which doubles what a job costs.
+    """
+    return AsyncConnectionPool(**(arguments | {"check": _check}))
+
+
+async def _check(connection: psycopg.AsyncConnection) -> None:
+    """Raise `psycopg.OperationalError` for a connection that the server has closed."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):  # an end of the connection, or a message that may be one
+        await AsyncConnectionPool.check_connection(connection)
 
 
 async def _commit_at_once(connection: psycopg.AsyncConnection) -> None:
@@ -364,22 +392,6 @@ async def _notifications(connection: psycopg.AsyncConnection) -> AsyncIterator[p
         await connection.execute("SELECT 1")
 
 
-_ROUNDS: Final[LiteralString] = """
-SELECT
-    count(*) FILTER (WHERE status = 'todo'),
-    coalesce(
-        -max(priority) FILTER (WHERE status = 'todo' AND queue_name = %(queue)s),
-        -min(priority) FILTER (WHERE status = 'doing' AND queue_name = %(queue)s),
-        0
-    ),
-    (
-        SELECT -min(priority) FROM procrastinate_jobs
-        WHERE queue_name = %(queue)s AND args ->> 'group' = %(group)s AND status IN ('todo', 'doing')
-    ),
-    extract(epoch FROM now())::float8
-FROM procrastinate_jobs WHERE queue_name = ANY(%(queues)s) AND status IN ('todo', 'doing')
-"""
-
 _PACE: Final[LiteralString] = """
 SELECT
     (SELECT count(*) FROM procrastinate_jobs WHERE queue_name = ANY(%(queues)s) AND status IN ('todo', 'doing')),
@@ -405,17 +417,23 @@ FROM unnest(%s::text[]) AS wanted (key)
 """
 
 _STATE: Final[LiteralString] = """
+WITH alive AS (
+    SELECT workers.queue FROM genregenie_workers AS workers
+    JOIN procrastinate_workers AS alive ON alive.id = workers.worker_id
+    WHERE alive.last_heartbeat > now() - make_interval(secs => %s)
+), jobs AS (
+    SELECT status, queue_name, (args ->> 'asked_at')::float8 AS asked_at FROM procrastinate_jobs
+    WHERE task_name = 'identify' AND status IN ('todo', 'doing')
+)
 SELECT
     count(*) FILTER (WHERE status = 'todo' AND queue_name = ANY(mine)) AS waiting,
     count(*) FILTER (WHERE status = 'doing' AND queue_name = ANY(mine)) AS running,
-    extract(epoch FROM now())::float8 - min((args ->> 'asked_at')::float8) FILTER (WHERE status = 'todo') AS oldest_s,
-    (
-        SELECT count(*) FROM genregenie_workers AS workers
-        JOIN procrastinate_workers AS alive ON alive.id = workers.worker_id
-        WHERE workers.queue = %s AND alive.last_heartbeat > now() - make_interval(secs => %s)
-    ) AS workers
-FROM (VALUES (%s::text[])) AS queues (mine)
-LEFT JOIN procrastinate_jobs ON task_name = 'identify' AND status IN ('todo', 'doing')
+    extract(epoch FROM now())::float8 - min(asked_at) FILTER (WHERE status = 'todo') AS oldest_s,
+    extract(epoch FROM now())::float8 - min(asked_at) FILTER (
+        WHERE status = 'todo' AND queue_name <> ALL(ARRAY(SELECT queue FROM alive))
+    ) AS unread_s,
+    (SELECT count(*) FROM alive WHERE queue = %s) AS workers
+FROM (VALUES (%s::text[])) AS queues (mine) LEFT JOIN jobs ON true
 """
 
 _BEAT: Final[LiteralString] = """

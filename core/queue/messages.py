@@ -6,7 +6,7 @@ another one leaves these jobs alone.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from core.audio.spectrogram import QuantizedMel
@@ -56,6 +56,7 @@ class QueuedRequest:
             answer brings the spectrogram along where that was asked for.
         asked_at: seconds since the epoch, by the database's clock.
         crashes: workers that were lost over it.
+        prediction: of a kept song, that is only to be drawn and explained.
     """
 
     key: str
@@ -67,6 +68,7 @@ class QueuedRequest:
     use_store: bool = True
     asked_at: float = 0.0
     crashes: int = 0
+    prediction: Prediction | None = None
 
 
 def portable_source(source: PortableSource) -> AttachmentSource | LinkSource | KeptSong:
@@ -76,7 +78,13 @@ def portable_source(source: PortableSource) -> AttachmentSource | LinkSource | K
 
 def request_to_dict(request: QueuedRequest) -> dict[str, Any]:
     """Put a request into the form of a job's arguments."""
-    return asdict(request) | {"source": {"kind": type(request.source).__name__, **asdict(request.source)}}
+    prediction = request.prediction
+    return {
+        **asdict(replace(request, prediction=None)),
+        "source": {"kind": type(request.source).__name__, **asdict(request.source)},
+        # As text: the database's JSON would lose the order of its votes.
+        "prediction": None if prediction is None else json.dumps(prediction.to_dict()),
+    }
 
 
 def read_request(data: Mapping[str, Any]) -> QueuedRequest:
@@ -88,7 +96,10 @@ def read_request(data: Mapping[str, Any]) -> QueuedRequest:
     try:
         source = dict(data["source"])
         kind = _SOURCES[source.pop("kind")](**source)
-        request = QueuedRequest(**{**data, "source": kind, "options": read_options(data["options"])})
+        text = data.get("prediction")
+        prediction = None if text is None else Prediction.from_dict(json.loads(text))
+        options = read_options(data["options"])
+        request = QueuedRequest(**{**data, "source": kind, "options": options, "prediction": prediction})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a job without its fields: {error!r}") from None
     texts = [request.key, request.asker, request.group, request.model_sha256]
@@ -97,6 +108,8 @@ def read_request(data: Mapping[str, Any]) -> QueuedRequest:
         raise ValueError("a job whose texts are none")
     if not isinstance(request.use_store, bool) or not isinstance(getattr(kind, "size", None), int | None):
         raise ValueError("a job whose fields have other types")
+    if prediction is not None and not isinstance(kind, KeptSong):
+        raise ValueError("a job that draws a song which is not kept")
     if not isinstance(request.asked_at, int | float) or not isinstance(request.crashes, int):
         raise ValueError("a job whose numbers are none")
     return request

@@ -30,8 +30,44 @@ CREATE TABLE IF NOT EXISTS genregenie_workers (
 CREATE INDEX IF NOT EXISTS genregenie_jobs_group ON procrastinate_jobs (queue_name, (args ->> 'group'), priority)
     WHERE status IN ('todo', 'doing');
 CREATE INDEX IF NOT EXISTS genregenie_jobs_key ON procrastinate_jobs ((args ->> 'key'));
+CREATE OR REPLACE FUNCTION genregenie_put_v1(_queue text, _queues text[], _group text, _max_jobs integer, _args jsonb)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    _waiting bigint;
+    _turn bigint;
+    _job bigint;
+BEGIN
+    -- Requests of one group that come at the same time take one round after the other.
+    PERFORM pg_advisory_xact_lock(hashtextextended(_queue || ' ' || _group, 0));
+    SELECT
+        count(*) FILTER (WHERE status = 'todo'),
+        greatest(
+            coalesce(
+                -max(priority) FILTER (WHERE status = 'todo' AND queue_name = _queue),
+                -min(priority) FILTER (WHERE status = 'doing' AND queue_name = _queue),
+                0
+            ),
+            (
+                SELECT 1 - min(priority) FROM procrastinate_jobs
+                WHERE queue_name = _queue AND args ->> 'group' = _group AND status IN ('todo', 'doing')
+            )
+        )
+    INTO _waiting, _turn
+    FROM procrastinate_jobs WHERE queue_name = ANY(_queues) AND status IN ('todo', 'doing');
+    IF _waiting >= _max_jobs THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args)
+    VALUES (_queue, 'identify', -_turn, _args || jsonb_build_object('asked_at', extract(epoch FROM now())::float8))
+    RETURNING id INTO _job;
+    RETURN _job;
+END;
+$$;
 """
-"""Answers are unlogged: they live for milliseconds, and one that is lost is asked for again."""
+"""Answers are unlogged: they live for milliseconds, and one that is lost is asked for again.
+
+A job's priority is its round, negated. All of it is one statement, so that it costs one way to the server and back.
+"""
 
 _MIGRATED: Final[LiteralString] = "CREATE TABLE IF NOT EXISTS genregenie_queue_migrations (name text PRIMARY KEY)"
 

@@ -11,7 +11,7 @@ from core.constants import FRONT_END_VERSION
 from core.inference.model_card import model_file, music_file, read_card
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step, ignore_progress
 from core.service.admission import Ticket
-from core.service.sources import OpenSong, Source
+from core.service.sources import OpenSong, Source, SpectrogramSource
 from core.settings import Settings
 from core.verdict import Elapsed, Prediction, Verdict
 from core.workers.pool import WorkerPool
@@ -99,11 +99,19 @@ class Identifier(Protocol):
             ConfigurationError: the model asked for cannot be used.
         """
 
-    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
-        """Draw a prediction that was made before and, where that can be done, explain it.
+    async def illustrate(
+        self, prediction: Prediction, song: SpectrogramSource, locale: str, *, ticket: Ticket | None = None
+    ) -> ClassifyResult:
+        """Draw a prediction that was made before and explain it, where this was the model that made it.
+
+        Args:
+            prediction: of the song.
+            song: as it was kept.
+            locale: language of the picture's labels.
+            ticket: as for `identify`, its turn for a worker included.
 
         Raises:
-            GenreGenieError: `busy`, `timeout`, `internal`.
+            GenreGenieError: `busy`, `timeout`, `internal`; `not-found`: the song is not kept any more.
         """
 
 
@@ -142,9 +150,13 @@ class LocalIdentifier:
         on_progress(Step.DONE, 1.0)
         return replace(result, verdict=replace(result.verdict, elapsed=elapsed))
 
-    async def illustrate(self, prediction: Prediction, spectrogram: QuantizedMel, locale: str) -> ClassifyResult:
+    async def illustrate(
+        self, prediction: Prediction, song: SpectrogramSource, locale: str, *, ticket: Ticket | None = None
+    ) -> ClassifyResult:
         """Draw and explain a prediction that was made before; raises as `WorkerPool.illustrate` does."""
-        return await self._pool.illustrate(prediction, spectrogram, locale)
+        if ticket is not None:
+            await ticket.classifying()
+        return await self._pool.illustrate(prediction, song.spectrogram, locale)
 
     async def _cached_or_classified(
         self,

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from bot.monitoring import AdmissionCollector, Metrics, WorkersCollector
+from bot.monitoring import QUEUE_COUNTERS, AdmissionCollector, Metrics, QueueCollector, WorkersCollector
 from bot.settings import BotSettings
 from core.proxy.proxy import FetchProxy
+from core.queue.database import QueueState
 from core.service.admission import Admission
 from core.workers.pool import WorkerPool
 from tests.support.data import ROOT
@@ -34,6 +35,7 @@ def shown() -> dict[str, set[str]]:
     proxy.refusals["private"] += 1
     metrics.registry.register(AdmissionCollector(Admission(settings.limits, slots=1)))
     metrics.registry.register(WorkersCollector(WorkerPool(settings), proxy))
+    metrics.registry.register(QueueCollector(QueueState, dict.fromkeys(QUEUE_COUNTERS, int)))
     metrics.requests.labels("slash", "verdict").inc()
     metrics.steps.labels("decode").observe(1)
     text = generate_latest(metrics.registry).decode()
@@ -72,6 +74,26 @@ def test_every_metric_is_on_the_dashboard(shown: dict[str, set[str]]) -> None:
 def _families(names: set[str]) -> set[str]:
     """Return a histogram's three samples as one."""
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
+
+
+def test_the_dashboard_lets_choose_every_bot_and_worker(shown: dict[str, set[str]]) -> None:
+    """Also a bot that has a queue, and no workers of its own."""
+    (chosen,) = (one["definition"] for one in DASHBOARD["templating"]["list"] if one["name"] == "instance")
+    of_everybody = {name for name in shown if name.startswith("genregenie_event_loop_lag_seconds")}
+    assert set(NAME.findall(chosen)) <= of_everybody
+    assert NAME.findall(chosen)
+
+
+def test_panels_do_not_overlap() -> None:
+    taken = [
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
 def test_every_alert_says_what_is_wrong_and_where() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from core.i18n.catalog import translate
 from tests.bot.end_to_end.answers import answer, details, genre_of, picture_of, press
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
@@ -52,7 +53,10 @@ async def test_songs_and_their_buttons_are_answered_by_another_machine_and_turns
     for house in houses:
         first = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(70)))
         genre_of(first)
-        picture_of(await details(discord, first, house.ana))
+        shown = await details(discord, first, house.ana)
+        picture_of(shown)
+        said = {field["name"]: field["value"] for field in shown.embeds[0]["fields"]}
+        assert "Hz (" in said[translate("bot.details.why", "en")], "the worker has a model, the bot has none"
         # The worker looks the spectrogram up in the store: nothing is downloaded again.
         whole = await press(discord, first, WHOLE, house.ana)
         assert part_of(whole) == ("0:00", "1:10")

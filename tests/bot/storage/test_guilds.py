@@ -47,12 +47,12 @@ async def test_the_language_of_public_answers_is_the_admins_then_the_servers_own
 
 @ON_BOTH
 async def test_a_server_is_known_by_anything_that_is_stored_of_it_until_the_bot_leaves(stores: Stores) -> None:
-    await stores.requests.add(row(guild_id=3))
-    await stores.requests.add(row(guild_id=None))
+    for guild_id in (3, None, 6, 3, 6, 3):
+        await stores.requests.add(row(guild_id=guild_id))
     await stores.guilds.save(GuildSettings(4, "es"))
     await stores.guilds.switch_autoscan(5, 50, on=True)
-    assert await stores.guilds.known_ids() == {3, 4, 5}
-    for guild_id in (3, 4):
+    assert await stores.guilds.known_ids() == {3, 4, 5, 6}
+    for guild_id in (3, 4, 6):
         await stores.guilds.mark_left(guild_id)
     assert await stores.guilds.known_ids() == {5}
     await stores.guilds.mark_present([4])

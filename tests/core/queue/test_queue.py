@@ -3,17 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from core.audio.spectrogram import QuantizedMel
+from core.constants import N_MELS
 from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
 from core.queue.asker import QueueIdentifier
 from core.service.admission import Admission, AdmissionLimits, Ticket
 from core.service.identify import Request
-from core.service.sources import AttachmentSource, PathSource
+from core.service.sources import AttachmentSource, PathSource, SpectrogramSource
 from tests.core.fetch.servers import Exchange, Server, running_server
 from tests.core.queue.processes import WorkerProcess, asking
 from tests.support.postgres import Cluster
@@ -72,6 +76,30 @@ async def test_an_attachment_is_classified_elsewhere_and_kept_there(asker: Queue
     again = await asker.identify(Request(request.source, ClassifyOptions(keep_spectrogram=True)))
     assert (result.cached, again.cached) == (False, True)
     assert again.prediction.votes == result.prediction.votes
+
+
+async def test_an_answer_is_drawn_and_explained_by_whoever_keeps_its_song(
+    asker: QueueIdentifier, worker: WorkerProcess, server: Server
+) -> None:
+    """What is sent is the votes and the song's digest: whoever asks needs no model for it."""
+    result = await asker.identify(Request(attachment(server), ClassifyOptions(keep_spectrogram=True)))
+    nothing = QuantizedMel(np.zeros((N_MELS, 0), np.uint8), np.zeros(0, np.uint8), 0.0, 0)
+    before = await worker.metrics()
+    drawn = {
+        locale: await asker.illustrate(result.prediction, SpectrogramSource(nothing, "hers", result.sha256), locale)
+        for locale in ("en", "es")
+    }
+    assert drawn["en"].picture
+    assert drawn["en"].picture != drawn["es"].picture
+    assert len(drawn["en"].picture) < 120_000
+    assert drawn["en"].prediction.why
+    assert replace(drawn["en"].prediction, why=None) == result.prediction
+    assert list(drawn["en"].prediction.votes) == list(result.prediction.votes)
+    counted = {name: value for name, value in (await worker.metrics()).items() if "requests_total" in name}
+    assert counted == {name: before[name] for name in counted}, "nobody asked about a song"
+    with pytest.raises(GenreGenieError) as raised:
+        await asker.illustrate(result.prediction, SpectrogramSource(nothing, "hers", "0" * 64), "en")
+    assert raised.value.code is ErrorCode.NOT_FOUND
 
 
 async def test_errors_come_as_they_are(asker: QueueIdentifier, server: Server) -> None:

@@ -112,9 +112,8 @@ async def test_a_picture_of_an_answer_shows_the_votes_that_were_counted(pool: Wo
     identifier = LocalIdentifier(Settings(), pool=pool)
     first = await identifier.identify(Request(PathSource(long_song), ClassifyOptions(keep_spectrogram=True)))
     assert first.spectrogram is not None
-    drawn = {
-        locale: await identifier.illustrate(first.prediction, first.spectrogram, locale) for locale in ("en", "es")
-    }
+    kept = SpectrogramSource(first.spectrogram, "song", first.sha256)
+    drawn = {locale: await identifier.illustrate(first.prediction, kept, locale) for locale in ("en", "es")}
     assert drawn["en"].picture != drawn["es"].picture
     why = drawn["en"].prediction.why
     assert why is not None
@@ -122,7 +121,7 @@ async def test_a_picture_of_an_answer_shows_the_votes_that_were_counted(pool: Wo
     voters = {segment.start for segment in first.prediction.segments if segment.genre == first.prediction.genre}
     assert set(why.segments) == voters
     another = replace(first.prediction, model=replace(first.prediction.model, sha256="f" * 64))
-    of_another = await identifier.illustrate(another, first.spectrogram, "en")
+    of_another = await identifier.illustrate(another, kept, "en")
     assert (of_another.prediction, bool(of_another.picture)) == (another, True), "this model cannot say why"
 
 
