@@ -92,7 +92,9 @@ async def _serve(
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, watch_ytdlp
     from bot.services import BotServices
+    from bot.sharding import IdentifyGate
     from bot.storage.lock import sole_writer
+    from bot.storage.shard_lock import sole_server
     from bot.storage.stores import Stores
     from bot.ui.interactions import Acknowledger
     from bot.ui.permissions import PermissionNotices
@@ -102,6 +104,7 @@ async def _serve(
     stack.enter_context(sole_writer(settings, shards=settings.shards))
     stores = Stores(settings)
     stack.push_async_callback(stores.close)
+    lock = await stack.enter_async_context(sole_server(settings)) if stores.database.on_postgresql else None
     await stores.open()
     metrics = Metrics()
     backend = await (_local if settings.queue_url is None else _remote)(
@@ -139,9 +142,11 @@ async def _serve(
     )
     guests: list[GuestFace] = []
     bots: list[GenreGenie] = []
+    several = settings.shards is not None and stores.database.on_postgresql
+    gate = IdentifyGate(stores.identify_slots.book) if several else None
 
     def make_bot(message_content: bool) -> GenreGenie:
-        bots[:] = [GenreGenie(services, message_content=message_content)]
+        bots[:] = [GenreGenie(services, message_content=message_content, gate=gate)]
         return bots[0]
 
     async def readiness() -> Mapping[str, bool]:
@@ -164,10 +169,13 @@ async def _serve(
         background.append(asyncio.create_task(watch_ytdlp()))
     if settings.shards is not None:
         background.append(asyncio.create_task(_follow_host(stores)))
-    stack.callback(lambda: [task.cancel() for task in background])
-    warm = asyncio.create_task(backend.ready())
-    # A bot that can classify nothing had better not look alive.
-    warm.add_done_callback(lambda _: stop.set() if _failed(warm) else None)
+    # A bot that can classify nothing had better not look alive, nor one whose shards are another's.
+    needed = [asyncio.create_task(backend.ready())]
+    if lock is not None:
+        needed.append(asyncio.create_task(lock.keep()))
+    for task in needed:
+        task.add_done_callback(lambda ended: stop.set() if _failed(ended) else None)
+    stack.callback(lambda: [task.cancel() for task in background + needed])
     bot = await stay_connected(make_bot, token, stop)
     log.info("Stopping")
     # At the same time: the end of both together is to take no longer than that of one.
@@ -176,8 +184,9 @@ async def _serve(
     await closing
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(bot.close(), CLOSE_S)
-    if failure := _failed(warm):
-        raise failure
+    for task in needed:
+        if failure := _failed(task):
+            raise failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from bot.cogs.top import Top
 from bot.command_sync import sync_commands
 from bot.command_tree import CommandTree
 from bot.services import BotServices
+from bot.sharding import GatedClient, IdentifyGate
 from bot.ui.consent import ConsentButton
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.guess import GuessButton
@@ -50,15 +51,18 @@ def make_intents(*, message_content: bool) -> discord.Intents:
     return intents
 
 
-class GenreGenie(commands.AutoShardedBot):
+class GenreGenie(GatedClient, commands.AutoShardedBot):
     """The client.
 
     Args:
         services: what cogs and buttons use; they outlive the client. `bot.services.services_of` reads them.
         message_content: whether the intent may be asked for.
+        gate: when its shards may send IDENTIFY, where other processes have shards too.
     """
 
-    def __init__(self, services: BotServices, *, message_content: bool = True) -> None:
+    def __init__(
+        self, services: BotServices, *, message_content: bool = True, gate: IdentifyGate | None = None
+    ) -> None:
         settings = services.settings
         Route.BASE = settings.api_url
         self._gateway = yarl.URL(settings.gateway_url) if settings.gateway_url else None
@@ -67,6 +71,7 @@ class GenreGenie(commands.AutoShardedBot):
         # discord.py tells "all shards" by their absence.
         shards: dict[str, Any] = {"shard_ids": settings.shard_ids} if settings.shard_ids else {}
         super().__init__(
+            gate=gate,
             # Read in direct messages only, and there they are the owners': `owner status`.
             command_prefix=commands.when_mentioned_or(""),
             help_command=None,

@@ -71,6 +71,11 @@ class Database:
         self._writers = 1 if one_writer else POOL_SIZE
         self._write_lock = asyncio.Semaphore(self._writers)
 
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether it is a PostgreSQL, which processes on several machines may share."""
+        return self._engine.dialect.name == "postgresql"
+
     async def open(self) -> None:
         """Bring the schema up to date.
 

@@ -9,6 +9,7 @@ from bot.storage.database import Database
 from bot.storage.games import GameStore
 from bot.storage.guilds import GuildStore
 from bot.storage.host import HostStore
+from bot.storage.identify_slots import IdentifySlotStore
 from bot.storage.meta import MetaStore
 from bot.storage.neighbours import NeighbourStore
 from bot.storage.open_requests import OpenRequestStore
@@ -41,6 +42,7 @@ class Stores:
         self.neighbours = NeighbourStore(self.database)
         self.games = GameStore(self.database, owner=settings.shards or "")
         self.tastes = TasteStore(self.database)
+        self.identify_slots = IdentifySlotStore(self.database)
         self.retention = Retention(settings, self.database, self.guilds, self.results, self.meta)
 
     async def open(self) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA: Final = "0005"
+SCHEMA: Final = "0006"
 """The newest migration."""
 
 ID: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -220,3 +220,11 @@ genre_counts = Table(
     Column("number", Integer, nullable=False),
 )
 Index("genre_counts_user", genre_counts.c.user_id)
+
+# By bucket of Discord's session start limit: when the next IDENTIFY may be sent in it, by the database's own clock.
+identify_slots = Table(
+    "identify_slots",
+    metadata,
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("free_at", Float, nullable=False),
+)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import secrets
 import time
 import zlib
@@ -133,10 +134,15 @@ class Gateway:
         self.heartbeat_interval_s = 41.25
         self.shards = 1
         """What is recommended to the bot."""
+        self.max_concurrency = 1
+        self.identify_period_s = 0.0
+        """Seconds between two IDENTIFYs in one of `max_concurrency` buckets, Discord's 5; 0 takes any number."""
         self.connections: list[Connection] = []
         self.sessions: dict[str, Session] = {}
         self.identified: list[Payload] = []
         """Each IDENTIFY, without its token."""
+        self.identified_at: dict[int, float] = {}
+        """Bucket → when it has had its last IDENTIFY."""
         self.presences: list[Payload] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -301,12 +307,25 @@ class Gateway:
         number, count = data.get("shard", (0, 1))
         if not 0 <= number < count:
             raise _ClosedError(INVALID_SHARD, f"shard {number} of {count}")
+        if self._too_soon(number):
+            connection.send({"op": INVALID_SESSION, "d": False})
+            return
         intents = data.get("intents")
         if not isinstance(intents, int) or intents & ~EVERY_INTENT:
             raise _ClosedError(INVALID_INTENTS, f"intents {intents}")
         if intents & self.world.privileged_intents_withheld():
             raise _ClosedError(DISALLOWED_INTENTS, f"intents {Intents._from_value(intents)} are not all granted")
         self._start(connection, Session((number, count), intents))
+
+    def _too_soon(self, shard: int) -> bool:
+        """Whether a bucket has had an IDENTIFY already in this period, which is noted as a complaint."""
+        bucket, now = shard % self.max_concurrency, time.monotonic()
+        since = now - self.identified_at.get(bucket, -math.inf)
+        self.identified_at[bucket] = now
+        if since >= self.identify_period_s:
+            return False
+        self.world.journal.complain(RATE_LIMITED, f"gateway: IDENTIFY {since:.2f} s after another in bucket {bucket}")
+        return True
 
     def _start(self, connection: Connection, session: Session) -> None:
         self.sessions[session.id] = session

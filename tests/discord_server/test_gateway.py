@@ -154,6 +154,23 @@ async def test_each_shard_hears_of_its_own_servers() -> None:
         assert [identify["shard"] for identify in server.gateway.identified] == [[0, 2], [1, 2]]
 
 
+@pytest.mark.parametrize(("shards", "answers"), [((0, 2), ["READY", "READY"]), ((0, 1, 3), ["READY", "READY", None])])
+async def test_an_identify_too_soon_in_its_bucket_has_no_session(
+    shards: tuple[int, ...], answers: list[str | None]
+) -> None:
+    async with Discord() as server, aiohttp.ClientSession() as session:
+        server.gateway.max_concurrency, server.gateway.identify_period_s = 3, 600.0
+        seen = []
+        for shard in shards:
+            async with session.ws_connect(f"{server.gateway.url}?v=10&encoding=json") as socket:
+                await socket.receive_json()
+                data = {"token": server.token, "intents": 1, "properties": {}, "shard": [shard, 4]}
+                await socket.send_json({"op": 2, "d": data})
+                seen.append((await socket.receive_json()).get("t"))
+        assert seen == answers
+        assert len(server.forgive(4008)) == answers.count(None)
+
+
 async def test_joining_and_leaving_a_server_reaches_the_client() -> None:
     async with Discord() as server, connected(SmallBot(), server) as bot:
         guild = server.guild("Vinyl")

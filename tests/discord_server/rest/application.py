@@ -17,7 +17,8 @@ from tests.discord_server.world import World
 
 
 async def gateway_bot(world: World, request: web.Request, form: Form) -> Payload:
-    limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+    limit = {"total": 1000, "remaining": 1000, "reset_after": 0}
+    limit["max_concurrency"] = world.gateway.max_concurrency
     return {"url": world.gateway.url, "shards": world.gateway.shards, "session_start_limit": limit}
 
 
