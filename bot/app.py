@@ -88,6 +88,7 @@ async def _serve(
 ) -> None:
     from bot.client import GenreGenie
     from bot.connection import stay_connected
+    from bot.jobs.member_locales import MemberLocales
     from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, watch_ytdlp
@@ -107,6 +108,7 @@ async def _serve(
     lock = await stack.enter_async_context(sole_server(settings)) if stores.database.on_postgresql else None
     await stores.open()
     metrics = Metrics()
+    locales = MemberLocales(stores.requests)
     backend = await (_local if settings.queue_url is None else _remote)(
         settings, pool, stores.results, metrics, stack, lends=open_guest is not None
     )
@@ -116,7 +118,9 @@ async def _serve(
         guilds=stores.guilds,
         identifier=backend.identifier,
         admission=backend.admission,
-        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
+        recorder=RequestRecorder(
+            stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics, locales
+        ),
     )
     services = BotServices(
         settings=settings,
@@ -136,7 +140,8 @@ async def _serve(
         fetcher=backend.fetcher,
         retention=stores.retention,
         meta=stores.meta,
-        acknowledge=Acknowledger(metrics),
+        locales=locales,
+        acknowledge=Acknowledger(metrics, locales),
         notices=PermissionNotices(),
         respond=DiscordResponder,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bot.jobs.member_locales import MemberLocales
 from bot.jobs.responder import Responder
 from bot.jobs.service import JobService
 from bot.monitoring import Metrics
@@ -47,6 +48,7 @@ class BotServices:
         fetcher: fetches a song that is to be posted again.
         retention: deletes what an admin wants deleted.
         meta: values that are needed again after a restart.
+        locales: the members' languages.
         acknowledge: tells Discord that an answer will come.
         notices: says which permissions are missing, once a channel.
         respond: makes what answers a request by a delivery.
@@ -69,6 +71,7 @@ class BotServices:
     fetcher: Fetcher
     retention: Retention
     meta: MetaStore
+    locales: MemberLocales
     acknowledge: Acknowledger
     notices: PermissionNotices
     respond: Callable[[Delivery], Responder]

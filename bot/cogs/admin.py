@@ -6,6 +6,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.command_sync import CommandMentions
 from bot.command_tree import ANSWERED
 from bot.services import BotServices
 from bot.storage.database import StoreError
@@ -149,11 +150,7 @@ class Admin(commands.Cog):
         listed = ", ".join(f"<#{channel_id}>" for channel_id in channels[:MAX_LISTED])
         if len(channels) > MAX_LISTED:
             listed += ", …"
-        text = (
-            translate("bot.admin.channels", locale, channels=listed)
-            if channels
-            else translate("bot.admin.no-channels", locale)
-        )
+        text = translate("bot.admin.channels", locale, channels=listed) if channels else await self._no_channels(locale)
         if not self._message_content:
             text += "\n" + translate("bot.admin.no-intent", locale)
         await self._respond(interaction, text)
@@ -163,7 +160,7 @@ class Admin(commands.Cog):
         """Show all settings on one page, and what is wrong with them."""
         if not await self._services.acknowledge(interaction, private=True):
             return
-        await self._respond(interaction, self._page(interaction))
+        await self._respond(interaction, await self._page(interaction))
 
     @root.command(name=phrase("check.name"), description=phrase("check.description"))
     async def check(self, interaction: Interaction) -> None:
@@ -179,10 +176,15 @@ class Admin(commands.Cog):
             listed = ", ".join(well[:MAX_LISTED]) + (", …" if len(well) > MAX_LISTED else "")
             said.append(translate("bot.admin.all-well", locale, channels=listed))
         if not channels:
-            said.append(translate("bot.admin.no-channels", locale))
+            said.append(await self._no_channels(locale))
         await self._respond(interaction, fitting("\n".join(said), MAX_TEXT))
 
-    def _page(self, interaction: Interaction) -> str:
+    async def _no_channels(self, locale: str) -> str:
+        """Say that autoscan is on nowhere, and what turns it on."""
+        mentions = await CommandMentions.read(self._services.meta)
+        return translate("bot.admin.no-channels", locale, on=mentions.of("genregenie channel on"))
+
+    async def _page(self, interaction: Interaction) -> str:
         locale, guild_id = interaction.locale.value, _guild_id(interaction)
         guilds, host = self._services.guilds, self._services.settings
         own = guilds.settings(guild_id)
@@ -201,7 +203,7 @@ class Admin(commands.Cog):
             lines.append(f"<#{one}>: {listens_to(guilds.listen_options(one) or ListenOptions(), locale)}")
             lines += filter(None, [trouble(interaction.guild, one, locale)])
         if not channels:
-            lines.append(translate("bot.admin.no-channels", locale))
+            lines.append(await self._no_channels(locale))
         return fitting("\n".join([*lines, *self._general_trouble(locale)]), MAX_TEXT)
 
     def _general_trouble(self, locale: str) -> list[str]:
@@ -391,7 +393,9 @@ def stats_text(stats: Stats, locale: str, days: int) -> str:
             corrections=translate("bot.admin.stats-corrections", locale, n=stats.corrections),
         )
     ]
-    failures = [f"{code} {n}" for code, n in stats.outcomes.items() if code != "verdict"]
+    failures = [
+        f"{translate(f'bot.outcome.{code}', locale)} ({n})" for code, n in stats.outcomes.items() if code != "verdict"
+    ]
     if failures:
         lines.append(translate("bot.admin.stats-failures", locale, reasons=", ".join(failures)))
     if stats.genres:

@@ -16,7 +16,6 @@ from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
 from bot.ui.permissions import in_channel, missing, missing_notice
 from bot.ui.reactions import ReactionResponder
-from core.i18n.languages import DEFAULT_LOCALE
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class Autoscan(commands.Cog):
         if not self._services.host.serves(message.author.id, message.guild.id if message.guild else None):
             return
         if message.guild is None:
-            self._answer_directly(message, attempt)
+            await self._answer_directly(message, attempt)
             return
         services = self._services
         if services.host.switches.maintenance:
@@ -88,11 +87,12 @@ class Autoscan(commands.Cog):
         can_react = permissions.add_reactions and permissions.read_message_history
         self._begin(message, request, can_react=can_react, can_reply=can_reply)
 
-    def _answer_directly(self, message: discord.Message, attempt: int) -> None:
-        """Answer a song that is sent to the bot: to send it is to ask. Nothing says the member's language there."""
-        found = self._files.with_files(message_songs(message, DEFAULT_LOCALE, links=self._services.host.switches.links))
+    async def _answer_directly(self, message: discord.Message, attempt: int) -> None:
+        """Answer a song that is sent to the bot: to send it is to ask. No message says its author's language."""
+        locale = await self._services.locales.of(message.author.id)
+        found = self._files.with_files(message_songs(message, locale, links=self._services.host.switches.links))
         if found.songs:
-            request = _request(message, found, DEFAULT_LOCALE, attempt, ReplyCapabilities())
+            request = _request(message, found, locale, attempt, ReplyCapabilities())
             self._begin(message, request, can_react=True, can_reply=True)
 
     def _begin(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:

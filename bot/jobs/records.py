@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from bot.jobs.member_locales import MemberLocales
 from bot.jobs.request import JobRequest, Song
 from bot.jobs.result import SongResult
 from bot.jobs.stored import songs_to_json
@@ -36,6 +37,7 @@ class RequestRecorder:
         neighbours: knows whether there are songs to compare one with.
         corrections: knows what members agree on.
         metrics: counters.
+        locales: the members' languages.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class RequestRecorder:
         neighbours: NeighbourStore,
         corrections: CorrectionStore,
         metrics: Metrics,
+        locales: MemberLocales,
     ) -> None:
         self._requests = requests
         self._open_requests = open_requests
         self._neighbours = neighbours
         self._corrections = corrections
         self._metrics = metrics
+        self._locales = locales
 
     async def opened(self, request: JobRequest) -> "asyncio.Task[int] | None":
         """Write a request down; give what `closed` strikes it off by, or None where that would help nobody."""
@@ -104,7 +108,8 @@ class RequestRecorder:
         identified = outcome if isinstance(outcome, IdentifyResult) else None
         self._metrics.observe(request.kind, result.code, seconds, identified)
         try:
-            result = replace(result, request_id=await self._requests.add(_row(request, result, seconds)))
+            row = replace(_row(request, result, seconds), locale=self._locales.recent(request.user_id))
+            result = replace(result, request_id=await self._requests.add(row))
             if identified is not None and request.guild_id is not None and not request.private:
                 sha256, genre = identified.sha256, identified.prediction.genre
                 result = replace(

@@ -30,6 +30,7 @@ class RequestRow:
         channel_id: where the song was posted or asked about.
         message_id: of the message with the song, or with the answer; None of what is private, and once it is deleted.
         reference: the short id that log lines and error messages carry.
+        locale: the asker's language; None where it was not known.
         id: what buttons carry; None until it is stored.
     """
 
@@ -51,6 +52,7 @@ class RequestRow:
     channel_id: int | None = None
     message_id: int | None = None
     reference: str | None = None
+    locale: str | None = None
     id: int | None = None
 
 
@@ -127,6 +129,18 @@ class RequestStore:
         async with self._database.reading() as connection:
             row = (await connection.execute(select(requests).where(requests.c.id == request_id))).first()
         return None if row is None else RequestRow(**row._asdict())
+
+    async def last_locale(self, user_id: int) -> str | None:
+        """Read the language of a member's last request of which it is known.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        theirs = (requests.c.user_id == user_id) & requests.c.locale.is_not(None)
+        query = select(requests.c.locale).where(theirs).order_by(requests.c.id.desc()).limit(1)
+        async with self._database.reading() as connection:
+            locale: str | None = (await connection.execute(query)).scalar()
+            return locale
 
     async def stats(self, guild_id: int) -> Stats:
         """Count a server's requests.

@@ -19,7 +19,7 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA: Final = "0006"
+SCHEMA: Final = "0007"
 """The newest migration."""
 
 ID: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -114,6 +114,8 @@ requests = Table(
     Column("channel_id", BigInteger),
     Column("message_id", BigInteger),
     Column("reference", String(16)),
+    # The asker's, one of ours; null where Discord had not said it.
+    Column("locale", String(16)),
     # An id is never given twice: buttons under old replies carry them.
     sqlite_autoincrement=True,
 )

@@ -6,6 +6,7 @@ from typing import Any, Self
 import discord
 from discord.ui import Button, DynamicItem, Item, View
 
+from bot.command_sync import CommandMentions
 from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.ui.delivery import NO_MENTIONS
@@ -41,7 +42,9 @@ class ConsentButton(DynamicItem[Button[View]], template=r"gg:consent:(?P<key>\d{
             request = await services.requests.get(int(self.key))
             song = request.sha256 if request is not None else None
             noted = song is not None and await services.corrections.consent(song, interaction.user.id)
-            text = translate("bot.correction.consented" if noted else "bot.gone", locale)
+            mentions = await CommandMentions.read(services.meta)
+            consented = translate("bot.correction.consented", locale, privacy=mentions.of("privacy"))
+            text = consented if noted else translate("bot.gone", locale)
         except StoreError:
             text = internal_error(locale)
         await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import aiohttp
 import discord
 
+from bot.jobs.member_locales import MemberLocales
 from bot.jobs.request import ReplyPlace
 from bot.monitoring import Metrics
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
@@ -38,10 +39,12 @@ class Acknowledger:
 
     Args:
         metrics: counts how long it takes.
+        locales: notes in which language a member uses Discord.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, locales: MemberLocales) -> None:
         self._metrics = metrics
+        self._locales = locales
         self._at_once = asyncio.Semaphore(ACKNOWLEDGE_AT_ONCE)
 
     async def __call__(self, interaction: Interaction, *, private: bool = False, thinking: bool = True) -> bool:
@@ -54,6 +57,7 @@ class Acknowledger:
         """
         if current_reference.get() is None:  # a button's: commands have theirs
             current_reference.set(new_reference())
+        self._locales.note(interaction.user.id, interaction.locale.value)
         began = time.perf_counter()
         try:
             async with self._at_once:

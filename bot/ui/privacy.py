@@ -1,6 +1,7 @@
 """What is stored, said to members, and its deletion: whatever deletes asks again first, and names what goes."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final, Self
 
 import discord
@@ -57,7 +58,9 @@ class ForgetButton(DynamicItem[Button[View]], template=r"gg:forget:(?P<action>as
     async def _delete(self, interaction: Interaction) -> str:
         locale, guild_id = interaction.locale.value, interaction.guild_id
         if self.action == ME:
-            await services_of(interaction).retention.forget(Scope(user_id=interaction.user.id))
+            services = services_of(interaction)
+            await services.retention.forget(Scope(user_id=interaction.user.id))
+            services.locales.forget(interaction.user.id)
             return translate("bot.privacy.forgot-me", locale)
         # An admin may have lost the right since the question was asked.
         if guild_id is None or not interaction.permissions.manage_guild:
@@ -85,18 +88,18 @@ def stored_text(settings: BotSettings, locale: str) -> str:
 
 
 def held_text(held: Holdings, locale: str) -> str:
-    """Count what is stored of someone: requests, corrections, songs of nobody else, and scores."""
-    text = translate(
-        "bot.privacy.held",
-        locale,
-        requests=translate("bot.privacy.n-requests", locale, n=held.requests),
-        corrections=translate("bot.privacy.n-corrections", locale, n=held.corrections),
-        songs=translate("bot.privacy.n-songs", locale, n=held.songs),
-    )
-    more = [translate("bot.privacy.n-scores", locale, n=held.scores)] if held.scores else []
+    """List what is stored of someone: requests, corrections, songs of nobody else, scores, as far as there are any."""
+    if not held:
+        return translate("bot.privacy.held-nothing", locale)
+    counts = {"requests": held.requests, "corrections": held.corrections, "songs": held.songs, "scores": held.scores}
+    lines = [translate(f"bot.privacy.n-{name}", locale, n=n) for name, n in counts.items() if n]
     if held.taste:
-        more.append(translate("bot.privacy.taste", locale))
-    return " ".join((text, *more))
+        lines.append(translate("bot.privacy.taste", locale))
+    return _listed(lines)
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 async def own_text(interaction: Interaction) -> tuple[str, View | None]:
@@ -107,8 +110,8 @@ async def own_text(interaction: Interaction) -> tuple[str, View | None]:
     """
     services, locale = services_of(interaction), interaction.locale.value
     held = await services.retention.held(Scope(user_id=interaction.user.id))
-    mine = held_text(held, locale) if held else translate("bot.privacy.held-nothing", locale)
-    text = f"{stored_text(services.settings, locale)}\n\n{translate('bot.privacy.mine', locale, held=mine)}"
+    mine = translate("bot.privacy.mine", locale, held=held_text(held, locale))
+    text = f"{stored_text(services.settings, locale)}\n\n{mine}"
     return text, _view(ForgetButton(ASK, translate("bot.privacy.button.ask", locale))) if held else None
 
 
@@ -128,10 +131,10 @@ async def question(
     locale = interaction.locale.value
     held = await services_of(interaction).retention.held(scope)
     what = held_text(held, locale)
+    if scope.user_id is not None and not held:
+        return what, None
     keep = ForgetButton(KEEP, translate("bot.privacy.button.keep", locale))
     if scope.guild_id is None:
-        if not held:
-            return translate("bot.privacy.held-nothing", locale), None
         delete = ForgetButton(ME, translate("bot.privacy.button.me", locale))
         return translate("bot.privacy.ask-me", locale, held=what), _view(delete, keep)
     if scope.user_id is not None:
@@ -139,7 +142,8 @@ async def question(
         text = translate("bot.privacy.ask-member", locale, member=f"<@{scope.user_id}>", held=what)
         return text, _view(delete, keep)
     delete = ForgetButton(SERVER, translate("bot.privacy.button.server", locale))
-    text = translate("bot.privacy.ask-server", locale, held=what)
+    settings = _listed([translate("bot.privacy.server-settings", locale)])
+    text = translate("bot.privacy.ask-server", locale, held=f"{what}\n{settings}" if held else settings)
     if named_besides is None:
         return text, _view(delete, keep)
     member = translate("bot.privacy.ask-which", locale, member=f"<@{named_besides.id}>")

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 import discord
 from discord.ui import Button, DynamicItem, Item, View
 
+from bot.command_sync import CommandMentions
 from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.ui.delivery import NO_MENTIONS
@@ -44,7 +45,9 @@ class TasteButton(DynamicItem[Button[View]], template=r"gg:taste:(?P<action>on|o
         tastes, user_id = services.tastes, interaction.user.id
         try:
             await (tastes.opt_in(user_id) if self.action == ON else tastes.opt_out(user_id))
-            text = translate(f"bot.top.{self.action}", locale)
+            mentions = await CommandMentions.read(services.meta)
+            done = {ON: translate("bot.top.on", locale, top=mentions.of("top")), OFF: translate("bot.top.off", locale)}
+            text = done[self.action]
         except StoreError:
             text = internal_error(locale)
         await interaction.edit_original_response(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import discord
@@ -262,13 +263,15 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
             if request is None:
                 return
             prediction = await _stored_prediction(services, request)
+            compared = request.guild_id is not None and not request.private
+            like = compared and await services.neighbours.exist(request.guild_id or 0, request.sha256 or "")
         except StoreError:
             await send_private(interaction, internal_error(locale))
             return
         if prediction is None:
             await send_private(interaction, translate("bot.gone", locale))
             return
-        results = [_shown_again(request, prediction)]
+        results = [replace(_shown_again(request, prediction), has_neighbours=like)]
         view = results_view(results, locale, whole=request.part == "whole")
         await InteractionDelivery(interaction, private=True, follow_up=True).final(
             results_message(results, locale, view)

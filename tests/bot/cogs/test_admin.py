@@ -1,9 +1,13 @@
 """What admins read: counts in the right number, in every language."""
 
+import re
+
 import pytest
 
 from bot.cogs.admin import limits_text, stats_text
 from bot.storage.requests import Stats
+from core.errors import ErrorCode
+from core.i18n.languages import locales
 
 
 def test_one_is_one() -> None:
@@ -21,6 +25,14 @@ def test_more_are_many() -> None:
     assert stats_text(stats, "en", 30).splitlines()[0] == english
     spanish = "En los últimos 30 días: 5 peticiones, 2 respondidas, 3 fallidas, 0 correcciones."
     assert stats_text(stats, "es", 30).splitlines()[0] == spanish
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_every_reason_has_words(locale: str) -> None:
+    outcomes = {code.value: n for n, code in enumerate(ErrorCode, 2)}
+    [_, reasons] = stats_text(Stats({"verdict": 1, **outcomes}, {}, 0), locale, 30).splitlines()
+    assert not re.search(rf"\b({'|'.join(code for code in outcomes if '-' in code)})\b", reasons)
+    assert len(set(re.findall(r"(?:: |, )([^()]+) \(\d+\)", reasons))) == len(ErrorCode)
 
 
 @pytest.mark.parametrize(

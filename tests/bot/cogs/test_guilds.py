@@ -10,6 +10,7 @@ import pytest
 from discord.ext import commands
 
 from bot.cogs.guilds import Guilds
+from bot.jobs.member_locales import MemberLocales
 from bot.jobs.records import RequestRecorder
 from bot.jobs.service import JobService
 from bot.monitoring import Metrics
@@ -44,6 +45,7 @@ async def stores(settings: BotSettings) -> AsyncIterator[Stores]:
 
 def services(settings: BotSettings, stores: Stores) -> BotServices:
     metrics = Metrics()
+    locales = MemberLocales(stores.requests)
     pool, admission = WorkerPool(settings), Admission(settings.limits, slots=1)
     jobs = JobService(
         settings,
@@ -51,7 +53,9 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         guilds=stores.guilds,
         identifier=LocalIdentifier(settings, pool=pool),
         admission=admission,
-        recorder=RequestRecorder(stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics),
+        recorder=RequestRecorder(
+            stores.requests, stores.open_requests, stores.neighbours, stores.corrections, metrics, locales
+        ),
     )
     return BotServices(
         settings=settings,
@@ -71,7 +75,8 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         fetcher=create_autospec(Fetcher, instance=True),
         retention=stores.retention,
         meta=stores.meta,
-        acknowledge=Acknowledger(metrics),
+        locales=locales,
+        acknowledge=Acknowledger(metrics, locales),
         notices=PermissionNotices(),
         respond=DiscordResponder,
     )

@@ -84,6 +84,11 @@ def sentence(code: ErrorCode, locale: str = "en", **params: str | float) -> str:
     return error_sentence(GenreGenieError(code, **params), locale)
 
 
+def mention(discord: Discord, command: str) -> str:
+    """Return a command to click on, as it stands in a message."""
+    return f"</{command}:{discord.commands.find(command.partition(' ')[0], 1, None)['id']}>"
+
+
 def picture_of(message: Message) -> bytes:
     """Return the picture, which must be shown in the embed."""
     file = message.file(".png")

@@ -8,7 +8,7 @@ from bot.cogs.admin import limits_text
 from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of
+from tests.bot.end_to_end.answers import answer, genre_of, mention
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -19,6 +19,10 @@ async def use(discord: Discord, house: House, command: str, **options: object) -
     reply = await answer(discord.slash(f"genregenie {command}", user=house.owner, channel=house.channel, **options))
     assert reply.only_for is house.owner
     return reply.content
+
+
+def no_channels(discord: Discord) -> str:
+    return translate("bot.admin.no-channels", "en", on=mention(discord, "genregenie channel on"))
 
 
 async def identified(discord: Discord, house: House, file: File | None = None) -> Message:
@@ -42,11 +46,11 @@ async def test_who_does_not_manage_the_server_is_refused_whatever_discord_shows(
     asked = discord.slash(f"genregenie {command}", user=house.ana, channel=house.channel, offered=False)
     refused = await answer(asked)
     assert (refused.content, refused.only_for) == (translate("bot.admin.not-allowed", "en"), house.ana)
-    assert await use(discord, house, "channel list") == translate("bot.admin.no-channels", "en")
+    assert await use(discord, house, "channel list") == no_channels(discord)
 
 
 async def test_the_channels_that_are_on_are_listed(discord: Discord, bot: BotProcess, house: House) -> None:
-    assert await use(discord, house, "channel list") == translate("bot.admin.no-channels", "en")
+    assert await use(discord, house, "channel list") == no_channels(discord)
     other = house.guild.channels[1]
     used = discord.slash("genregenie channel on", user=house.owner, channel=house.channel)
     await answer(used)
@@ -92,7 +96,7 @@ async def test_stats_count_what_was_asked_answered_and_failed(discord: Discord, 
     await identified(discord, house, File("words.mp3", b"words " * 100))
     text = await use(discord, house, "stats")
     assert text.startswith("In the last 30 days: 2 requests, 1 answered, 1 failed, 0 corrections.\n")
-    assert "not-audio 1" in text
+    assert "\nFailed: not an audio or video file (1)\n" in text
     assert f"{translate(f'genre.{genre_of(reply)}', 'en').capitalize()} 1" in text
     other = furnished(discord)
     assert " 0 requests, " in await use(discord, other, "stats")

@@ -4,7 +4,7 @@ import sqlite3
 
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of, press
+from tests.bot.end_to_end.answers import answer, genre_of, mention, press
 from tests.bot.end_to_end.conftest import House
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -27,8 +27,9 @@ async def test_three_members_who_agree_are_heard_beside_the_model(
         await discord.select(menu, other, user=user).acknowledged()
         await discord.until(lambda menu=menu: menu.buttons == [CONSENT], what="the thanks")  # type: ignore[misc]
         assert translate("bot.correction.use", "en") in menu.content
+    thanks = translate("bot.correction.consented", "en", privacy=mention(discord, "privacy"))
     agreed = await press(discord, menu, CONSENT, house.owner)
-    assert (agreed.content, agreed.buttons) == (translate("bot.correction.consented", "en"), [])
+    assert (agreed.content, agreed.buttons) == (thanks, [])
     heard = await answer(discord.slash("genre", user=house.ben, channel=house.channel, file=song))
     assert say in heard.content
     assert genre_of(heard) == genre_of(first), "the model's own answer stays"

@@ -33,6 +33,18 @@ async def test_a_song_in_a_direct_message_is_answered_and_what_fails_is_said(
     assert len(discord.messages_of_bot(direct)) == 2
 
 
+async def test_a_direct_message_is_answered_in_the_language_that_an_interaction_has_told(
+    discord: Discord, bot: BotProcess
+) -> None:
+    member = furnished(discord, locale="de").ana
+    direct = discord.direct_messages(member)
+    stranger = discord.post_message(direct, member, files=[File("words.mp3", b"words " * 100)])
+    assert (await answer_under(discord, stranger)).content == sentence(ErrorCode.NOT_AUDIO)
+    await answer(discord.slash("help", user=member, channel=direct))
+    known = discord.post_message(direct, member, files=[File("words.mp3", b"words " * 100)])
+    assert (await answer_under(discord, known)).content == sentence(ErrorCode.NOT_AUDIO, "de")
+
+
 async def test_an_application_that_accounts_can_add_offers_its_commands_everywhere(
     discord: Discord, bot: BotProcess, tmp_path: Path
 ) -> None:

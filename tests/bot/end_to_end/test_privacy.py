@@ -60,7 +60,7 @@ async def test_anyone_sees_and_deletes_their_own_wherever_they_ask(
     channel = house.channel if place == "server" else direct
     mine = await answer(discord.slash("privacy", user=house.ana, channel=channel))
     assert mine.only_for is house.ana
-    assert "3 requests; 0 corrections; answers and spectrograms of 2 songs" in mine.content
+    assert "\n- 3 requests\n- answers and spectrograms of 2 songs that" in mine.content
     await pressed(discord, mine, button("ask"), house.ana)
     assert mine.buttons == [button("me"), button("keep")]
     assert "3 requests" in mine.content, "it names what goes"
@@ -88,7 +88,7 @@ async def test_forgetting_a_server_asks_first_and_deletes_its_rows_and_settings(
     await answer(discord.slash("genregenie limits", user=house.owner, channel=house.channel, cooldown=1))
     await identified(discord, house.ana, house.channel)
     asked = await forget(discord, house, what="server")
-    assert "1 request;" in asked.content
+    assert "\n- 1 request\n- " in asked.content
     assert rows_about(bot, house.guild.id) == {"guilds": 1, "requests": 1, "genre_counts": 1}
     await pressed(discord, asked, button("server"), house.owner)
     assert asked.content == translate("bot.admin.forgot-server", "en")
@@ -103,7 +103,7 @@ async def test_a_member_named_beside_the_whole_server_may_have_been_meant_alone(
     for user in (house.ana, house.ben):
         await identified(discord, user, house.channel)
     asked = await forget(discord, house, what="server", member=house.ana)
-    assert "2 requests;" in asked.content
+    assert "\n- 2 requests\n- " in asked.content
     assert translate("bot.privacy.ask-which", "en", member=f"<@{house.ana.id}>") in asked.content
     assert asked.buttons == [button("member"), button("server"), button("keep")]
     await pressed(discord, asked, button("member"), house.owner)

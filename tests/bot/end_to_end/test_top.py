@@ -1,7 +1,7 @@
 """What a server, and each member, asks about most."""
 
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, genre_of, picture_of, press
+from tests.bot.end_to_end.answers import answer, genre_of, mention, picture_of, press
 from tests.bot.end_to_end.conftest import House
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -30,7 +30,7 @@ async def test_a_member_sees_their_own_genres_once_they_want_them_counted(
     asked = await answer(discord.slash("top", user=house.ana, channel=house.channel, who="me"))
     assert (asked.only_for, asked.content) == (house.ana, translate("bot.top.ask", "en"))
     counted = await press(discord, asked, ON, house.ana)
-    assert counted.content == translate("bot.top.on", "en")
+    assert counted.content == translate("bot.top.on", "en", top=mention(discord, "top"))
     mine = await answer(discord.slash("top", user=house.ana, channel=house.channel, who="me", since="ever"))
     assert mine.only_for is house.ana
     assert picture_of(mine)

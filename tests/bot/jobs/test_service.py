@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.jobs.job import Job
+from bot.jobs.member_locales import MemberLocales
 from bot.jobs.records import RequestRecorder
 from bot.jobs.request import JobRequest, RequestKind, Song
 from bot.jobs.result import SongResult
@@ -95,7 +96,12 @@ def service(
         identifier=MadeUpIdentifier(answer),
         admission=Admission(own.limits, slots=1),
         recorder=RequestRecorder(
-            stores.requests, stores.open_requests, stores.neighbours, stores.corrections, Metrics()
+            stores.requests,
+            stores.open_requests,
+            stores.neighbours,
+            stores.corrections,
+            Metrics(),
+            MemberLocales(stores.requests),
         ),
     )
 
