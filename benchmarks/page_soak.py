@@ -1,4 +1,4 @@
-"""The page alone under mixed traffic for an hour: `python -m benchmarks.page_soak`.
+"""The page alone under mixed traffic for an hour: `python -m benchmarks.page_soak --write`.
 
 What it holds at rest after ten minutes is compared with what it holds at rest at the end: threads, file descriptors and
 memory may not be more than 3% above. Linux only.
@@ -13,11 +13,12 @@ from typing import Annotated, Final
 import aiohttp
 import typer
 
-from benchmarks.measure import machine
+from benchmarks.measure import FIGURES_PAGE, machine, write_between
 from benchmarks.soak import PAGE_LIMITS, Sample, Watcher, keep_asking
 from benchmarks.traffic import OnThePage, Tally
 from tests.web.page import PageProcess
 
+MARKERS: Final = "page-soak"
 ALLOWED: Final = 0.03
 SAMPLE_S: Final = 10.0
 COMPARED: Final = ("own_mb", "threads", "descriptors", "processes")
@@ -69,14 +70,21 @@ def table(first: Sample, last: Sample, tally: Tally) -> str:
 def main(
     minutes: Annotated[float, typer.Option(min=0.2, help="How long there is traffic.")] = 60.0,
     reference: Annotated[float, typer.Option(min=0.1, help="Minutes of it before the first reading.")] = 10.0,
+    write: Annotated[bool, typer.Option("--write", help="Write the table into docs/figures.md.")] = False,
 ) -> None:
     """Soak, print the table, and end with 1 where something grew or was lost."""
     if reference >= minutes:
         raise typer.BadParameter("--reference must come before the end")
+    if write:
+        write_between(FIGURES_PAGE, MARKERS)
+    measured_on = machine()
     with tempfile.TemporaryDirectory(prefix="genregenie-page-soak-") as folder:
         first, last, tally = asyncio.run(soak(Path(folder), minutes, reference))
     found = faults(first, last, tally)
-    print(table(first, last, tally), f"\n{minutes:g} minutes; {machine()}.", *(f"- {f}" for f in found), sep="\n")
+    text = f"{table(first, last, tally)}\n\n{minutes:g} minutes; {measured_on}."
+    print(text, *(f"- {fault}" for fault in found), sep="\n")
+    if write:
+        write_between(FIGURES_PAGE, MARKERS, text)
     if found:
         sys.exit(1)
 

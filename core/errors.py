@@ -51,5 +51,10 @@ class GenreGenieError(Exception):
         self.params = params
 
 
+def too_long(limit_s: float) -> GenreGenieError:
+    """Make the error for a song that is longer than is allowed: `too-long`, with the limit in minutes ("30", "1.5")."""
+    return GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=f"{round(limit_s / 60, 1):g}")
+
+
 class ConfigurationError(Exception):
     """The program cannot start as it is set up; the message says what to change."""

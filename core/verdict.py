@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby, pairwise
 from typing import Any, Final, TypeVar
 
 from core.constants import GENRES, SEGMENT_SECONDS
@@ -295,6 +296,47 @@ def tally(segments: Sequence[Segment]) -> tuple[str, dict[str, int], tuple[float
     order = ranking(counts, summed)
     votes = {genre: counts[genre] for genre in order if counts[genre]}
     return order[0], votes, tuple(p / len(segments) for p in summed)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring segments of the same genre.
+
+    Attributes:
+        start: seconds from the beginning of the song.
+        end: seconds from the beginning of the song.
+        genre: what most of them name.
+        votes: how many these are.
+        segments: of how many.
+    """
+
+    start: float
+    end: float
+    genre: str
+    votes: int
+    segments: int
+
+
+def runs(segments: Sequence[Segment], most: int) -> tuple[list[Run], bool]:
+    """Give the runs of genre over time, and whether they are exact.
+
+    Where there are more than `most`, the song is divided into that many stretches of the same length, each with the
+    genre that most of its votes name.
+    """
+    exact = _joined([[segment] for segment in segments])
+    if len(exact) <= most:
+        return exact, True
+    edges = [round(i * len(segments) / most) for i in range(most + 1)]
+    return _joined([segments[first:last] for first, last in pairwise(edges)]), False
+
+
+def _joined(stretches: Sequence[Sequence[Segment]]) -> list[Run]:
+    found = []
+    for genre, group in groupby(stretches, key=lambda stretch: tally(stretch)[0]):
+        voters = [segment for stretch in group for segment in stretch]
+        votes = sum(segment.genre == genre for segment in voters)
+        found.append(Run(voters[0].start, voters[-1].end, genre, votes, len(voters)))
+    return found
 
 
 def _read_prediction(data: Any) -> Prediction:  # noqa: ANN401 - anything that JSON can hold

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from logging import CRITICAL, getLogger
 from typing import Final
@@ -47,6 +48,9 @@ SHUTDOWN_S: Final = 5.0
 
 LINGER_S: Final = 5.0
 """How long the rest of a body that is refused is read, so that its sender reads why."""
+
+THREADS: Final = 4
+"""For files and pictures. Each keeps memory of its own when it has none to do, and the default grows with the cores."""
 
 SESSIONS_FILE: Final = "page-sessions.json"
 
@@ -167,6 +171,7 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
     models = compared_models(settings)
     stop = asyncio.Event()
     on_stop_signal(stop.set)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "page"))
     with _open_socket(settings) as sock:
         async with open_service(settings, models) as service:
             warm = asyncio.create_task(service.pool.ready())

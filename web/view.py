@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
-from itertools import groupby
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,10 +16,10 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
 from core.i18n.languages import locales
-from core.i18n.wording import confidence_words, nearest, notes, outside_sentence, tag_name, votes_text
+from core.i18n.wording import confidence_words, nearest, notes, outside_sentence, tag_names, votes_text
 from core.i18n.wording import headline as genres_in_words
 from core.inference.pipeline import Step
-from core.verdict import Prediction, Segment, tally
+from core.verdict import Prediction, Run, Segment, runs
 from web.corrections import CHOICES, NONE
 from web.jobs import ViewState
 from web.settings import WebSettings
@@ -42,7 +41,6 @@ MOST_BLOCKS: Final = 40
 """Segments that the time line shows one by one; more are shown in runs of the same genre."""
 
 MOST_RUNS: Final = 60
-MOST_TAGS: Final = 5
 MOST_TICKS: Final = 6
 
 ANOTHER_PART_S: Final = 3.0
@@ -229,7 +227,7 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
         nearest=nearest(prediction, locale),
         votes=votes_text(prediction, locale) if len(prediction.votes) > 1 else None,
         sure=None if prediction.outside else confidence_words(prediction, locale),
-        tags=[tag_name(tag, locale) for tag in list(prediction.tags or ())[:MOST_TAGS]],
+        tags=tag_names(prediction, locale),
         whole=is_whole(prediction),
         link=link if link and urlsplit(link).scheme in ("http", "https") else None,
     )
@@ -275,7 +273,7 @@ def details_html(
         prediction=prediction,
         playable=playable,
         blocks=[] if many else blocks(prediction),
-        runs=runs(prediction) if many else [],
+        stretches=stretches(prediction) if many else [],
         tally=[(name, colour(name), count) for name, count in prediction.votes.items()],
         ticks=ticks(prediction),
         hertz=[(f"{hz / 1000:g}k" if hz >= 1_000 else str(hz), mel_height(hz)) for hz in HERTZ],
@@ -369,46 +367,27 @@ def blocks(prediction: Prediction) -> list[Block]:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Neighbours on the time line of a long song that are of the same genre.
+class Stretch:
+    """A run on the time line of a long song; `left` and `width` are percentages of the section's length."""
 
-    Attributes:
-        start: seconds from the beginning of the song.
-        end: seconds from the beginning of the song.
-        genre: what most of its segments name.
-        votes: how many they are.
-        segments: of how many.
-        left: percent of the line.
-        width: percent of the line.
-        colour: as CSS.
-    """
-
-    start: float
-    end: float
-    genre: str
-    votes: int
-    segments: int
+    run: Run
     left: float
     width: float
     colour: str
 
 
-def runs(prediction: Prediction) -> list[Run]:
-    """Join the segments of a long song to runs of the same genre, `MOST_RUNS` at most.
-
-    Of very many segments, neighbours are counted together first: each stretch is of the genre that most of it names.
-    """
-    step = -(-len(prediction.segments) // MOST_RUNS)
-    stretches = [prediction.segments[i : i + step] for i in range(0, len(prediction.segments), step)]
+def stretches(prediction: Prediction) -> list[Stretch]:
+    """Lay the runs of a long song out on the time line."""
     start, length = prediction.section.start, _section_length(prediction)
-    found = []
-    for genre, group in groupby(stretches, key=lambda stretch: tally(stretch)[0]):
-        voters = [segment for stretch in group for segment in stretch]
-        first, end = voters[0].start, min(voters[-1].end, start + length)
-        left, width = round(100 * (first - start) / length, 3), round(100 * (end - first) / length, 3)
-        votes = sum(segment.genre == genre for segment in voters)
-        found.append(Run(first, end, genre, votes, len(voters), left, width, colour(genre)))
-    return found
+    return [
+        Stretch(
+            run,
+            round(100 * (run.start - start) / length, 3),
+            round(100 * (min(run.end, start + length) - run.start) / length, 3),
+            colour(run.genre),
+        )
+        for run in runs(prediction.segments, MOST_RUNS)[0]
+    ]
 
 
 def ticks(prediction: Prediction) -> list[tuple[str, float]]:
@@ -446,7 +425,7 @@ class ModelView:
     about: str
     prediction: Prediction
     colour: str
-    blocks: Sequence[Block | Run]
+    blocks: Sequence[Block | Stretch]
 
 
 def model_view(prediction: Prediction, locale: str) -> ModelView:
@@ -454,7 +433,7 @@ def model_view(prediction: Prediction, locale: str) -> ModelView:
     name = prediction.model.name
     about = translate(f"web.model.{name}", locale) if name in MODEL_KEYS else ""
     many = len(prediction.segments) > MOST_BLOCKS
-    strip = runs(prediction) if many else blocks(prediction)
+    strip = stretches(prediction) if many else blocks(prediction)
     return ModelView(name, about, prediction, colour(prediction.genre), strip)
 
 

@@ -16,7 +16,7 @@ from bot.jobs.result import SongResult
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
 from bot.storage.host import HostStore
-from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError, too_long
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
 from core.logging_setup import current_reference
 from core.service.admission import Admission, Ticket
@@ -290,7 +290,7 @@ class JobService:
         """
         longest = self._guilds.settings(request.guild_id).max_duration_s
         if longest is not None and identified.prediction.duration > longest:
-            raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=f"{longest / 60:g}")
+            raise too_long(longest)
 
 
 async def _logged(coroutine: Coroutine[Any, Any, None]) -> None:

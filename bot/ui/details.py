@@ -7,11 +7,10 @@ from bot.ui.message import MAX_TEXT, OutgoingMessage, Picture, fitting
 from bot.ui.votes import picture_alt, votes_list
 from core.i18n.catalog import translate
 from core.i18n.formatting import clock, number, percent
-from core.i18n.wording import tag_name
+from core.i18n.wording import tag_names
 from core.verdict import Explanation, Prediction
 
 MAX_ALT: Final = 1_024
-MOST_TAGS: Final = 6
 MOST_BANDS: Final = 2
 MOST_MOMENTS: Final = 3
 
@@ -29,7 +28,7 @@ def with_details(
     """
     votes = votes_list(prediction, locale)
     fields = [
-        (translate("bot.details.tags", locale), _tags(prediction, locale)),
+        (translate("bot.details.tags", locale), ", ".join(tag_names(prediction, locale))),
         (translate("bot.details.why", locale), _why(prediction.why, picture is not None, locale)),
     ]
     fields = [(name, value) for name, value in fields if value]
@@ -45,10 +44,6 @@ def with_details(
     shown = Picture("votes.png", picture, fitting(picture_alt(prediction, locale), MAX_ALT))
     embed.set_image(url=f"attachment://{shown.name}")
     return replace(message, pictures=(shown,))
-
-
-def _tags(prediction: Prediction, locale: str) -> str:
-    return ", ".join(tag_name(tag, locale) for tag in list(prediction.tags or ())[:MOST_TAGS])
 
 
 def _why(why: Explanation | None, drawn: bool, locale: str) -> str:

@@ -1,14 +1,13 @@
 """Votes → text: a bar, runs of genre over time, and the list of them all."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Final
 
 from core.constants import SECTION_SEGMENTS
 from core.i18n.catalog import translate
 from core.i18n.formatting import clock, percent
-from core.verdict import Prediction, Segment, tally
+from core.verdict import Prediction, runs
 
 CELLS: Final = 10
 SHADES: Final = "█▓▒░"
@@ -19,15 +18,6 @@ MOST_RUNS: Final = 8
 
 MOST_LINES: Final = 20
 """Lines of votes in one reply; the picture has them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Neighbouring votes for the same genre; times in seconds from the beginning of the song."""
-
-    start: float
-    end: float
-    genre: str
 
 
 def votes_bar(votes: Mapping[str, int]) -> str:
@@ -43,28 +33,9 @@ def votes_bar(votes: Mapping[str, int]) -> str:
     return "".join(SHADES[min(i, len(SHADES) - 1)] * n for i, n in enumerate(filled))
 
 
-def runs(segments: Sequence[Segment], most: int = MOST_RUNS) -> tuple[list[Run], bool]:
-    """Give the runs of genre over time, and whether they are exact.
-
-    Where there are more than `most`, the song is divided into that many stretches of the same length, each with the
-    genre that most of its votes name.
-    """
-    exact = _joined([Run(segment.start, segment.end, segment.genre) for segment in segments])
-    if len(exact) <= most:
-        return exact, True
-    edges = [round(i * len(segments) / most) for i in range(most + 1)]
-    stretches = [segments[first:last] for first, last in zip(edges, edges[1:], strict=False)]
-    return _joined([Run(s[0].start, s[-1].end, tally(s)[0]) for s in stretches]), False
-
-
-def _joined(pieces: Sequence[Run]) -> list[Run]:
-    together = [list(run) for _, run in groupby(pieces, key=lambda piece: piece.genre)]
-    return [Run(run[0].start, run[-1].end, run[0].genre) for run in together]
-
-
 def runs_line(prediction: Prediction, locale: str) -> str:
     """Say in one line which genre begins when: `Through the song: 0:00 rock → 1:12 metal → 1:30 rock`."""
-    found, exact = runs(prediction.segments)
+    found, exact = runs(prediction.segments, MOST_RUNS)
     words = " → ".join(f"{clock(run.start)} {translate(f'genre.{run.genre}', locale)}" for run in found)
     return translate("bot.reply.runs" if exact else "bot.reply.runs-rough", locale, runs=words)
 

@@ -31,7 +31,7 @@ from core.audio.sniff import InputGuess, guesses
 from core.audio.spectrogram import FloatArray
 from core.audio.truncation import is_cut_off
 from core.constants import SAMPLE_RATE
-from core.errors import ErrorCode, GenreGenieError
+from core.errors import ErrorCode, GenreGenieError, too_long
 from core.sandbox.cpu import CpuBudget
 from core.sandbox.launcher import EXIT_NOT_STARTED
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
@@ -373,7 +373,7 @@ class FfmpegDecoder:
 
     def _check_length(self, samples: int) -> None:
         if samples > (self._limits.max_seconds + 0.5) * SAMPLE_RATE:
-            raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=_minutes(self._limits.max_seconds))
+            raise too_long(self._limits.max_seconds)
 
     def _check_exit(self, decoded: int, notes: AbstractSet[str], returncode: int) -> None:
         """Raise the error for an ffmpeg that failed, or decoded nothing (`decoded`: samples)."""
@@ -403,10 +403,6 @@ class FfmpegDecoder:
         if info.container in _COUNTS_ITS_SOUND and info.duration is not None and not info.estimated:
             return decoded < info.duration - MISSING_SECONDS
         return "corrupt" in notes and info.container in _REPORTS_LAST_PACKET
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f}" if seconds >= 60 else f"{seconds / 60:.1f}"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from rich.text import Text
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.formatting import clock, percent
-from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, votes_text
+from core.i18n.wording import confidence_words, headline, nearest, notes, outside_sentence, tag_names, votes_text
 from core.inference.pipeline import Step
 from core.verdict import Explanation, Prediction, Segment, Verdict
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:  # who has no terminal does not wait for the bar's library
 BAR_WIDTH: Final = 30
 MOST_ROWS: Final = 20
 """With more segments than this, neighbours that vote alike share a row."""
-
-MOST_TAGS: Final = 6
-"""Tags that are named, the likeliest first."""
 
 STYLES: Final = {
     "blues": "blue",
@@ -132,7 +129,7 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     if len(prediction.votes) > 1:
         console.print(Text(f"  {votes_text(prediction)}", style="dim"))
     if prediction.tags:
-        console.print(Text(f"  {', '.join(list(prediction.tags)[:MOST_TAGS]).lower()}", style="dim"))
+        console.print(Text(f"  {', '.join(tag_names(prediction))}", style="dim"))
     section = prediction.section
     part = f"{clock(section.start)}-{clock(section.end)}"
     console.print(Text(f"  heard {part} with {prediction.model.name}", style="dim"))

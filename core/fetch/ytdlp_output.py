@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.errors import ErrorCode, GenreGenieError
+from core.errors import ErrorCode, GenreGenieError, too_long
 from core.fetch.radio import StreamPace
 from core.fetch.result import ByteProgress, too_large
 from core.settings import Settings
@@ -164,7 +164,7 @@ class OutputReader:
         if song.is_live_stream:
             raise GenreGenieError(ErrorCode.LIVE_STREAM)
         if song.duration is not None and song.duration > self._settings.max_duration_s:
-            raise GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=f"{self._settings.max_duration_s / 60:.0f}")
+            raise too_long(self._settings.max_duration_s)
 
     def _read_progress(self, progress: _Progress) -> None:
         received, total = int(progress.downloaded_bytes), progress.total_bytes

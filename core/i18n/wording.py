@@ -19,6 +19,9 @@ _MIXED_BELOW: Final = 0.4
 _MOST_TIED: Final = 3
 _MOST_NAMED: Final = 3
 
+MOST_TAGS: Final = 6
+"""Tags that are named."""
+
 
 def outside_sentence(outside: Outside, locale: str | None = None) -> str:
     """Say what kind of music, outside the ten genres, a song sounds like."""
@@ -59,8 +62,12 @@ def votes_text(prediction: Prediction, locale: str | None = None) -> str:
     return ", ".join(f"{translate(f'genre.{genre}', locale)} {n}" for genre, n in prediction.votes.items())
 
 
-def tag_name(tag: str, locale: str | None = None) -> str:
-    """Name of a tag of the model's in a language; as the model has it where no language knows it."""
+def tag_names(prediction: Prediction, locale: str | None = None) -> list[str]:
+    """Names of the likeliest tags in a language; one that no language knows is named as the model does."""
+    return [_tag_name(tag, locale) for tag in list(prediction.tags or ())[:MOST_TAGS]]
+
+
+def _tag_name(tag: str, locale: str | None) -> str:
     try:
         return translate(f"tag.{tag.lower()}", locale)
     except KeyError:

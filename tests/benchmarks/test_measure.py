@@ -82,7 +82,7 @@ def test_a_percentile_of_the_bots_histogram_lies_between_two_of_its_buckets() ->
     assert 0.001 < bucket_percentile(buckets, 0.5) < 0.005
 
 
-@pytest.mark.parametrize("name", ["attack", "models", "one_gigabyte", "speed", "burst", "soak"])
+@pytest.mark.parametrize("name", ["attack", "models", "one_gigabyte", "speed", "burst", "soak", "page_soak"])
 def test_each_command_says_what_it_does(name: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True)

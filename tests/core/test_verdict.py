@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.constants import GENRES
-from core.verdict import Outside, Prediction, Segment, SongInfo, ranking, tally
+from core.verdict import Outside, Prediction, Run, Segment, SongInfo, ranking, runs, tally
 from tests.support.verdicts import make_prediction, make_verdict
 
 
@@ -141,6 +141,21 @@ def test_a_cut_and_several_tracks_are_given_where_there_are_any() -> None:
     assert not {"cut_off", "track", "tracks"} & VERDICT.to_json().keys()
     written = replace(VERDICT, prediction=replace(VERDICT.prediction, cut_off=True, track=2, tracks=3)).to_json()
     assert (written["cut_off"], written["track"], written["tracks"]) == (True, 2, 3)
+
+
+def song(*genres: str) -> list[Segment]:
+    return [voter(3.0 * i, **{genre: 0.7}) for i, genre in enumerate(genres)]
+
+
+def test_runs_are_exact_while_they_fit() -> None:
+    few = song(*("rock",) * 12, *("jazz",) * 3)
+    assert runs(few, 2) == ([Run(0.0, 36.0, "rock", 12, 12), Run(36.0, 45.0, "jazz", 3, 3)], True)
+
+
+def test_of_more_runs_than_fit_each_stretch_is_what_most_of_its_votes_name() -> None:
+    # A vote for jazz among two for rock, and then for disco: the song has two halves all the same.
+    many = song(*("rock", "rock", "jazz") * 20, *("disco", "disco", "jazz") * 20)
+    assert runs(many, 8) == ([Run(0.0, 180.0, "rock", 40, 60), Run(180.0, 360.0, "disco", 40, 60)], False)
 
 
 def test_a_prediction_survives_json() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.constants import GENRES
-from core.errors import ErrorCode, GenreGenieError
+from core.errors import ErrorCode, GenreGenieError, too_long
 from core.i18n import catalog, languages
 from core.i18n.catalog import error_sentence, translate
 from core.i18n.compile import compiled
@@ -117,6 +117,11 @@ def test_a_count_has_the_plural_of_its_language(locale: str, seconds: int, words
 )
 def test_a_limit_in_minutes_is_written_as_the_language_does(locale: str, minutes: str | float, words: str) -> None:
     assert words in error_sentence(GenreGenieError(ErrorCode.TOO_LONG, limit_minutes=minutes), locale)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(30, "0.5 minutes"), (90, "1.5 minutes"), (5_400, "90 minutes")])
+def test_every_song_that_is_too_long_is_refused_in_the_same_words(seconds: float, words: str) -> None:
+    assert words in error_sentence(too_long(seconds), "en")
 
 
 def test_a_key_without_a_sentence_is_an_error() -> None:
