@@ -1,7 +1,7 @@
 """Both images, built by buildah and run as they are meant to be: as their own user, with a root that cannot be written.
 
 The base image is made here (debootstrap and Debian's Python), since no registry of images is asked; what pip is told on
-this machine, it is told in the build. Linux, as root: `.ci/run images`.
+this machine, it is told in the build. Linux, as root, and only when asked for, in half an hour: `.ci/run images`.
 """
 
 import ctypes
@@ -28,6 +28,7 @@ CLONE_NEWNS = 0x20000
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif("GENREGENIE_TEST_IMAGES" not in os.environ, reason="takes half an hour: .ci/run images"),
     pytest.mark.skipif(
         any(shutil.which(tool) is None for tool in ("buildah", "debootstrap", "unshare", "setpriv")),
         reason="needs buildah, debootstrap and util-linux",
