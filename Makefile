@@ -9,6 +9,8 @@ endif
 
 .PHONY: demo test lint audit requirements
 .NOTPARALLEL:
+# Tests start some thousand processes: what Python has compiled for one serves the others.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Runtime only (no TensorFlow), then a verdict on the song that comes with the project.
 demo:
@@ -18,7 +20,7 @@ demo:
 # Everything, into the same environment, then the default tests.
 test:
 	@$(PYTHON) install.py --dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint:
 	@$(PYTHON) install.py --dev

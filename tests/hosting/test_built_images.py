@@ -1,9 +1,10 @@
 """Both images, built by buildah and run as they are meant to be: as their own user, with a root that cannot be written.
 
 The base image is made here (debootstrap and Debian's Python), since no registry of images is asked; what pip is told on
-this machine, it is told in the build. Linux, as root: `.ci/run images`.
+this machine, it is told in the build. Linux, as root, and only when asked for, in half an hour: `.ci/run images`.
 """
 
+import ctypes
 import json
 import os
 import shlex
@@ -22,9 +23,12 @@ from tests.support.data import ROOT
 SUITE = "bookworm"
 TAG = "of-this-test"
 IMAGES = ("bot", "page")
+CLONE_NEWNS = 0x20000
+"""`os.unshare` and its constants came with Python 3.12."""
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif("GENREGENIE_TEST_IMAGES" not in os.environ, reason="takes half an hour: .ci/run images"),
     pytest.mark.skipif(
         any(shutil.which(tool) is None for tool in ("buildah", "debootstrap", "unshare", "setpriv")),
         reason="needs buildah, debootstrap and util-linux",
@@ -80,12 +84,25 @@ def is_allowed(place: Path) -> bool:
     return told.returncode == 0
 
 
+def keep_mounts_to_ourselves() -> None:
+    """Leave the machine's namespace of mounts: what is mounted from here on ends with this process in any case."""
+    assert ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+def unmount_below(place: Path) -> None:
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        if (mounted := line.split()[1]).startswith(f"{place}/"):
+            subprocess.run(["umount", "--lazy", mounted], check=True)
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """The root folder of each image, built from the Dockerfile."""
     place = tmp_path_factory.mktemp("images")
     if not is_allowed(place):
         pytest.skip("file systems cannot be mounted here")
+    keep_mounts_to_ourselves()
     buildah, base = Buildah(place), place / "base"
     packages = "--include=python3-minimal,python3-venv,ca-certificates"
     made = subprocess.run(
@@ -109,11 +126,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
             roots[name] = Path(buildah("mount", buildah("from", "--pull-never", f"genregenie-{name}")))
         yield roots
     finally:
-        buildah("rm", "--all")
-        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-            if (mounted := line.split()[1]).startswith(f"{place}/"):
-                subprocess.run(["umount", "--lazy", mounted], check=False)
-        shutil.rmtree(place, ignore_errors=True)
+        unmount_below(place)  # also after a build that was broken off in the middle
+        shutil.rmtree(place)
 
 
 RUN = """

@@ -1,6 +1,7 @@
 """Processes that tests watch: which there are, and whether they are gone."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -65,6 +66,23 @@ def is_ffmpeg(process: psutil.Process) -> bool:
 def ffmpegs(pid: int | None = None) -> list[psutil.Process]:
     """The ffmpegs at work beneath a process."""
     return [child for child in living_children(pid) if is_ffmpeg(child)]
+
+
+def held(found: list[psutil.Process]) -> list[psutil.Process]:
+    """Hold processes where they are, and give those that were still there: they end by being killed, or not at all."""
+    stopped = []
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+            stopped.append(process)
+    return stopped
+
+
+async def held_ffmpeg() -> psutil.Process:
+    """Wait for an ffmpeg to start, and hold it where it is."""
+    stopped: list[psutil.Process] = []
+    await eventually(lambda: stopped or stopped.extend(held(ffmpegs())) or stopped, 60, "the start of ffmpeg")
+    return stopped[0]
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 15, what: str = "it") -> None:

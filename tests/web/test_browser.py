@@ -16,7 +16,7 @@ from core.i18n.languages import locales
 from core.i18n.wording import headline
 from core.inference.pipeline import ClassifyOptions, Models, classify_file
 from core.verdict import Prediction
-from tests.support.processes import wait_until
+from tests.support.processes import held, wait_until
 from tests.web.conftest import WAIT_MS
 from tests.web.page import PageProcess
 
@@ -219,11 +219,11 @@ def test_a_queued_request_shows_its_place(visit: Callable[..., Page], page: Page
 def test_a_closed_tab_cancels_its_work(visit: Callable[..., Page], page: PageProcess, hour: Path) -> None:
     tab = visit()
     tab.set_input_files("#gg-file", hour)
-    wait_until(page.ffmpegs, 30, "the start of ffmpeg")
+    wait_until(lambda: held(page.ffmpegs()), 30, "the start of ffmpeg")  # which now cannot finish by itself
     cancelled = page.log.count("cancelled")
     tab.close()
+    wait_until(lambda: page.log.count("cancelled") > cancelled, 120, "the word of it")
     wait_until(lambda: not page.ffmpegs() and not page.temporary_files(), 30, "the end of ffmpeg")
-    wait_until(lambda: page.log.count("cancelled") > cancelled, 30, "the word of it")  # it did not just finish
 
 
 def test_after_cancelling_the_next_song_is_classified(

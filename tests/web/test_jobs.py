@@ -19,7 +19,7 @@ from core.service.admission import Admission, AdmissionLimits
 from core.service.identify import LocalIdentifier
 from core.workers.pool import WorkerPool
 from tests.core.fetch.servers import running_server
-from tests.support.processes import eventually, ffmpegs
+from tests.support.processes import eventually, ffmpegs, held_ffmpeg
 from web.app import open_service
 from web.jobs import Job, PageJobs, PageRequest, ViewState
 from web.kept import KeptSongs
@@ -183,14 +183,14 @@ async def test_cancelling_a_request_stops_its_own_ffmpeg_only(backend: Backend, 
 async def test_a_request_that_nobody_asks_about_any_more_is_cancelled(
     backend: Backend, hour: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web.jobs, "ABANDONED_S", 1.0)
+    monkeypatch.setattr(web.jobs, "ABANDONED_S", 0.3)
     caplog.set_level("INFO", "genregenie.request")
     jobs = backend.jobs()
     job = jobs.start(await backend.send(hour))
     states = jobs.watch(job)
     await anext(states)
-    await eventually(ffmpegs, 30)
-    await asyncio.sleep(1.5)
+    await held_ffmpeg()  # which now cannot finish by itself
+    await asyncio.sleep(0.5)
     assert not job.answered.done()  # it is watched
     await states.aclose()
     await eventually(lambda: not ffmpegs() and backend.files.reserved == 0)

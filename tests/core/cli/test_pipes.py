@@ -32,17 +32,23 @@ def fifo(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def writing(data: bytes, fifo: Path, seconds_before_the_end: float = 0) -> Iterator[None]:
-    """Write into a FIFO meanwhile, and go on when its reader goes."""
+def writing(data: bytes, fifo: Path, *, stays_open: bool = False) -> Iterator[None]:
+    """Write into a FIFO meanwhile, and go on when its reader goes; where it `stays_open`, it has no end meanwhile."""
+    over = threading.Event()
+    if not stays_open:
+        over.set()
 
     def write() -> None:
         with contextlib.suppress(BrokenPipeError), fifo.open("wb", buffering=0) as pipe:
             pipe.write(data)
-            time.sleep(seconds_before_the_end)
+            over.wait()
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    yield
+    try:
+        yield
+    finally:
+        over.set()
     thread.join(30)
     assert not thread.is_alive()
 
@@ -67,6 +73,13 @@ def code(done: "subprocess.CompletedProcess[str]") -> str:
     return str(one["error"]["code"])
 
 
+@pytest.fixture(scope="module")
+def verdict(song: Path) -> dict[str, object]:
+    """What is printed of the song where it is named."""
+    (one,) = lines(run("--json", song))
+    return one
+
+
 @pytest.mark.parametrize(
     ("line", "source"),
     [
@@ -79,13 +92,14 @@ def code(done: "subprocess.CompletedProcess[str]") -> str:
         ("(sleep 1; cat {song}) | $classify -", "-"),
     ],
 )
-def test_a_song_from_a_descriptor_has_the_files_verdict(song: Path, line: str, source: str) -> None:
-    (expected,) = lines(run("--json", song))
+def test_a_song_from_a_descriptor_has_the_files_verdict(
+    song: Path, verdict: dict[str, object], line: str, source: str
+) -> None:
     done = shell(line.format(song=song))
     assert (done.returncode, done.stderr) == (0, "")
     (one,) = lines(done)
     assert one["source"] == source
-    assert one["probabilities"] == expected["probabilities"]
+    assert one["probabilities"] == verdict["probabilities"]
 
 
 def test_several_pipes_keep_their_order(song: Path, long_song: Path) -> None:
@@ -114,7 +128,7 @@ def test_silent_pipes_keep_no_song_waiting(fifo: Path, song: Path) -> None:
 
 
 def test_a_pipe_that_goes_quiet_ends_in_timeout(fifo: Path, song: Path) -> None:
-    with writing(song.read_bytes()[:100_000], fifo, seconds_before_the_end=8):
+    with writing(song.read_bytes()[:100_000], fifo, stays_open=True):
         assert code(run("--json", fifo, GENREGENIE_JOB_TIMEOUT_S="2")) == "timeout"
 
 

@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.workers.pool import WorkerPool
 from tests.core.conftest import OpenPool
 from tests.core.fetch.servers import running_server
-from tests.support.processes import eventually, ffmpegs
+from tests.support.processes import eventually, ffmpegs, held_ffmpeg
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -166,10 +166,10 @@ async def test_without_a_way_out_nothing_is_fetched(pool: WorkerPool) -> None:
 async def test_cancelling_ends_the_work(open_pool: OpenPool, hours: Path) -> None:
     async with open_pool(max_duration_s=21_600) as pool:
         job = asyncio.ensure_future(LocalIdentifier(Settings(), pool=pool).identify(Request(PathSource(hours))))
-        await eventually(ffmpegs, what="ffmpeg's start")
+        await held_ffmpeg()
         job.cancel()
         await asyncio.wait([job])
-        await eventually(lambda: not ffmpegs(), 1, "the end of ffmpeg")
+        await eventually(lambda: not ffmpegs(), what="the end of ffmpeg")
 
 
 @pytest.fixture

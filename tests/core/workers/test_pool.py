@@ -30,6 +30,8 @@ from tests.support.processes import (
     eventually,
     ffmpegs,
     heed_interrupts,
+    held,
+    held_ffmpeg,
     is_alive,
     is_ffmpeg,
     living_children,
@@ -191,8 +193,12 @@ class TestLimits:
 
     async def test_a_deadline_ends_the_work_and_its_ffmpeg(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(job_timeout_s=1.0, max_duration_s=SIX_HOURS) as pool:
-            assert await code_of(submit(pool, hours)) is ErrorCode.TIMEOUT
-            await eventually(lambda: not ffmpegs(), 1, "the end of ffmpeg")
+            late = submit(pool, hours)
+            while not late.done():
+                held(ffmpegs())
+                await asyncio.sleep(0.01)
+            assert await code_of(late) is ErrorCode.TIMEOUT
+            await eventually(lambda: not ffmpegs(), what="the end of ffmpeg")
             pool._settings = Settings(job_timeout_s=60)
             assert (await pool.classify_file(song)).prediction.genre in GENRES
 
@@ -204,14 +210,14 @@ class TestLimits:
             assert (await waiting).prediction.genre in GENRES
 
     async def test_a_worker_that_hangs_is_replaced(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
-        async with open_pool(job_timeout_s=2.0, max_duration_s=SIX_HOURS) as pool:
+        async with open_pool(job_timeout_s=4.0, max_duration_s=SIX_HOURS) as pool:
             hanging = submit(pool, hours)
-            await eventually(ffmpegs, what="ffmpeg's start")
+            await held_ffmpeg()
             (worker,) = own_workers()
             worker.suspend()
             assert await code_of(hanging) is ErrorCode.TIMEOUT
             await eventually(lambda: not is_alive(worker), what="the end of the worker")
-            await eventually(lambda: not ffmpegs(), 1, "the end of ffmpeg")
+            await eventually(lambda: not ffmpegs(), what="the end of ffmpeg")
             await eventually(lambda: pool.ready_count == 1)
             assert (await pool.classify_file(song)).prediction.genre in GENRES
             assert pool.restarts == 1
@@ -260,13 +266,14 @@ class TestCancelling:
             )
             job = submit(pool, path, options, on_progress=watch)
             if point == "ffmpeg":
-                await eventually(ffmpegs, what="ffmpeg's start")
+                await held_ffmpeg()
             else:
                 await asyncio.wait_for(reached.wait(), 30)
+                held(ffmpegs())
             job.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await job
-            await eventually(lambda: not ffmpegs(), 1, "the end of ffmpeg")
+            await eventually(lambda: not ffmpegs(), what="the end of ffmpeg")
             assert (await pool.classify_file(song)).prediction.genre in GENRES
 
     async def test_it_does_not_cost_a_worker(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
@@ -294,11 +301,10 @@ class TestLosingAWorker:
         song = encode(tmp_path / "s.flac", "-f", "lavfi", "-i", "sine=300:r=8000", "-t", "700")
         async with open_pool() as pool:
             job = submit(pool, song)
-            await eventually(ffmpegs, what="ffmpeg's start")
+            decoder = await held_ffmpeg()
             (worker,) = own_workers()
-            (decoder,) = ffmpegs()
             worker.kill()
-            await eventually(lambda: not is_alive(decoder), 1, "the end of ffmpeg")
+            await eventually(lambda: not is_alive(decoder), what="the end of ffmpeg")
             assert (await job).prediction.genre in GENRES
             assert pool.restarts == 1
 
@@ -389,10 +395,10 @@ class TestClosing:
     async def test_what_is_not_finished_then_is_cancelled(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(max_duration_s=SIX_HOURS) as pool:
             jobs = [submit(pool, hours), submit(pool, song)]
-            await eventually(ffmpegs, what="ffmpeg's start")
+            await held_ffmpeg()
             await pool.close(0.1)
             assert [await code_of(job) for job in jobs] == [ErrorCode.CANCELLED] * 2
-            wait_until(lambda: not living_children(), 1, "the end of all")
+            wait_until(lambda: not living_children(), what="the end of all")
 
     async def test_it_may_be_closed_while_it_waits_to_start_a_worker_anew(
         self, open_pool: OpenPool, hours: Path
