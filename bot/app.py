@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
@@ -89,6 +90,7 @@ async def _serve(
     from bot.client import GenreGenie
     from bot.connection import stay_connected
     from bot.jobs.member_locales import MemberLocales
+    from bot.jobs.progress import EditBudget
     from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, watch_ytdlp
@@ -143,7 +145,7 @@ async def _serve(
         locales=locales,
         acknowledge=Acknowledger(metrics, locales),
         notices=PermissionNotices(),
-        respond=DiscordResponder,
+        respond=partial(DiscordResponder, budget=EditBudget(settings.own_progress_edits_per_s)),
     )
     guests: list[GuestFace] = []
     bots: list[GenreGenie] = []

@@ -1,5 +1,7 @@
 """Discord's settings and the host's limits, on top of the core's."""
 
+import re
+import socket
 from functools import cached_property
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -24,8 +26,10 @@ class BotSettings(Settings):
     """Commands go to this server only, at once: for development."""
     shard_count: int | None = Field(default=None, ge=1, validation_alias="DISCORD_SHARD_COUNT")
     """Shards of all processes together; None asks Discord."""
-    shards: str | None = Field(default=None, validation_alias="DISCORD_SHARDS")
-    """Shards of this process, as `0-3`; None is all of them."""
+    named_shards: str | None = Field(default=None, validation_alias="DISCORD_SHARDS")
+    """Shards of this process, as `0-3`."""
+    shards_per_process: int | None = Field(default=None, ge=1, validation_alias="DISCORD_SHARDS_PER_PROCESS")
+    """So many shards for the process whose host's name ends in `-0`, the next ones for that of `-1`, and so on."""
 
     web: bool = False
     """Serve the page too, in the bot's process and on its workers."""
@@ -43,6 +47,9 @@ class BotSettings(Settings):
     max_jobs_per_member: int = Field(default=16, ge=1)
     cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """Seconds between two requests of one member in one server."""
+
+    progress_edits_per_s: float = Field(default=10.0, gt=0.0, le=50.0)
+    """Edits of messages that show progress, of all processes together; Discord takes 50 requests a second of a bot."""
 
     guess_s: float = Field(default=30.0, ge=5.0, le=300.0)
     """Seconds for guesses in a game of `/guess`."""
@@ -64,7 +71,7 @@ class BotSettings(Settings):
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
-    @field_validator("shards")
+    @field_validator("named_shards")
     @classmethod
     def _check_shards(cls, value: str | None) -> str | None:
         if value is not None:
@@ -75,7 +82,16 @@ class BotSettings(Settings):
 
     @model_validator(mode="after")
     def _shards_need_count(self) -> "BotSettings":
-        if self.shards is not None:
+        if self.named_shards is not None and self.shards_per_process is not None:
+            raise ValueError("DISCORD_SHARDS and DISCORD_SHARDS_PER_PROCESS exclude each other")
+        if self.shards_per_process is not None:
+            if self.shard_count is None:
+                raise ValueError("DISCORD_SHARDS_PER_PROCESS needs DISCORD_SHARD_COUNT")
+            if (ordinal := _ordinal()) is None:
+                raise ValueError("DISCORD_SHARDS_PER_PROCESS needs a host whose name ends in a number, as in bot-0")
+            if ordinal * self.shards_per_process >= self.shard_count:
+                raise ValueError("DISCORD_SHARD_COUNT leaves no shards for this process: there are too many of them")
+        if self.named_shards is not None:
             if self.shard_count is None:
                 raise ValueError("DISCORD_SHARDS needs DISCORD_SHARD_COUNT")
             if self.shard_ids is not None and self.shard_ids[-1] >= self.shard_count:
@@ -89,12 +105,27 @@ class BotSettings(Settings):
         return self
 
     @cached_property
+    def shards(self) -> str | None:
+        """Shards of this process, as `0-3`; None is all of them."""
+        ordinal = _ordinal()
+        if self.shards_per_process is None or self.shard_count is None or ordinal is None:
+            return self.named_shards
+        first = ordinal * self.shards_per_process
+        return f"{first}-{min(first + self.shards_per_process, self.shard_count) - 1}"
+
+    @cached_property
     def shard_ids(self) -> list[int] | None:
         """Shards of this process; None is all of them."""
         if self.shards is None:
             return None
         first, _, last = self.shards.partition("-")
         return list(range(int(first), int(last or first) + 1))
+
+    @cached_property
+    def own_progress_edits_per_s(self) -> float:
+        """Share of this process in `progress_edits_per_s`, by its shards."""
+        share = len(self.shard_ids) / self.shard_count if self.shard_ids and self.shard_count else 1.0
+        return self.progress_edits_per_s * share
 
     @cached_property
     def limits(self) -> AdmissionLimits:
@@ -125,3 +156,9 @@ class BotSettings(Settings):
         if not token:
             raise ConfigurationError(translate("bot.start.no-token"))
         return token
+
+
+def _ordinal() -> int | None:
+    """Give the number at the end of this host's name, as a StatefulSet's pods have it; None without one."""
+    found = re.search(r"-(\d{1,6})$", socket.gethostname().partition(".")[0])
+    return int(found[1]) if found else None

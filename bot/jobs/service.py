@@ -194,7 +194,8 @@ class JobService:
         job.task = asyncio.create_task(self._classify_all(job))
         self._jobs[job.key] = job
         finished = asyncio.Event()
-        progress = asyncio.create_task(show_progress(job, responder, finished, lambda: len(self._jobs)))
+        edits_per_s = self._settings.own_progress_edits_per_s
+        progress = asyncio.create_task(show_progress(job, responder, finished, lambda: len(self._jobs), edits_per_s))
         try:
             await asyncio.wait({job.task})
         finally:

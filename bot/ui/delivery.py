@@ -45,7 +45,13 @@ class _TokenGoneError(Exception):
 
 
 class Delivery(Protocol):
-    """Where one request's progress and answer go."""
+    """Where one request's progress and answer go.
+
+    Attributes:
+        shows_progress: whether `progress` shows anything.
+    """
+
+    shows_progress: bool
 
     async def progress(self, message: OutgoingMessage) -> None:
         """Show how far the job is; nothing is lost if that fails."""
@@ -72,6 +78,8 @@ class InteractionDelivery:
         follow_up: a message of its own instead, for what is not about the message with the button.
         former: buttons of the answer that the message shows, which stays where there is no new one.
     """
+
+    shows_progress = True
 
     def __init__(
         self,
@@ -178,6 +186,8 @@ class ChannelDelivery:
         reply_to: the message that asked.
         quiet: nobody has asked: what fails is shown by a reaction to the message, if at all.
     """
+
+    shows_progress = False
 
     def __init__(
         self, channel: Channel, *, nonce: int, reply_to: discord.Message | None = None, quiet: bool = False

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.jobs.job import Job
+from bot.jobs.progress import EditBudget
 from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.result import SongResult
 from bot.storage.corrections import MEMBERS_AGREE
@@ -26,16 +27,20 @@ class DiscordResponder:
 
     Args:
         delivery: where the messages go.
+        budget: how often progress may be shown, that of all requests together; what it leaves out, the next one says.
     """
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, budget: EditBudget | None = None) -> None:
         self._delivery = delivery
+        self._budget = budget
         self._shown = ""
 
     async def progress(self, job: Job) -> None:
-        """Show how far the job is, unless that is what is shown already."""
+        """Show how far the job is, unless that is what is shown already, or the budget is used up."""
+        if not self._delivery.shows_progress:
+            return
         text = progress_text(job)
-        if text != self._shown:
+        if text != self._shown and (self._budget is None or self._budget.take()):
             await self._delivery.progress(replace(text_message(text), view=cancel_view(job.key, job.request.locale)))
             self._shown = text
 

@@ -66,3 +66,37 @@ def test_a_queue_is_on_postgresql_and_so_is_the_store_that_its_workers_reach(
     with pytest.raises(ConfigurationError, match="GENREGENIE_QUEUE_URL") as raised:
         load_settings(BotSettings)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "shards", "edits_per_s"),
+    [
+        ("bot-0", "0-2", 3.75),
+        ("bot-1.bots.svc", "3-5", 3.75),
+        ("bot-2", "6-7", 2.5),
+        ("bot-3", None, 0),
+        ("bot", None, 0),
+    ],
+)
+def test_a_host_of_a_stateful_set_has_the_shards_of_its_number_and_their_share_of_edits(
+    monkeypatch: pytest.MonkeyPatch, host: str, shards: str | None, edits_per_s: float
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    monkeypatch.setenv("DISCORD_SHARD_COUNT", "8")
+    monkeypatch.setenv("DISCORD_SHARDS_PER_PROCESS", "3")
+    if shards is None:
+        with pytest.raises(ConfigurationError, match="DISCORD_SHARD"):
+            load_settings(BotSettings)
+        return
+    settings = load_settings(BotSettings)
+    assert (settings.shards, settings.own_progress_edits_per_s) == (shards, edits_per_s)
+
+
+def test_a_process_with_all_shards_has_all_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(BotSettings).own_progress_edits_per_s == 10
+    monkeypatch.setenv("DISCORD_SHARD_COUNT", "8")
+    assert load_settings(BotSettings).own_progress_edits_per_s == 10
+    monkeypatch.setenv("DISCORD_SHARDS", "0-3")
+    monkeypatch.setenv("DISCORD_SHARDS_PER_PROCESS", "4")
+    with pytest.raises(ConfigurationError, match="DISCORD_SHARDS_PER_PROCESS"):
+        load_settings(BotSettings)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.jobs.job import Job
+from bot.jobs.progress import EditBudget
 from bot.jobs.request import JobRequest, ReplyCapabilities, RequestKind, Song
 from bot.jobs.result import SongResult
 from bot.ui.message import OutgoingMessage
@@ -14,11 +15,14 @@ from core.i18n.catalog import translate
 from core.inference.pipeline import Step
 from core.service.admission import Admission, AdmissionLimits
 from core.service.sources import LinkSource
+from tests.bot.storage.rows import Clock
 from tests.bot.ui.identified import identified
 
 
 class Sent:
     """A delivery that keeps what it is given."""
+
+    shows_progress = True
 
     def __init__(self) -> None:
         self.shown: list[OutgoingMessage] = []
@@ -75,6 +79,38 @@ async def test_the_same_progress_is_shown_once_with_the_button_that_cancels() ->
     assert sent.shown[0].view is not None
     [button] = sent.shown[0].view.children
     assert button.custom_id == f"gg:cancel:{one.key}"  # type: ignore[attr-defined]
+
+
+async def test_progress_over_the_budget_is_left_out_and_said_by_the_next_one_and_answers_never_are() -> None:
+    clock = Clock()
+    budget = EditBudget(2.0, clock=clock)
+    sent = [Sent() for _ in range(5)]
+    responders = [DiscordResponder(one, budget) for one in sent]
+    jobs = [job() for _ in sent]
+
+    async def shown() -> list[int]:
+        for responder, one in zip(responders, jobs, strict=True):
+            await responder.progress(one)
+        return [len(one.shown) for one in sent]
+
+    assert await shown() == [1, 1, 0, 0, 0]
+    clock.now += 0.5
+    assert await shown() == [1, 1, 1, 0, 0]  # the first two have nothing new to say, and take nothing
+    clock.now += 1_000  # no more than a second's are saved up
+    for one in jobs:
+        one.steps[0] = (Step.FETCHING, None)
+    assert await shown() == [2, 2, 1, 0, 0]
+    for responder, one in zip(responders, jobs, strict=True):
+        assert await responder.results(one.request, [SongResult("song.mp3", identified(), 7)])
+    assert [len(one.answers) for one in sent] == [1] * 5
+
+
+async def test_where_progress_is_not_shown_it_takes_nothing_from_the_budget() -> None:
+    budget, sent = EditBudget(1.0, clock=Clock()), Sent()
+    sent.shows_progress = False
+    await DiscordResponder(sent, budget).progress(job())
+    assert sent.shown == []
+    assert budget.take()
 
 
 @pytest.mark.parametrize(("request_id", "buttons"), [(7, True), (None, False)])
