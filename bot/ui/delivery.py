@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 NO_MENTIONS: Final = discord.AllowedMentions.none()
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
+TRY_AGAIN: Final = (408, 429)
+"""Statuses that say nothing of a message: a REST proxy's own too, where Discord is slow or a node of it is gone."""
+
 FAILED_EMOJI: Final = {
     ErrorCode.BUSY: "\N{HOURGLASS WITH FLOWING SAND}",
     ErrorCode.COOLDOWN: "\N{HOURGLASS WITH FLOWING SAND}",
@@ -244,7 +247,7 @@ async def _deliver(message: OutgoingMessage, send: Callable[[OutgoingMessage], A
                 log.warning("Discord did not take an answer: %s", type(error).__name__)
                 break
             except discord.HTTPException as error:
-                if error.status == 429:
+                if error.status in TRY_AGAIN:
                     break
                 if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
                     return False

@@ -12,7 +12,7 @@ import discord
 from bot.jobs.member_locales import MemberLocales
 from bot.jobs.request import ReplyPlace
 from bot.monitoring import Metrics
-from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, TRY_AGAIN
 from core.logging_setup import current_reference, new_reference
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def reply_place(interaction: Interaction) -> ReplyPlace:
 
 
 async def _in_time(send: Callable[[], Awaitable[Sent]]) -> Sent | None:
-    """Send an interaction's first answer, again where the connection is lost; None where Discord had it already."""
+    """Send an interaction's first answer, again where it or a proxy failed; None where Discord had it already."""
     deadline = time.monotonic() + TRY_AGAIN_WITHIN_S
     while True:
         try:
@@ -96,7 +96,9 @@ async def _in_time(send: Callable[[], Awaitable[Sent]]) -> Sent | None:
             # Discord has taken an earlier attempt, and only its answer was lost.
             if error.code == ALREADY_ACKNOWLEDGED:
                 return None
-            raise
+            if error.status not in TRY_AGAIN or time.monotonic() + TRY_AGAIN_S > deadline:
+                raise
+            await asyncio.sleep(TRY_AGAIN_S)
         except (aiohttp.ClientError, OSError, TimeoutError):
             if time.monotonic() + TRY_AGAIN_S > deadline:
                 raise

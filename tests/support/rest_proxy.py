@@ -16,8 +16,8 @@ class RestProxy:
 
     Attributes:
         forwarded: requests that were, by method.
-        own_answers: statuses that it answers the next edits of an interaction's reply with, instead of forwarding them: 408
-            where Discord took too long, 429 without Discord's headers where a proxy of its cluster is gone.
+        own_answers: statuses that it answers the next edits of an interaction's reply with, instead of forwarding them:
+            408 where Discord took too long, 429 without Discord's headers where a node of its cluster is gone.
     """
 
     def __init__(self, target: str) -> None:
