@@ -90,6 +90,29 @@ def test_the_page_in_the_bots_process_is_reached_as_the_page_alone_is() -> None:
     assert environment.keys() <= variable_names(BotSettings) | variable_names(WebSettings)
 
 
+def test_the_postgresql_beside_the_workers_is_confined_keeps_its_data_and_is_reached_by_all_of_them() -> None:
+    compose = yaml.safe_load((ROOT / "deploy" / "postgresql.yaml").read_text("utf-8"))
+    service = compose["services"].pop("postgresql")
+    assert service["profiles"] == SERVICES["worker"]["profiles"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == SERVICES["bot"]["security_opt"]
+    assert service["user"] == "postgres"
+    assert service["mem_limit"] == service["memswap_limit"]
+    assert service["logging"] == SERVICES["bot"]["logging"]
+    assert service["ports"] == ["${POSTGRES_HOST:-127.0.0.1}:5432:5432"]
+    assert "POSTGRES_PASSWORD:?" in service["environment"]["POSTGRES_PASSWORD"], "there is no password by default"
+    [volume] = service["volumes"]
+    assert volume.split(":") == [*compose["volumes"], "/var/lib/postgresql/data"]
+    networks = {network for one in SERVICES.values() for network in one.get("networks", ["default"])}
+    assert set(service["networks"]) == networks
+    # What joins a queue needs what the queue needs.
+    for name, changed in compose["services"].items():
+        assert name in SERVICES
+        assert changed["image"] == SERVICES["worker"]["image"]
+        assert changed["build"]["target"] == SERVICES["worker"]["build"]["target"]
+
+
 def test_the_settings_that_it_makes_are_settings() -> None:
     known = {f"GENREGENIE_{name}".upper() for kind in (BotSettings, WebSettings) for name in kind.model_fields}
     for service in SERVICES.values():

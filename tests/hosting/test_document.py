@@ -14,7 +14,7 @@ from tests.support.data import ROOT
 from web.settings import WebSettings
 
 DOCUMENT = (ROOT / "docs" / "hosting.md").read_text("utf-8")
-OF_COMPOSE = {"PAGE_HOST", "BASE_IMAGE"}
+OF_COMPOSE = {"PAGE_HOST", "BASE_IMAGE", "POSTGRES_PASSWORD", "POSTGRES_HOST"}
 SETTINGS = {
     (field.validation_alias if isinstance(field.validation_alias, str) else f"GENREGENIE_{name}").upper()
     for kind in (BotSettings, WebSettings)
