@@ -25,7 +25,8 @@ ON_SHARD_0, ON_SHARD_1 = 1_002 << 22, 1_001 << 22
 @pytest_asyncio.fixture(loop_scope="session")
 async def two_shards() -> AsyncIterator[Discord]:
     async with Discord() as server:
-        server.gateway.shards = 2
+        server.gateway.shards = server.gateway.max_concurrency = 2
+        server.gateway.identify_period_s = 5.0
         yield server
 
 
@@ -78,3 +79,16 @@ async def test_songs_and_their_buttons_are_answered_by_another_machine_and_turns
     assert order.index("few") < 9
     assert len(order) - order[::-1].index("few") < 12, order
     assert not discord.complaints
+
+
+async def test_a_bot_with_another_s_shards_is_one_clear_line(
+    two_shards: Discord, bots: list[BotProcess], tmp_path: Path
+) -> None:
+    (tmp_path / "third").mkdir()
+    third = BotProcess(two_shards, tmp_path / "third", **bots[1].settings)  # as on another machine: a folder of its own
+    await third.launch()
+    assert await third.wait(within=60) == 2
+    assert translate("bot.start.shards-in-use", "en", address="127.0.0.1") in third.log
+    # Nor has it sent IDENTIFY: the first two have one session each, and keep them.
+    assert sorted(identify["shard"] for identify in two_shards.gateway.identified) == [[0, 2], [1, 2]]
+    assert len(two_shards.gateway.live) == 2
