@@ -46,7 +46,7 @@ async def test_a_link_is_classified_by_a_worker_and_an_upload_by_the_pages_own_m
                 assert linked["votes"] == uploaded.json()["votes"], "it is the same song"
                 assert (await worker.metrics())[FROM_THE_QUEUE] == 1
                 gone = (await client.post("/api/v1/classify", json={"link": song_link + ".gone"})).json()
-                assert gone["error"]["code"] == "not-found"
+                assert gone["error"]["code"] == "unavailable"
         for table in ("procrastinate_jobs WHERE task_name = 'identify'", "genregenie_answers", "songs", "results"):
             assert postgres.sql(f"SELECT count(*) FROM {table}", database) == "0", "nothing of a visitor's is kept"
     finally:

@@ -306,11 +306,11 @@ async def test_two_hundred_songs_of_one_bots_server_do_not_keep_another_bots_fiv
                 print(len(results), asker.put_again, asker.late)
         asyncio.run(main())
         """
+    asker = await room.asker()
     many = await asyncio.create_subprocess_exec(
         sys.executable, "-c", textwrap.dedent(script), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     await eventually(lambda: room.rows() == "200/0", 120, "two hundred songs of the one")
-    asker = await room.asker()
     tickets = Admission.for_queue(AdmissionLimits()).admit("few", "few", jobs=5)
     source = AttachmentSource("https://example.org/song.wav", "few")
     tasks = [asyncio.create_task(asker.identify(Request(source), ticket=ticket)) for ticket in tickets]
