@@ -9,7 +9,9 @@ import random
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 DATA: Final = Path(os.environ.get("GENREGENIE_TEST_DATA") or ROOT.parent / "shared" / "data")
@@ -39,3 +41,9 @@ def tenth(items: Sequence[Item], seed: int = 0) -> list[Item]:
     """A seeded tenth of a corpus, one item at least where there is one, in the corpus's order."""
     chosen = random.Random(seed).sample(range(len(items)), -(-len(items) // 10))
     return [items[index] for index in sorted(chosen)]
+
+
+def a_tenth_by_default(cases: Sequence[Any], seed: int = 0) -> list[Any]:
+    """Parameters of a test, of which a seeded tenth runs by default and the others with the slow tests."""
+    chosen = tenth(range(len(cases)), seed)
+    return [case if index in chosen else pytest.param(case, marks=pytest.mark.slow) for index, case in enumerate(cases)]

@@ -12,6 +12,7 @@ from core.i18n.catalog import error_sentence
 from tests.core.cli.command import COMMAND, lines, run
 from tests.core.files import BAD, make_bad
 from tests.support.audio import make_song, write_wav
+from tests.support.data import a_tenth_by_default
 from tests.support.processes import ffmpegs, heed_interrupts, is_alive, living_children, wait_until
 from tests.support.users import heed_permissions, needs_permissions
 
@@ -164,10 +165,17 @@ def test_a_source_is_called_as_it_was_given(tmp_path: Path, song: Path) -> None:
     assert [one["source"] for one in lines(run("--json", "./deep", cwd=tmp_path))] == ["./deep/a.wav"]
 
 
-@pytest.mark.parametrize(
-    "name", ["no\nsuch.wav", "no\udcffne.wav", "\x1b[2Jnone", "x" * 5_000, "deep/" * 2_000, "x" * 100_000, "\u202enone"]
-)
-def test_unusual_names_that_lead_nowhere_are_printed_safely(name: str) -> None:
+NOWHERE = ("no\nsuch.wav", "no\udcffne.wav", "\x1b[2Jnone", "x" * 5_000, "deep/" * 2_000, "x" * 100_000, "\u202enone")
+
+
+def test_unusual_names_that_lead_nowhere_are_json() -> None:
+    done = run("--json", *NOWHERE)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (1, "", len(NOWHERE))
+    assert [(one["source"], one["error"]["code"]) for one in lines(done)] == [(name, "not-found") for name in NOWHERE]
+
+
+@pytest.mark.parametrize("name", a_tenth_by_default(NOWHERE))
+def test_an_unusual_name_that_leads_nowhere_is_printed_safely(name: str) -> None:
     done = run("--json", name)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (1, "", 1)
     assert [(one["source"], one["error"]["code"]) for one in lines(done)] == [(name, "not-found")]
