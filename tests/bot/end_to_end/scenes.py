@@ -279,7 +279,7 @@ class Scenes:
         host = self.discord.world.owner
         host.locale = self.ana.locale
         # A direct message does not say its author's language; this does.
-        await answer(self.discord.slash("help", user=host, channel=self.channel))
+        await answer(self.discord.slash("help", user=host, channel=self.discord.direct_messages(host)))
         await self._written("owner commands", "owner")
         await self._written("status", "owner status", self._fixed_status)
         await self._written("servers", "owner servers", self._fixed_servers)

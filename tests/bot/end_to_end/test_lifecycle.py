@@ -207,7 +207,7 @@ async def test_a_request_over_its_deadline_is_told_so(tmp_path: Path) -> None:
 async def test_two_processes_share_the_shards(tmp_path: Path) -> None:
     async with Discord() as discord:
         discord.gateway.shards = 2
-        houses = [furnished(discord, identity=(5000 + number) << 22) for number in range(2)]
+        houses = [furnished(discord, identity=(10**9 + number) << 22) for number in range(2)]
         first = BotProcess(discord, tmp_path, DISCORD_SHARD_COUNT="2", DISCORD_SHARDS="0")
         second = BotProcess(discord, tmp_path, DISCORD_SHARD_COUNT="2", DISCORD_SHARDS="1")
         async with first, second:
