@@ -218,7 +218,10 @@ class Owner(commands.Cog):
             await host.put(Subject.USER, ctx.author.id, allowed=True)
         await host.switch(allowlist=state == "on")
         others = sum(not host.allowed(Subject.SERVER, guild.id) for guild in self._bot.guilds)
-        await self._respond(ctx, translate(f"bot.owner.allowlist-{state}", self._locale(ctx), n=others))
+        text = translate(f"bot.owner.allowlist-{state}", self._locale(ctx))
+        if state == "on" and others:
+            text += " " + translate("bot.owner.not-on-list", self._locale(ctx), n=others)
+        await self._respond(ctx, text)
 
     @_under(owner, "errors")
     async def errors(self, ctx: Context) -> None:
@@ -233,7 +236,10 @@ class Owner(commands.Cog):
         await self._services.host.switch(maintenance=state == "on")
         await show_presence(self._bot, self._services.host.switches)
         running = self._services.admission.running + self._services.admission.waiting
-        await self._respond(ctx, translate(f"bot.owner.maintenance-{state}", self._locale(ctx), n=running))
+        text = translate(f"bot.owner.maintenance-{state}", self._locale(ctx))
+        if state == "on" and running:
+            text += " " + translate("bot.owner.under-way", self._locale(ctx), n=running)
+        await self._respond(ctx, text)
 
     @_under(owner, "links")
     async def links(self, ctx: Context, state: OnOff) -> None:

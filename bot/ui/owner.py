@@ -160,9 +160,9 @@ def status_text(services: BotServices, servers: int, day: dict[str, int], releas
         asked=sum(day.values()),
         failed=sum(failed.values()),
         reasons=f" ({', '.join(f'{code} {n}' for code, n in failed.items())})" if failed else "",
-        maintenance=_state(switches.maintenance, locale),
-        links=_state(switches.links, locale),
-        allowlist=_state(switches.allowlist, locale),
+        maintenance=_switched(switches.maintenance, locale),
+        links=_switched(switches.links, locale),
+        allowlist=_switched(switches.allowlist, locale),
     )
     lines = [text, *([release_text(release, locale)] if release else []), *_of_this_process(services.settings, locale)]
     return "\n".join(lines)
@@ -208,8 +208,8 @@ def _memory(process: psutil.Process) -> int:
         return 0
 
 
-def _state(on: bool, locale: str) -> str:
-    return translate("bot.command.links.on" if on else "bot.command.links.off", locale)
+def _switched(on: bool, locale: str) -> str:
+    return translate("bot.owner.on" if on else "bot.owner.off", locale)
 
 
 async def servers_page(
@@ -275,7 +275,7 @@ def defaults_text(defaults: GuildSettings, settings: BotSettings, locale: str) -
     return translate(
         "bot.owner.defaults",
         locale,
-        links=_state(defaults.links, locale),
+        links=translate("bot.command.links.on" if defaults.links else "bot.command.links.off", locale),
         language=language or translate("bot.command.language.auto", locale),
         longest=translate("bot.admin.limits-longest", locale, n=longest_s / 60),
         cooldown=translate("bot.admin.limits-cooldown", locale, n=limits.cooldown_s),

@@ -13,6 +13,9 @@ from tests.discord_server.model import Message, Payload
 WIDTH: Final = 360
 BUTTON_STYLES: Final = {1: "primary", 2: "secondary", 3: "success", 4: "danger"}
 ESCAPED: Final = re.compile(r"\\([\\*_~`|<>@#\[\]():.-])")
+STAND_INS: Final = str.maketrans({"🎧": "♫", "🏆": "★", "💬": "…"})
+"""For emoji in pictures: a machine's fonts may lack them."""
+
 MENTION: Final = re.compile(r"<(?:@!?|#|(?P<command>/[^:<>]+):)(?P<id>\d+)>")
 
 STYLE: Final = """
@@ -190,6 +193,7 @@ def _controls(controls: list[Payload]) -> str:
 
 def markdown(text: str, names: Mapping[int, str]) -> str:
     """Turn the little Markdown that the bot uses into HTML."""
+    text = text.translate(STAND_INS)
     kept: list[str] = []
 
     def keep(part: str) -> str:

@@ -331,7 +331,7 @@ class Scenes:
                 re.sub(r"\d+", "0", queue),
                 re.sub(r"\d+", "2", workers),
                 re.sub(r"\d+", "412", memory),
-                re.sub(r"\(\d+", "(20", re.sub(r"\d{4}[\d.]*", "2026.01.15", ytdlp)),
+                re.sub(r"(\(\D*)\d+", r"\g<1>20", re.sub(r"\d{4}[\d.]*", "2026.01.15", ytdlp)),
                 f"{day} (not-audio 4, unavailable 2, timeout 1)",
                 switches,
             )
