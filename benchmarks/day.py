@@ -5,6 +5,7 @@ again in the middle of it and started anew. In the end nothing may be lost, answ
 """
 
 import asyncio
+import contextlib
 import math
 import random
 import sqlite3
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,9 @@ CANCEL: Final = "gg:cancel:"
 BUSIEST_PER_S: Final = 1.0
 """Requests a second in the evening, all servers together; at night a tenth."""
 
+LONGEST_GAP_S: Final = 5.0
+"""Between two requests: of eight, one night's gap of half a minute would be most of the day."""
+
 SETTLE_S: Final = 180.0
 """Ceiling for the last answers."""
 
@@ -51,12 +56,23 @@ class Day:
         posted: messages with audio.
         counts: what happened, by name.
         faults: what may not happen, in words.
+        seconds: what took how long: `starts` of the bot, the time in which it was `asked`, `settling`, the `end`.
     """
 
     asked: list[tuple[Interaction, House]] = field(default_factory=list)
     posted: list[Message] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @contextlib.contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Add the seconds that something takes."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[what] += round(time.monotonic() - began)
 
 
 async def replay(folder: Path, requests: int, kills: int, seed: int = 0) -> Day:
@@ -70,7 +86,11 @@ async def replay(folder: Path, requests: int, kills: int, seed: int = 0) -> Day:
     """
     chance = random.Random(seed)  # noqa: S311 - no secret
     day = Day()
-    async with Discord() as discord, BotProcess(discord, folder, GENREGENIE_MAX_JOBS_PER_MEMBER="256") as bot:
+    async with Discord() as discord, contextlib.AsyncExitStack() as stack:
+        bot = BotProcess(discord, folder, GENREGENIE_MAX_JOBS_PER_MEMBER="256")
+        with day.timed("starts"):
+            await stack.enter_async_context(bot)
+        began = time.monotonic()
         houses = [furnished(discord) for _ in range(3)]
         for house in houses:
             used = discord.slash("genregenie channel on", user=house.owner, channel=house.channel)
@@ -84,13 +104,18 @@ async def replay(folder: Path, requests: int, kills: int, seed: int = 0) -> Day:
             await asyncio.sleep(chance.uniform(0, 2))
             bot.process.kill()
             await bot.wait()
-            await bot.start()
+            with day.timed("starts"):
+                await bot.start()
         await members
-        await _settle(discord, day)
+        day.seconds["asked"] = round(time.monotonic() - began)
+        with day.timed("settling"):
+            await _settle(discord, day)
         _count(discord, day)
         _look_for_remains(folder, discord, day)
         # Interactions that were killed before their acknowledgement, and tokens of private ones, are nobody's fault.
         day.faults += [str(complaint) for complaint in discord.complaints]
+        with day.timed("end"):
+            await stack.aclose()
     return day
 
 
@@ -99,7 +124,7 @@ async def _ask_all_day(discord: Discord, houses: list[House], day: Day, requests
     for number in range(requests):
         # Evening is in the middle, so that the day begins and ends at night.
         rate = BUSIEST_PER_S * (0.1 + 0.9 * math.sin(math.pi * number / requests) ** 2)
-        await asyncio.sleep(chance.expovariate(rate))
+        await asyncio.sleep(min(chance.expovariate(rate), LONGEST_GAP_S))
         # Discord offers no commands of a bot that is not connected, and tells it of no message that it missed.
         await discord.until(lambda: discord.gateway.live, within=SETTLE_S, what="the bot is back")
         _ask(discord, chance.choice(houses), day, known, chance)
@@ -194,6 +219,7 @@ def table(day: Day) -> str:
     lines = ["| a day | |", "|---|---|", *(f"| {name} | {n} |" for name, n in sorted(day.counts.items()))]
     faults = Counter(fault.partition(":")[0] for fault in day.faults)
     lines += [f"| **{name}** | **{faults[name]}** |" for name in ("lost", "twice", "a corpse")]
+    lines += [f"| seconds: {name} | {seconds} |" for name, seconds in day.seconds.items()]
     return "\n".join(lines)
 
 

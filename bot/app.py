@@ -94,6 +94,7 @@ async def _serve(
     from bot.jobs.records import RequestRecorder
     from bot.jobs.service import JobService
     from bot.monitoring import HealthServer, Metrics, watch_ytdlp
+    from bot.releases import Releases
     from bot.services import BotServices
     from bot.sharding import IdentifyGate
     from bot.storage.lock import sole_writer
@@ -141,6 +142,7 @@ async def _serve(
         tastes=stores.tastes,
         fetcher=backend.fetcher,
         retention=stores.retention,
+        releases=Releases(settings, backend.fetcher.proxy, stores.meta),
         meta=stores.meta,
         locales=locales,
         acknowledge=Acknowledger(metrics, locales),

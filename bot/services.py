@@ -7,6 +7,7 @@ from bot.jobs.member_locales import MemberLocales
 from bot.jobs.responder import Responder
 from bot.jobs.service import JobService
 from bot.monitoring import Metrics
+from bot.releases import Releases
 from bot.settings import BotSettings
 from bot.storage.corrections import CorrectionStore
 from bot.storage.games import GameStore
@@ -47,6 +48,7 @@ class BotServices:
         tastes: counts genres.
         fetcher: fetches a song that is to be posted again.
         retention: deletes what an admin wants deleted.
+        releases: whether there is a newer one.
         meta: values that are needed again after a restart.
         locales: the members' languages.
         acknowledge: tells Discord that an answer will come.
@@ -70,6 +72,7 @@ class BotServices:
     tastes: TasteStore
     fetcher: Fetcher
     retention: Retention
+    releases: Releases
     meta: MetaStore
     locales: MemberLocales
     acknowledge: Acknowledger

@@ -37,6 +37,9 @@ class BotSettings(Settings):
     owner_guild: int | None = None
     """The only server that gets `/owner`; without one, owners write to the bot directly."""
 
+    releases_url: str | None = None
+    """Says which release is the newest, as GitHub's `releases/latest` does: asked once a day; None asks nobody."""
+
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8_080, ge=0, le=65_535)
     """Where health and metrics listen; 0 takes any free port."""
@@ -70,6 +73,13 @@ class BotSettings(Settings):
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @field_validator("releases_url")
+    @classmethod
+    def _is_https(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("https://"):
+            raise ValueError("is no https address")
+        return value
 
     @field_validator("named_shards")
     @classmethod

@@ -22,7 +22,7 @@ from core.inference.chart import FONT_FILE
 from tests.bot.end_to_end.answers import answer, details
 from tests.bot.end_to_end.conftest import LIMITS
 from tests.bot.end_to_end.process import BotProcess
-from tests.bot.end_to_end.scenes import Scenes, interrupted, make_known, spectrogram
+from tests.bot.end_to_end.scenes import GUESS_S, Scenes, interrupted, make_known, spectrogram
 from tests.discord_server import Discord, File
 from tests.discord_server.look import STYLE, WIDTH, Shown, as_html, as_text, data_url
 
@@ -38,7 +38,10 @@ COLOURS: Final = 256
 async def say_everything() -> tuple[list[Scenes], Scenes]:
     """Let a bot say everything in every language, and answer the demo song."""
     with tempfile.TemporaryDirectory() as place:
-        async with Discord() as discord, BotProcess(discord, Path(place), **LIMITS, GENREGENIE_WORKERS="6") as bot:
+        more = {"GENREGENIE_WORKERS": "6", "GENREGENIE_GUESS_S": str(GUESS_S)}
+        async with Discord() as discord, BotProcess(discord, Path(place), **LIMITS, **more) as bot:
+            for number in range(2):
+                discord.guild(f"another {number}")
             demo = Scenes(discord, "en")
             song = File.at(SONG)
             reply = await answer(discord.slash("genre", user=demo.ana, channel=demo.channel, file=song))

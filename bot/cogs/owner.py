@@ -27,7 +27,10 @@ from bot.ui.owner import (
     Owners,
     defaults_text,
     errors_text,
+    find_server,
     leave_question,
+    leave_server,
+    release_text,
     servers_page,
     show_presence,
     status_text,
@@ -47,6 +50,9 @@ OnOff = Literal["on", "off"]
 ID: Final = re.compile(r"[<@!>]*(\d{15,20})[<@!>]*")
 TOLD_OF_YTDLP: Final = "ytdlp-told"
 """Key under which yt-dlp's version is stored that the owners were told is old."""
+
+TOLD_OF_RELEASE: Final = "release-told"
+"""Key under which the release is stored that the owners were told of."""
 
 
 class Defaults(commands.FlagConverter, delimiter=":"):
@@ -88,13 +94,17 @@ class Owner(commands.Cog):
             self._bot.tree.add_command(self.owner.app_command, guild=discord.Object(guild_id))
 
     async def cog_load(self) -> None:
-        """Begin to look at yt-dlp's age."""
-        if self._services.settings.shard_ids is None or 0 in self._services.settings.shard_ids:
+        """Begin to look at yt-dlp's age, and for a newer release."""
+        settings = self._services.settings
+        if settings.shard_ids is None or 0 in settings.shard_ids:
             self.watch_ytdlp.start()
+            if settings.releases_url is not None:
+                self.watch_releases.start()
 
     async def cog_unload(self) -> None:
         """End that."""
         self.watch_ytdlp.cancel()
+        self.watch_releases.cancel()
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -109,7 +119,7 @@ class Owner(commands.Cog):
 
     async def cog_command_error(self, ctx: Context, error: Exception) -> None:  # type: ignore[override]  # likewise
         """Say what was wrong, to owners; others learn nothing of these commands by direct message."""
-        locale = _locale(ctx)
+        locale = self._locale(ctx)
         if isinstance(error, commands.HybridCommandError):
             error = error.original
         if isinstance(error, commands.CheckFailure | app_commands.CheckFailure):
@@ -134,21 +144,24 @@ class Owner(commands.Cog):
     @app_commands.default_permissions(administrator=True)
     async def owner(self, ctx: Context) -> None:
         """List the commands."""
-        await self._respond(ctx, translate("bot.owner.help", _locale(ctx)))
+        await self._respond(ctx, translate("bot.owner.help", self._locale(ctx)))
 
     @_under(owner, "status")
     async def status(self, ctx: Context) -> None:
         """Say how the bot is."""
         await ctx.defer(ephemeral=True)
         day = await self._services.requests.since(86_400.0)
-        text = await asyncio.to_thread(status_text, self._services, len(self._bot.guilds), day, _locale(ctx))
+        release = await self._services.releases.newer()
+        text = await asyncio.to_thread(
+            status_text, self._services, len(self._bot.guilds), day, release, self._locale(ctx)
+        )
         await self._respond(ctx, text)
 
     @_under(owner, "servers")
     async def servers(self, ctx: Context, page: commands.Range[int, 1, 10_000] = 1) -> None:
         """List the servers."""
         await ctx.defer(ephemeral=True)
-        text, view = await servers_page(self._bot.guilds, self._services, page, _locale(ctx))
+        text, view = await servers_page(self._bot.guilds, self._services, page, self._locale(ctx))
         await self._respond(ctx, text, view)
 
     @_under(owner, "leave")
@@ -156,11 +169,11 @@ class Owner(commands.Cog):
     async def leave(self, ctx: Context, server: str) -> None:
         """Ask whether to leave a server."""
         await ctx.defer(ephemeral=True)
-        guild = self._bot.get_guild(_id(server))
+        guild = await find_server(self._bot, self._services.settings, _id(server))
         if guild is None:
-            await self._respond(ctx, translate("bot.owner.no-server", _locale(ctx)))
+            await self._respond(ctx, translate("bot.owner.no-server", self._locale(ctx)))
             return
-        text, view = leave_question(guild, _locale(ctx))
+        text, view = leave_question(guild, self._locale(ctx))
         await self._respond(ctx, text, view)
 
     @_under(owner, "block")
@@ -169,14 +182,13 @@ class Owner(commands.Cog):
     async def block(self, ctx: Context, what: What, subject: str) -> None:
         """Serve a member or a server no more; a server is left."""
         await ctx.defer(ephemeral=True)
-        kind, subject_id, locale = Subject(what), _id(subject), _locale(ctx)
+        kind, subject_id, locale = Subject(what), _id(subject), self._locale(ctx)
         if kind is Subject.USER and await self._owners.has(subject_id):
             await self._respond(ctx, translate("bot.owner.not-an-owner", locale))
             return
         await self._services.host.put(kind, subject_id, allowed=False)
-        guild = self._bot.get_guild(subject_id) if kind is Subject.SERVER else None
-        if guild is not None:
-            await guild.leave()
+        if kind is Subject.SERVER:
+            await leave_server(self._bot, self._services.settings, subject_id)
         await self._respond(ctx, translate(f"bot.owner.blocked-{kind.value}", locale, id=subject_id))
 
     @_under(owner, "unblock")
@@ -186,7 +198,7 @@ class Owner(commands.Cog):
         """Take a member or a server off both lists."""
         await ctx.defer(ephemeral=True)
         await self._services.host.put(Subject(what), _id(subject), allowed=None)
-        await self._respond(ctx, translate("bot.owner.unlisted", _locale(ctx), id=_id(subject)))
+        await self._respond(ctx, translate("bot.owner.unlisted", self._locale(ctx), id=_id(subject)))
 
     @_under(owner, "allow")
     @app_commands.describe(what=phrase("owner.what.description"), subject=phrase("owner.id.description"))
@@ -195,7 +207,7 @@ class Owner(commands.Cog):
         """Put a member or a server on the allowlist."""
         await ctx.defer(ephemeral=True)
         await self._services.host.put(Subject(what), _id(subject), allowed=True)
-        await self._respond(ctx, translate("bot.owner.allowed", _locale(ctx), id=_id(subject)))
+        await self._respond(ctx, translate("bot.owner.allowed", self._locale(ctx), id=_id(subject)))
 
     @_under(owner, "allowlist")
     async def allowlist(self, ctx: Context, state: OnOff) -> None:
@@ -206,13 +218,16 @@ class Owner(commands.Cog):
             await host.put(Subject.USER, ctx.author.id, allowed=True)
         await host.switch(allowlist=state == "on")
         others = sum(not host.allowed(Subject.SERVER, guild.id) for guild in self._bot.guilds)
-        await self._respond(ctx, translate(f"bot.owner.allowlist-{state}", _locale(ctx), n=others))
+        text = translate(f"bot.owner.allowlist-{state}", self._locale(ctx))
+        if state == "on" and others:
+            text += " " + translate("bot.owner.not-on-list", self._locale(ctx), n=others)
+        await self._respond(ctx, text)
 
     @_under(owner, "errors")
     async def errors(self, ctx: Context) -> None:
         """List the last errors."""
         await ctx.defer(ephemeral=True)
-        await self._respond(ctx, errors_text(await self._services.requests.last_errors(), _locale(ctx)))
+        await self._respond(ctx, errors_text(await self._services.requests.last_errors(), self._locale(ctx)))
 
     @_under(owner, "maintenance")
     async def maintenance(self, ctx: Context, state: OnOff) -> None:
@@ -221,21 +236,26 @@ class Owner(commands.Cog):
         await self._services.host.switch(maintenance=state == "on")
         await show_presence(self._bot, self._services.host.switches)
         running = self._services.admission.running + self._services.admission.waiting
-        await self._respond(ctx, translate(f"bot.owner.maintenance-{state}", _locale(ctx), n=running))
+        text = translate(f"bot.owner.maintenance-{state}", self._locale(ctx))
+        if state == "on" and running:
+            text += " " + translate("bot.owner.under-way", self._locale(ctx), n=running)
+        await self._respond(ctx, text)
 
     @_under(owner, "links")
     async def links(self, ctx: Context, state: OnOff) -> None:
         """Follow links, or none in any server."""
         await ctx.defer(ephemeral=True)
         await self._services.host.switch(links=state == "on")
-        await self._respond(ctx, translate(f"bot.owner.links-{state}", _locale(ctx)))
+        await self._respond(ctx, translate(f"bot.owner.links-{state}", self._locale(ctx)))
 
     @_under(owner, "defaults")
     async def defaults(self, ctx: Context, *, changes: Defaults) -> None:
         """Set or show what servers have whose admins have set nothing."""
         await ctx.defer(ephemeral=True)
         if changes.language is not None and changes.language not in locales():
-            await self._respond(ctx, translate("bot.owner.languages", _locale(ctx), languages=", ".join(locales())))
+            await self._respond(
+                ctx, translate("bot.owner.languages", self._locale(ctx), languages=", ".join(locales()))
+            )
             return
         guilds = self._services.guilds
         own = GuildSettings(0) if changes.reset else guilds.defaults
@@ -251,7 +271,7 @@ class Owner(commands.Cog):
             own = replace(own, places=int(_within(changes.places, 1, 10_000)))
         if own != guilds.defaults:
             await guilds.save_defaults(own)
-        await self._respond(ctx, defaults_text(own, self._services.settings, _locale(ctx)))
+        await self._respond(ctx, defaults_text(own, self._services.settings, self._locale(ctx)))
 
     @tasks.loop(hours=24)
     async def watch_ytdlp(self) -> None:
@@ -260,32 +280,54 @@ class Owner(commands.Cog):
         if installed is None or installed[1] <= OLD_DAYS:
             return
         version, days = installed
+        text = translate("bot.owner.ytdlp-old", DEFAULT_LOCALE, version=version, n=days, command=UPDATE)
+        await self._tell_owners(TOLD_OF_YTDLP, version, text)
+
+    @tasks.loop(hours=1)
+    async def watch_releases(self) -> None:
+        """Tell the owners once of a newer release; the address is asked once a day."""
         try:
-            if await self._services.meta.get(TOLD_OF_YTDLP) == version:
+            await self._services.releases.refresh()
+            release = await self._services.releases.newer()
+        except StoreError:
+            log.warning("The newest release is not known")
+            return
+        if release is not None:
+            await self._tell_owners(TOLD_OF_RELEASE, release.version, release_text(release, DEFAULT_LOCALE))
+
+    async def _tell_owners(self, key: str, version: str, text: str) -> None:
+        """Send the owners a direct message about a version, once; `key` is where it is stored that they were told."""
+        try:
+            if await self._services.meta.get(key) == version:
                 return
-            # First: once is enough, and the log says it every day.
-            await self._services.meta.set(TOLD_OF_YTDLP, version)
-            text = translate("bot.owner.ytdlp-old", DEFAULT_LOCALE, version=version, n=days, command=UPDATE)
+            # First: once is enough, and `owner status` says it again.
+            await self._services.meta.set(key, version)
+            log.info("The owners are told: %s", text)
             for user_id in await self._owners.ids():
                 channel = await self._bot.create_dm(discord.Object(user_id))
                 await channel.send(text, allowed_mentions=NO_MENTIONS)
         except (discord.HTTPException, *NETWORK_ERRORS, StoreError) as error:
-            log.warning("The owners could not be told that yt-dlp is old: %s", type(error).__name__)
+            log.warning("The owners could not be told: %s", type(error).__name__)
 
     @watch_ytdlp.before_loop
-    async def _once_ready(self) -> None:
+    async def _ytdlp_once_ready(self) -> None:
         await self._bot.wait_until_ready()
+
+    @watch_releases.before_loop
+    async def _releases_once_ready(self) -> None:
+        await self._bot.wait_until_ready()
+
+    def _locale(self, ctx: Context) -> str:
+        """Give the language of an owner: a direct message does not say it, but what they used before it may have."""
+        if ctx.interaction is not None:
+            return ctx.interaction.locale.value
+        return self._services.locales.recent(ctx.author.id) or DEFAULT_LOCALE
 
     async def _respond(self, ctx: Context, text: str, view: discord.ui.View | None = None) -> None:
         if view is None:
             await ctx.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
         else:
             await ctx.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS, view=view)
-
-
-def _locale(ctx: Context) -> str:
-    """Language of an owner: a direct message does not say it."""
-    return DEFAULT_LOCALE if ctx.interaction is None else ctx.interaction.locale.value
 
 
 def _id(text: str) -> int:

@@ -1,5 +1,6 @@
 """What owners read, their buttons, and who they are."""
 
+import contextlib
 import re
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import psutil
 from discord.ext import commands
 from discord.ui import Button, DynamicItem, Item, View
 
+from bot.releases import Release
 from bot.services import BotServices, services_of
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings
@@ -20,7 +22,7 @@ from bot.ui.embeds import escaped
 from bot.ui.interactions import Interaction, send_private
 from core.fetch.ytdlp_install import ytdlp_version
 from core.i18n.catalog import translate
-from core.version import version_line
+from core.version import VERSION, version_line
 
 OWNERS_KEPT_S: Final = 600.0
 """Whoever leaves the team is no owner any more after this time."""
@@ -103,9 +105,7 @@ class OwnerButton(DynamicItem[Button[View]], template=r"gg:owner:(?P<action>leav
         elif self.action == STAY:
             text = translate("bot.owner.stayed", locale)
         else:
-            guild = interaction.client.get_guild(self.value)
-            if guild is not None:
-                await guild.leave()
+            await leave_server(interaction.client, services.settings, self.value)
             text = translate("bot.owner.left", locale, id=self.value)
         await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
 
@@ -123,13 +123,20 @@ async def show_presence(bot: commands.AutoShardedBot, switches: HostSwitches) ->
     await bot.change_presence(activity=activity(switches), status=status)
 
 
-def status_text(services: BotServices, servers: int, day: dict[str, int], locale: str) -> str:
+def release_text(release: Release, locale: str) -> str:
+    """Say that there is a newer release; its address makes no preview."""
+    page = f" <{release.page}>" if release.page else ""
+    return translate("bot.owner.release", locale, version=release.version, current=VERSION) + page
+
+
+def status_text(services: BotServices, servers: int, day: dict[str, int], release: Release | None, locale: str) -> str:
     """Say how the bot is; reads processes, so not on the event loop.
 
     Args:
         services: queue, workers and switches.
         servers: how many this process serves.
         day: outcomes of the last 24 hours, as counts.
+        release: a newer one than this; None where there is none, or nobody is asked.
         locale: language.
     """
     process = psutil.Process()
@@ -138,7 +145,7 @@ def status_text(services: BotServices, servers: int, day: dict[str, int], locale
     failed = {code: n for code, n in day.items() if code != "verdict"}
     switches = services.host.switches
     ready, busy = services.workers()
-    return translate(
+    text = translate(
         "bot.owner.status",
         locale,
         version=version_line(services.settings.model),
@@ -153,10 +160,45 @@ def status_text(services: BotServices, servers: int, day: dict[str, int], locale
         asked=sum(day.values()),
         failed=sum(failed.values()),
         reasons=f" ({', '.join(f'{code} {n}' for code, n in failed.items())})" if failed else "",
-        maintenance=_state(switches.maintenance, locale),
-        links=_state(switches.links, locale),
-        allowlist=_state(switches.allowlist, locale),
+        maintenance=_switched(switches.maintenance, locale),
+        links=_switched(switches.links, locale),
+        allowlist=_switched(switches.allowlist, locale),
     )
+    lines = [text, *([release_text(release, locale)] if release else []), *_of_this_process(services.settings, locale)]
+    return "\n".join(lines)
+
+
+def _of_this_process(settings: BotSettings, locale: str) -> list[str]:
+    """Say of which shards something speaks, where other processes have others."""
+    if settings.shard_ids is None:
+        return []
+    first, last = settings.shard_ids[0], settings.shard_ids[-1]
+    shards = str(first) if first == last else f"{first}–{last}"
+    return [f"-# {translate('bot.owner.this-process', locale, shards=shards, count=settings.shard_count)}"]
+
+
+async def find_server(client: discord.Client, settings: BotSettings, guild_id: int) -> discord.Guild | None:
+    """Find a server that the bot is in: one of this process, or by asking Discord one of another.
+
+    Raises:
+        discord.HTTPException: Discord does not say.
+    """
+    guild = client.get_guild(guild_id)
+    if guild is None and settings.shard_ids is not None:
+        with contextlib.suppress(discord.NotFound, discord.Forbidden):
+            return await client.fetch_guild(guild_id)
+    return guild
+
+
+async def leave_server(client: discord.Client, settings: BotSettings, guild_id: int) -> None:
+    """Leave a server, also one of another process; nothing happens where the bot is not in it.
+
+    Raises:
+        discord.HTTPException: Discord does not let it.
+    """
+    guild = await find_server(client, settings, guild_id)
+    if guild is not None:
+        await guild.leave()
 
 
 def _memory(process: psutil.Process) -> int:
@@ -166,8 +208,8 @@ def _memory(process: psutil.Process) -> int:
         return 0
 
 
-def _state(on: bool, locale: str) -> str:
-    return translate("bot.command.links.on" if on else "bot.command.links.off", locale)
+def _switched(on: bool, locale: str) -> str:
+    return translate("bot.owner.on" if on else "bot.owner.off", locale)
 
 
 async def servers_page(
@@ -196,6 +238,7 @@ async def servers_page(
         )
         unserved = services.host.switches.allowlist and not services.host.allowed(Subject.SERVER, guild.id)
         lines.append(f"{line} · {translate('bot.owner.not-listed', locale)}" if unserved else line)
+    lines += _of_this_process(services.settings, locale)
     view = View(timeout=None)
     if page > 1:
         view.add_item(OwnerButton(PAGE, page - 1, "\N{LEFTWARDS ARROW}"))
@@ -209,7 +252,8 @@ def leave_question(guild: discord.Guild, locale: str) -> tuple[str, View]:
     view = View(timeout=None)
     view.add_item(OwnerButton(LEAVE, guild.id, translate("bot.owner.button.leave", locale)))
     view.add_item(OwnerButton(STAY, guild.id, translate("bot.owner.button.stay", locale)))
-    members = guild.member_count or "?"
+    # One of another process has been fetched, and then it is an approximate number.
+    members = guild.member_count or guild.approximate_member_count or "?"
     return translate("bot.owner.ask-leave", locale, name=escaped(guild.name), id=guild.id, members=members), view
 
 
@@ -231,7 +275,7 @@ def defaults_text(defaults: GuildSettings, settings: BotSettings, locale: str) -
     return translate(
         "bot.owner.defaults",
         locale,
-        links=_state(defaults.links, locale),
+        links=translate("bot.command.links.on" if defaults.links else "bot.command.links.off", locale),
         language=language or translate("bot.command.language.auto", locale),
         longest=translate("bot.admin.limits-longest", locale, n=longest_s / 60),
         cooldown=translate("bot.admin.limits-cooldown", locale, n=limits.cooldown_s),

@@ -42,7 +42,8 @@ def draw_counts(title: str, counts: Mapping[str, int], locale: str = "en") -> by
     ranked = sorted(((n, genre) for genre, n in counts.items() if n > 0 and genre in GENRES), reverse=True)
     total = sum(n for n, _ in ranked) or 1
     image, pen = _canvas(len(ranked))
-    pen.text((_EDGE, _HEADING / 2), _fitted(title), _TEXT, _font(_LARGE), anchor="lm")
+    heading, font = _fitted(title)
+    pen.text((_EDGE, _HEADING / 2), heading, _TEXT, font, anchor="lm")
     left = _EDGE + _names_width([genre for _, genre in ranked], locale) + 14
     labels = [f"{n}  {_share(n / total, locale)}" for n, _ in ranked]
     right = WIDTH - _EDGE - max((_font(_MIDDLE).getlength(label) for label in labels), default=0.0) - 14
@@ -97,11 +98,15 @@ def _names_width(genres: list[str], locale: str) -> float:
     return max((_font(_MIDDLE).getlength(translate(f"genre.{genre}", locale)) for genre in genres), default=0.0)
 
 
-def _fitted(title: str) -> str:
-    """Shorten a title to the width of the picture."""
-    while _font(_LARGE).getlength(title) > WIDTH - 2 * _EDGE:
+def _fitted(title: str) -> tuple[str, ImageFont.FreeTypeFont]:
+    """Choose the size in which a title fits the picture's width, and shorten one that does not in the smallest."""
+    room = WIDTH - 2 * _EDGE
+    for size in range(_LARGE, _MIDDLE, -1):
+        if _font(size).getlength(title) <= room:
+            return title, _font(size)
+    while _font(_MIDDLE).getlength(title) > room:
         title = title[:-2].rstrip() + "…"
-    return title
+    return title, _font(_MIDDLE)
 
 
 def _share(share: float, locale: str) -> str:

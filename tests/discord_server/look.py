@@ -13,6 +13,9 @@ from tests.discord_server.model import Message, Payload
 WIDTH: Final = 360
 BUTTON_STYLES: Final = {1: "primary", 2: "secondary", 3: "success", 4: "danger"}
 ESCAPED: Final = re.compile(r"\\([\\*_~`|<>@#\[\]():.-])")
+STAND_INS: Final = str.maketrans({"🎧": "♫", "🏆": "★", "💬": "…"})
+"""For emoji in pictures: a machine's fonts may lack them."""
+
 MENTION: Final = re.compile(r"<(?:@!?|#|(?P<command>/[^:<>]+):)(?P<id>\d+)>")
 
 STYLE: Final = """
@@ -49,6 +52,8 @@ STYLE: Final = """
 .phone .menu::after { content: "⌄"; float: right; }
 .phone .options { background: #2b2d31; border-radius: 4px; margin-top: 2px; font-size: 14px; }
 .phone .options div { padding: 4px 10px; }
+.phone .file { background: #2b2d31; border: 1px solid #232428; border-radius: 8px; padding: 10px 14px; margin-top: 4px;
+  color: #00a8fc; }
 .phone .only { font-size: 12px; color: #949ba4; margin-top: 4px; }
 .phone ul { margin: 0; padding-left: 18px; }
 """
@@ -107,7 +112,8 @@ def as_text(shown: Shown, names: Mapping[int, str]) -> str:
         for field in embed.get("fields", []):
             lines += [f"[field] {field['name']}", *plain(field["value"]).splitlines()]
         lines += [f"[footer] {embed['footer']['text']}"] if embed.get("footer") else []
-    lines += [f"[picture] {file.description}" for file in shown.files]
+    for file in shown.files:
+        lines.append(f"[picture] {file.description}" if _is_picture(file) else f"[file] {file.filename}")
     for row in shown.components:
         controls = row["components"]
         buttons = [control["label"] for control in controls if control["type"] == 2]
@@ -133,6 +139,9 @@ def as_html(shown: Shown, names: Mapping[int, str], *, avatar: str) -> str:
     parts = [f"<div>{marked(shown.content)}</div>"] if shown.content else []
     for embed in shown.embeds:
         parts.append(_embed(embed, shown, marked))
+    for file in shown.files:
+        if not _is_picture(file):
+            parts.append(f'<div class="file">{html.escape(file.filename)}</div>')
     for row in shown.components:
         parts.append(_controls(row["components"]))
     if shown.only_for_one:
@@ -141,6 +150,10 @@ def as_html(shown: Shown, names: Mapping[int, str], *, avatar: str) -> str:
     return f"""<div class="phone">{above}<div class="row"><img class="avatar" src="{avatar}"><div>
 <div><span class="name">GenreGenie</span><span class="app">APP</span><span class="time">20:14</span></div>
 {"".join(parts)}</div></div></div>"""
+
+
+def _is_picture(file: Upload) -> bool:
+    return file.filename.endswith(".png")
 
 
 def _embed(embed: Payload, shown: Shown, marked: Callable[[str], str]) -> str:
@@ -180,6 +193,7 @@ def _controls(controls: list[Payload]) -> str:
 
 def markdown(text: str, names: Mapping[int, str]) -> str:
     """Turn the little Markdown that the bot uses into HTML."""
+    text = text.translate(STAND_INS)
     kept: list[str] = []
 
     def keep(part: str) -> str:

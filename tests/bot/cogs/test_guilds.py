@@ -14,6 +14,7 @@ from bot.jobs.member_locales import MemberLocales
 from bot.jobs.records import RequestRecorder
 from bot.jobs.service import JobService
 from bot.monitoring import Metrics
+from bot.releases import Releases
 from bot.services import BotServices
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings, GuildStore
@@ -21,6 +22,7 @@ from bot.storage.stores import Stores
 from bot.ui.interactions import Acknowledger
 from bot.ui.permissions import PermissionNotices
 from bot.ui.responder import DiscordResponder
+from core.proxy.interface import Proxy
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher
 from core.service.identify import LocalIdentifier
@@ -74,6 +76,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         tastes=stores.tastes,
         fetcher=create_autospec(Fetcher, instance=True),
         retention=stores.retention,
+        releases=Releases(settings, create_autospec(Proxy, instance=True), stores.meta),
         meta=stores.meta,
         locales=locales,
         acknowledge=Acknowledger(metrics, locales),

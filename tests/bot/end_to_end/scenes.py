@@ -31,6 +31,24 @@ from tests.discord_server.look import Shown
 LOCALES: Final = {"en": "en-US", "es": "es-ES", "pt": "pt-BR"}
 """How Discord calls our languages, where it calls them otherwise."""
 
+IN_A_MOMENT: Final = {
+    "en": "in 30 seconds",
+    "es": "dentro de 30 segundos",
+    "de": "in 30 Sekunden",
+    "fr": "dans 30 secondes",
+    "pt": "em 30 segundos",
+}
+"""How Discord shows a time that comes, and below one that has passed."""
+
+DAYS_AGO: Final = {
+    "en": "5 days ago",
+    "es": "hace 5 días",
+    "de": "vor 5 Tagen",
+    "fr": "il y a 5 jours",
+    "pt": "há 5 dias",
+}
+GUESS_S: Final = 10
+
 MADE: Final = ModelInfo("genie", "2", "0" * 64)
 SECONDS: Final = 215
 
@@ -42,6 +60,8 @@ class Known:
     file: File
     prediction: Prediction
     part: str = "main"
+    sounds: tuple[float, float] = (1.0, 0.0)
+    """Its embedding, of length 1."""
 
 
 def spectrogram(seconds: int = SECONDS) -> QuantizedMel:
@@ -106,6 +126,7 @@ SONGS: Final = {
             outside=Outside("electronic", 0.81),
             tags={"House music": 0.7, "Drum machine": 0.6, "Synthesizer": 0.5},
         ),
+        sounds=(0.6, 0.8),
     ),
     "cut off": Known(
         File("concert.mkv", b"concert"),
@@ -116,6 +137,7 @@ SONGS: Final = {
         _prediction(
             90.0, [("blues", 3, 0.4), ("country", 3, 0.4), ("pop", 2, 0.3), ("reggae", 1, 0.3), ("jazz", 1, 0.3)]
         ),
+        sounds=(0.8, 0.6),
     ),
 }
 
@@ -132,9 +154,17 @@ def make_known(data: Path, mel: QuantizedMel) -> None:
             )
             verdict = json.dumps(known.prediction.to_dict())
             connection.execute(
-                "INSERT OR IGNORE INTO results (sha256, model_sha256, front_end, part, size, verdict)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (sha256, model_sha256, FRONT_END_VERSION, known.part, len(verdict), verdict),
+                "INSERT OR IGNORE INTO results (sha256, model_sha256, front_end, part, size, verdict, embedding)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    sha256,
+                    model_sha256,
+                    FRONT_END_VERSION,
+                    known.part,
+                    len(verdict),
+                    verdict,
+                    np.array(known.sounds, "<f2").tobytes(),
+                ),
             )
 
 
@@ -151,10 +181,11 @@ class Scenes:
         self.locale = locale
         theirs = LOCALES.get(locale, locale)
         self.ana, self.ben, self.owner = (discord.user(name, locale=theirs) for name in ("ana", "ben", "mod"))
-        guild = discord.guild("Vinyl", locale=theirs, owner=self.owner, channels=["general", "music"])
+        guild = discord.guild("Vinyl", locale=theirs, owner=self.owner, channels=["general", "music", "games"])
         guild.join(self.ana)
         guild.join(self.ben)
-        self.channel, self.music = guild.channels
+        self.guild = guild
+        self.channel, self.music, self.games = guild.channels
         self.shown: list[Shown] = []
 
     @property
@@ -200,14 +231,126 @@ class Scenes:
 
     async def play(self) -> list[Shown]:
         """Show everything, and give it in order."""
+        game = await self._game()
         await self._answers()
         await self._several()
         await self._elsewhere()
         await self._failures()
         await self._progress()
+        await self._together()
+        await self._end_of(game)
         await self._admin()
+        await self._owner()
         await self._privacy()
         return self.shown
+
+    async def _game(self) -> Message:
+        await self.used("no scores", "guess scores", self.ana, where=self.games)
+        asked = self.discord.slash("guess play", user=self.ana, channel=self.games, file=SONGS["song"].file)
+        game = await asked.reply(lambda message: any(c["custom_id"].startswith("gg:guess:") for c in message.controls))
+        self.keep("game", game, "ana · /guess play", lambda text: re.sub(r"<t:\d+:R>", IN_A_MOMENT[self.locale], text))
+        rock = self.discord.click(game, translate("genre.rock", self.locale).capitalize(), user=self.ben)
+        self.keep("guess", await rock.reply(is_final))
+        own = self.discord.click(game, translate("genre.jazz", self.locale).capitalize(), user=self.ana)
+        self.keep("guess of whose song it is", await own.reply(is_final))
+        return game
+
+    async def _end_of(self, game: Message) -> None:
+        await self.discord.until(lambda: not game.controls, what="the end of the game")
+        self.keep("end of the game", game, "ana · /guess play")
+        await self.used("scores", "guess scores", self.ana, where=self.games)
+
+    async def _together(self) -> None:
+        first, second = SONGS["song"].file, SONGS["mixed"].file
+        await self.used("two songs compared", "compare", self.ana, first=first, second=second)
+        await self.used("one song to compare", "compare", self.ana, first=first)
+        mixed = await answer(self.discord.slash("genre", user=self.ana, channel=self.channel, file=second))
+        alike = await self.discord.click(mixed, self.word("button.like"), user=self.ben).reply(is_final)
+        self.keep("sounds like", alike, change=lambda text: re.sub(r"https://\S+", "#general › 💬", text))
+        await self.used("top of the server", "top", self.ana)
+        asked = await self.used("top of oneself, not counted yet", "top", self.ana, who="me")
+        counted = self.discord.click(asked, self.word("button.taste-on"), user=self.ana)
+        await self.changed("top of oneself, from now on", asked, counted)
+        mine = await self.used("top of oneself", "top", self.ana, who="me")
+        ended = self.discord.click(mine, self.word("button.taste-off"), user=self.ana)
+        await self.changed("top of oneself, no longer", mine, ended)
+
+    async def _owner(self) -> None:
+        host = self.discord.world.owner
+        host.locale = self.ana.locale
+        # A direct message does not say its author's language; this does.
+        await answer(self.discord.slash("help", user=host, channel=self.discord.direct_messages(host)))
+        await self._written("owner commands", "owner")
+        await self._written("status", "owner status", self._fixed_status)
+        await self._written("servers", "owner servers", self._fixed_servers)
+        question = await self._written("leave", f"owner leave {self.guild.id}", self._fixed_ids)
+        stays = self.discord.click(question, self.word("owner.button.stay"), user=host)
+        await self.changed("stay", question, stays)
+        await self._written("errors", "owner errors", self._fixed_errors)
+        await self._written("maintenance", "owner maintenance on")
+        await self.used("asked in maintenance", "genre", self.ana, file=SONGS["song"].file)
+        await self._written("end of maintenance", "owner maintenance off")
+        await self._written("links off everywhere", "owner links off")
+        await self.used("settings without links", "genregenie show")
+        await self._written("links on again", "owner links on")
+        await self._written("block", f"owner block user {self.ben.id}", self._fixed_ids)
+        await self.used("asked by who is blocked", "genre", self.ben, file=SONGS["song"].file)
+        await self._written("unblock", f"owner unblock user {self.ben.id}", self._fixed_ids)
+        await self._written("allow", f"owner allow server {self.guild.id}", self._fixed_ids)
+        await self._written("allowlist", "owner allowlist on", lambda text: re.sub(r"\d+", "11", text))
+        await self._written("end of the allowlist", "owner allowlist off")
+        await self._written("no server", "owner leave 123456789012345678")
+        await self._written("defaults", "owner defaults")
+
+    async def _written(
+        self, title: str, text: str, change: Callable[[str], str] = lambda answered: answered
+    ) -> Message:
+        """Write to the bot as its owner, and take down what comes back."""
+        host = self.discord.world.owner
+        direct = self.discord.direct_messages(host)
+        before = len(self.discord.messages_of_bot(direct))
+        self.discord.post_message(direct, host, text)
+        await self.discord.until(lambda: len(self.discord.messages_of_bot(direct)) > before, what=title)
+        # Ids are others in every run.
+        above = re.sub(r"\d{15,}", "123456789012345678", text)
+        return self.keep(f"{title}, to the owner", self.discord.messages_of_bot(direct)[-1], f"host: {above}", change)
+
+    def _fixed_ids(self, text: str) -> str:
+        return re.sub(r"\d{15,}", "123456789012345678", text)
+
+    def _fixed_status(self, text: str) -> str:
+        """Put the same numbers into every line: what a machine and a release differ by."""
+        text = re.sub(r"<t:\d+:R>", DAYS_AGO[self.locale], text.replace(VERSION, "1.2.3"))
+        head, servers, queue, workers, memory, ytdlp, day, switches = text.splitlines()
+        numbers = iter(("120", "7"))
+        day = re.sub(r"\b(?!24\b)\d+\b", lambda _: next(numbers), re.sub(r" \(.*\)$", "", day))
+        return "\n".join(
+            (
+                head,
+                re.sub(r"\d+", "12", servers),
+                re.sub(r"\d+", "0", queue),
+                re.sub(r"\d+", "2", workers),
+                re.sub(r"\d+", "412", memory),
+                re.sub(r"(\(\D*)\d+", r"\g<1>20", re.sub(r"\d{4}[\d.]*", "2026.01.15", ytdlp)),
+                f"{day} (not-audio 4, unavailable 2, timeout 1)",
+                switches,
+            )
+        )
+
+    def _fixed_servers(self, text: str) -> str:
+        """Show one server of them all."""
+        head, *lines = self._fixed_ids(re.sub(rf"{self.guild.id}", "0", text)).splitlines()
+        [ours] = [line for line in lines if "`0`" in line]
+        ours = re.sub(r"<t:\d+:d>", "2026-01-15", ours.replace("`0`", "`123456789012345678`"))
+        return f"{re.sub(r'^[0-9]+', '12', head)}\n{ours}"
+
+    def _fixed_errors(self, text: str) -> str:
+        """Show those of this server."""
+        lines = [line for line in text.splitlines() if str(self.guild.id) in line]
+        return "\n".join(
+            re.sub(r"`[0-9a-f]{8}`", "`5f3a1b2c`", re.sub(r"<t:\d+:f>", "2026-01-15 20:14", self._fixed_ids(line)))
+            for line in lines
+        )
 
     async def _answers(self) -> None:
         song = await self.used("answer", "genre", self.ana, file=SONGS["song"].file)

@@ -207,13 +207,24 @@ async def test_a_request_over_its_deadline_is_told_so(tmp_path: Path) -> None:
 async def test_two_processes_share_the_shards(tmp_path: Path) -> None:
     async with Discord() as discord:
         discord.gateway.shards = 2
-        houses = [furnished(discord, identity=(5000 + number) << 22) for number in range(2)]
+        houses = [furnished(discord, identity=(10**9 + number) << 22) for number in range(2)]
         first = BotProcess(discord, tmp_path, DISCORD_SHARD_COUNT="2", DISCORD_SHARDS="0")
         second = BotProcess(discord, tmp_path, DISCORD_SHARD_COUNT="2", DISCORD_SHARDS="1")
         async with first, second:
             for house in houses:
                 asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
                 assert genre_of(await answer(asked)) in GENRES
+            # The owner's direct messages reach the first, which says so, and leaves the second's server all the same.
+            direct = discord.direct_messages(discord.world.owner)
+            for said_by_owner in ("owner status", f"owner leave {houses[1].guild.id}"):
+                before = len(discord.messages_of_bot(direct))
+                discord.post_message(direct, discord.world.owner, said_by_owner)
+                await discord.until(lambda n=before: len(discord.messages_of_bot(direct)) > n, what="an answer")  # type: ignore[misc]
+            *_, status, question = discord.messages_of_bot(direct)
+            assert "Servers: 1\n" in status.content
+            assert status.content.endswith(translate("bot.owner.this-process", "en", shards="0", count=2))
+            discord.click(question, translate("bot.owner.button.leave", "en"), user=discord.world.owner)
+            await discord.until(lambda: houses[1].guild.id not in discord.world.guilds, what="it leaves")
         assert sorted(identify["shard"] for identify in discord.gateway.identified) == [[0, 2], [1, 2]]
         assert discord.complaints == []
 

@@ -1,14 +1,16 @@
 """What members and admins read, word for word: `docs/messages/` has it all, so that a review sees what has changed."""
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from core.i18n.languages import locales
 from tests.bot.end_to_end.conftest import LIMITS
 from tests.bot.end_to_end.process import BotProcess
-from tests.bot.end_to_end.scenes import Scenes, interrupted, make_known, spectrogram
+from tests.bot.end_to_end.scenes import GUESS_S, Scenes, interrupted, make_known, spectrogram
 from tests.discord_server import Discord
 from tests.discord_server.look import as_text
 from tests.support.data import ROOT
@@ -21,10 +23,22 @@ def written(locale: str) -> list[str]:
     return re.split(r"\n\n(?=== )", (MESSAGES / f"{locale}.txt").read_text("utf-8").strip())
 
 
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def talkative(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BotProcess]:
+    """A bot with short games and an owner of its own, who can look at all of its servers."""
+    async with Discord() as discord:
+        for number in range(2):
+            discord.guild(f"another {number}")
+        data = tmp_path_factory.mktemp("messages")
+        async with BotProcess(discord, data, **LIMITS, GENREGENIE_GUESS_S=str(GUESS_S)) as process:
+            yield process
+        assert discord.complaints == [], "\n".join(map(str, discord.complaints))
+
+
 @pytest.mark.parametrize("locale", locales())
-async def test_messages_are_those_that_were_read_last(discord: Discord, bot: BotProcess, locale: str) -> None:
-    make_known(bot.data, spectrogram())
-    scenes = Scenes(discord, locale)
+async def test_messages_are_those_that_were_read_last(talkative: BotProcess, locale: str) -> None:
+    make_known(talkative.data, spectrogram())
+    scenes = Scenes(talkative.discord, locale)
     said = [as_text(shown, scenes.names) for shown in await scenes.play()]
     assert said == written(locale)[:-1], AGAIN
 

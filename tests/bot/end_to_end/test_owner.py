@@ -1,5 +1,6 @@
 """`owner`: what the host sees and sets, and that nobody else does."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,11 +20,15 @@ from tests.bot.end_to_end.answers import answer, answer_under, error_id, genre_o
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
+from tests.core.fetch.certificates import Authority
+from tests.core.fetch.servers import running_server
 from tests.discord_server import Channel, Discord, File, Message, User
+from tests.support.network import authority  # noqa: F401  # a fixture
 
 OWNED = 900_000_000_000_000_001
 """Id of the server that has `/owner`."""
 
+PAGE = "https://example.org/genregenie/releases/tag/v999.0.0"
 OLD = datetime.now(UTC) - timedelta(days=100)
 
 
@@ -55,15 +60,23 @@ class Hosted:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def hosted(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hosted]:
+async def hosted(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> AsyncIterator[Hosted]:  # noqa: F811
     data = tmp_path_factory.mktemp("hosted")
     # The bot runs in this folder: what is installed here is found first.
     metadata = data / f"yt_dlp-{OLD:%Y.%m.%d}.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: yt-dlp\nVersion: {OLD:%Y.%m.%d}\n", "utf-8")
-    async with Discord() as discord:
+    async with Discord() as discord, running_server(authority.server_context()) as releases:
+        body = json.dumps({"tag_name": "v999.0.0", "html_url": PAGE}).encode()
+        releases.routes["/latest"] = lambda exchange: exchange.respond(body, kind="application/json")
         guild = discord.guild("the host's own", owner=discord.world.owner, identity=OWNED)
-        async with BotProcess(discord, data, GENREGENIE_OWNER_GUILD=str(OWNED)) as bot:
+        own = {
+            "GENREGENIE_OWNER_GUILD": str(OWNED),
+            "GENREGENIE_RELEASES_URL": releases.url("/latest"),
+            "GENREGENIE_ALLOWED_HOSTS": f"{discord.host},{releases.host}",
+            "GENREGENIE_CA_FILE": str(authority.certificate),
+        }
+        async with BotProcess(discord, data, **own) as bot:
             await discord.until(lambda: OWNED in discord.commands.registered, what="the owners' commands")
             yield Hosted(discord, bot, guild.channels[0])
         assert discord.complaints == []
@@ -74,13 +87,17 @@ async def ask(hosted: Hosted, house: House, file: File | None = None) -> Message
     return await answer(asked)
 
 
-async def test_owners_are_told_once_that_yt_dlp_is_old(hosted: Hosted) -> None:
+async def test_owners_are_told_once_that_yt_dlp_is_old_and_that_there_is_a_newer_release(hosted: Hosted) -> None:
     direct = hosted.discord.direct_messages(hosted.host)
-    await hosted.discord.until(lambda: hosted.discord.messages_of_bot(direct), what="the notice")
+    await hosted.discord.until(lambda: len(hosted.discord.messages_of_bot(direct)) == 2, what="the notices")
     await hosted.bot.restart()
-    await hosted.slash("status")
-    [notice] = hosted.discord.messages_of_bot(direct)
-    assert f"yt-dlp {OLD:%Y.%m.%d} is 100 days old" in notice.content
+    status = await hosted.slash("status")
+    notices = [message.content for message in hosted.discord.messages_of_bot(direct)]
+    release = translate("bot.owner.release", "en", version="999.0.0", current=VERSION) + f" <{PAGE}>"
+    assert len(notices) == 2
+    assert release in notices
+    assert any(f"yt-dlp {OLD:%Y.%m.%d} is 100 days old" in notice for notice in notices)
+    assert status.content.endswith(f"\n{release}")
 
 
 async def test_the_command_is_nowhere_but_in_the_owners_server_and_refuses_everybody_else(hosted: Hosted) -> None:
