@@ -119,7 +119,7 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
     files = Static()
     login = Login(settings, sessions, files) if sessions is not None else None
     api = Api(settings, service.jobs, service.uploads) if settings.web_api_token is not None else None
-    AccessControl(settings, sessions).protect(app)
+    AccessControl(settings, sessions, files).protect(app)
     card = read_card(model_file(settings.model))
     corrections = Corrections(settings.data_dir / CORRECTIONS_FILE)
     answers = Answers(settings, service.jobs, corrections, Shares(settings.data_dir / SHARES_FOLDER), files)
