@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import too_large
-from core.i18n.catalog import error_sentence
+from core.i18n.catalog import error_sentence, translate
 from core.i18n.languages import locales
 from web.addresses import visitor
 from web.bodies import as_json
@@ -22,6 +22,8 @@ from web.connections import Connection
 from web.languages import accepted_locale
 from web.sessions import Sessions
 from web.settings import WebSettings, is_loopback
+from web.static import Static
+from web.view import error_html
 
 log = getLogger(__name__)
 
@@ -98,11 +100,13 @@ class AccessControl:
     Args:
         settings: limits, and the address visitors use.
         sessions: those that are logged in; None where there is no password.
+        files: what a refusal looks like.
     """
 
-    def __init__(self, settings: WebSettings, sessions: Sessions | None) -> None:
+    def __init__(self, settings: WebSettings, sessions: Sessions | None, files: Static) -> None:
         self._settings = settings
         self._sessions = sessions
+        self._files = files
         self._requests = RateLimiter(settings.web_requests_per_minute)
 
     def protect(self, app: web.Application) -> None:
@@ -133,7 +137,7 @@ class AccessControl:
             raise
         except Exception:
             log.exception("a page request failed")
-            return error_response(GenreGenieError(ErrorCode.INTERNAL), locale_of(request), 500)
+            return self._refuse(request, GenreGenieError(ErrorCode.INTERNAL), 500)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Return the response to a request that must not reach the page; None lets it through."""
@@ -143,10 +147,12 @@ class AccessControl:
         if kind not in (FREE, ASSET):
             wait_s = self._requests.wait_s(visitor(request, self._settings))
             if wait_s:
-                return error_response(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), locale, 429, wait_s)
+                return self._refuse(request, GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), 429, wait_s)
         if request.method == "POST" and kind != BEARER and not self._is_same_origin(request):
             return web.Response(status=403)
         if request.match_info.http_exception is not None:
+            if _is_visit(request):
+                return self._page(translate("web.no-page", locale), locale, 404)
             return web.Response(text="There is no such page.", status=404)
         if (
             kind not in (OPEN, ASSET, BEARER)
@@ -155,11 +161,23 @@ class AccessControl:
         ):
             if kind == PAGE:
                 raise web.HTTPSeeOther(f"/{locale}/login")
-            return error_response(GenreGenieError(ErrorCode.LOGIN_REQUIRED), locale, 401)
+            return self._refuse(request, GenreGenieError(ErrorCode.LOGIN_REQUIRED), 401)
         return self._body_refusal(request, locale) if request.method == "POST" else None
 
-    def _is_logged_in(self, request: web.Request) -> bool:
-        return self._sessions is None or self._sessions.is_open(session_of(request))
+    def _refuse(self, request: web.Request, error: GenreGenieError, status: int, wait_s: int = 0) -> web.Response:
+        """Say why a request is refused: on a page to who goes there, as JSON to a script."""
+        locale = locale_of(request)
+        if not _is_visit(request):
+            return error_response(error, locale, status, wait_s)
+        page = self._page(error_sentence(error, locale), locale, status)
+        if wait_s:
+            page.headers["Retry-After"] = str(wait_s)
+        return page
+
+    def _page(self, sentence: str, locale: str, status: int) -> web.Response:
+        return web.Response(
+            text=error_html(sentence, locale, self._files), status=status, content_type="text/html", charset="utf-8"
+        )
 
     def _is_own_host(self, host: str) -> bool:
         """Whether the Host header names this page: DNS rebinding makes other sites' names point to this machine."""
@@ -207,6 +225,11 @@ def error_response(error: GenreGenieError, locale: str, status: int, wait_s: int
 def _kind(request: web.Request) -> str:
     """Kind of the route that a request takes: what the route's name begins with."""
     return (request.match_info.route.name or "").partition(".")[0]
+
+
+def _is_visit(request: web.Request) -> bool:
+    """Whether a browser goes to this address, and shows its visitor what is answered."""
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
 
 
 def _is_host(host: str) -> bool:

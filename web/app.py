@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ LINGER_S: Final = 5.0
 """How long the rest of a body that is refused is read, so that its sender reads why."""
 
 THREADS: Final = 4
-"""For files and pictures. Each keeps memory of its own when it has none to do, and the default grows with the cores."""
+"""For files and pictures. Each keeps memory of its own; the default is more of them, and grows with the cores."""
 
 SESSIONS_FILE: Final = "page-sessions.json"
 
@@ -119,7 +120,7 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
     files = Static()
     login = Login(settings, sessions, files) if sessions is not None else None
     api = Api(settings, service.jobs, service.uploads) if settings.web_api_token is not None else None
-    AccessControl(settings, sessions).protect(app)
+    AccessControl(settings, sessions, files).protect(app)
     card = read_card(model_file(settings.model))
     corrections = Corrections(settings.data_dir / CORRECTIONS_FILE)
     answers = Answers(settings, service.jobs, corrections, Shares(settings.data_dir / SHARES_FOLDER), files)
@@ -171,7 +172,7 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
     models = compared_models(settings)
     stop = asyncio.Event()
     on_stop_signal(stop.set)
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "page"))
+    start_threads()
     with _open_socket(settings) as sock:
         async with open_service(settings, models) as service:
             warm = asyncio.create_task(service.pool.ready())
@@ -184,6 +185,14 @@ async def serve(settings: WebSettings, announce: Callable[[str], None]) -> None:
                 await service.jobs.close()  # its streams end, and nobody waits for them
             if failure := _failure(warm):
                 raise failure
+
+
+def start_threads() -> None:
+    """Start all of the loop's threads: one that starts when it is first needed looks like a leak, hours later."""
+    threads, started = ThreadPoolExecutor(THREADS, "page"), threading.Barrier(THREADS)
+    for _ in range(THREADS):
+        threads.submit(started.wait)
+    asyncio.get_running_loop().set_default_executor(threads)
 
 
 def guest(settings: WebSettings, announce: Callable[[str], None]) -> OpenGuest:

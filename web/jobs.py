@@ -14,6 +14,7 @@ from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
 from core.inference.pipeline import ClassifyOptions, Step
+from core.memory import return_memory
 from core.service.admission import Admission, Ticket
 from core.service.identify import Identifier, IdentifyResult, Request
 from core.service.sources import LinkSource, PathSource, Source, SpectrogramSource
@@ -32,6 +33,9 @@ ABANDONED_S: Final = 15.0
 
 KEPT_S: Final = 3_600.0
 """How long an answer can be looked at again."""
+
+IDLE_S: Final = 30.0
+"""After how long without a request the page gives back the memory that it needed for the last ones."""
 
 MAX_KEPT: Final = 256
 """Answers that are kept in all, about 100 kB each; the oldest go first."""
@@ -171,6 +175,7 @@ class PageJobs:
         self._jobs: dict[str, Job] = {}
         self._watched: Counter[str] = Counter()
         self._closing = False
+        self._idle: asyncio.TimerHandle | None = None
 
     @property
     def active(self) -> int:
@@ -188,6 +193,7 @@ class PageJobs:
         if job.is_part:
             job.song.answers += 1
         self._jobs[job.key] = job
+        self._stop_idling()
         job.task = asyncio.create_task(self._run(job))
         job.task.add_done_callback(lambda _: self._done(job))
         self._expect_watcher(job)
@@ -236,6 +242,7 @@ class PageJobs:
     async def close(self) -> None:
         """Cancel all requests, and forget all answers."""
         self._closing = True
+        self._stop_idling()
         working = [job for job in self._jobs.values() if not job.answered.done()]
         for job in working:
             job.task.cancel()
@@ -258,6 +265,10 @@ class PageJobs:
             if not job.answered.done():
                 self._expect_watcher(job)
 
+    def _stop_idling(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+
     def _expect_watcher(self, job: Job) -> None:
         self._set_timer(job, ABANDONED_S, self._abandon)
 
@@ -275,6 +286,9 @@ class PageJobs:
         job.ticket = None
         job.state = replace(job.state, step=Step.DONE, share=1.0, comparing=0)
         job.answered.set_result(None)
+        if not self.active and not self._closing:
+            self._stop_idling()
+            self._idle = asyncio.get_running_loop().call_later(IDLE_S, return_memory)
         if self._jobs.get(job.key) is not job:
             return
         self._set_timer(job, KEPT_S, self._forget)

@@ -473,4 +473,17 @@ def mel_height(hertz: float) -> float:
 
 def login_html(settings: WebSettings, locale: str, files: Static, *, wrong: bool, wait_s: int = 0) -> str:
     """Render the login page."""
-    return render("login.html", locale, files=files, origin=settings.web_origin, wrong=wrong, wait=wait_s)
+    return render(
+        "login.html",
+        locale,
+        files=files,
+        origin=settings.web_origin,
+        wrong=wrong,
+        wait=wait_s,
+        languages=[(other, translate("web.language", other)) for other in locales()],
+    )
+
+
+def error_html(sentence: str, locale: str, files: Static) -> str:
+    """Render the page of an address that does not lead to another."""
+    return render("error.html", locale, files=files, origin=None, sentence=sentence)

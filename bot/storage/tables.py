@@ -19,7 +19,7 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA: Final = "0007"
+SCHEMA: Final = "0008"
 """The newest migration."""
 
 ID: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -85,8 +85,6 @@ results = Table(
     Column("part", String(32), primary_key=True),
     Column("size", Integer, nullable=False),
     Column("verdict", Text, nullable=False),
-    # Of releases that drew every answer at once; a picture is drawn for who asks for it, in their language.
-    Column("picture", LargeBinary),
     # float16, little-endian.
     Column("embedding", LargeBinary),
 )

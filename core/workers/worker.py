@@ -4,9 +4,6 @@ Started by `core.workers.pool` with an environment that holds no secret. It ends
 the kernel sees to it where it can, and the end of standard input everywhere.
 """
 
-import contextlib
-import ctypes
-import gc
 import os
 import queue
 import sys
@@ -19,6 +16,7 @@ from core.audio.cancel import CancelToken
 from core.audio.spectrogram import QuantizedMel
 from core.errors import ConfigurationError, GenreGenieError
 from core.inference.pipeline import ClassifyResult, Models, Step, classify_file, classify_spectrogram, illustrate
+from core.memory import return_memory
 from core.sandbox.processes import end_with_parent
 from core.workers import protocol
 from core.workers.protocol import Cancel, ClassifySpectrogram, Illustrate, Work
@@ -116,13 +114,6 @@ class Worker:
         with self._sending:
             self._events.write(protocol.encode(event))
             self._events.flush()
-
-
-def return_memory() -> None:
-    """Hand freed memory back to the system, where the C library is one that would keep it (glibc)."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # no such function, or no such library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def main() -> None:

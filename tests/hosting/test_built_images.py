@@ -1,4 +1,4 @@
-"""Both images, built by buildah and run as they are meant to be: as their own user, with a root that cannot be written.
+"""The images, built by buildah and run as they are meant to be: as their own user, with a root that cannot be written.
 
 The base image is made here (debootstrap and Debian's Python), since no registry of images is asked; what pip is told on
 this machine, it is told in the build. Linux, as root, and only when asked for, in half an hour: `.ci/run images`.
@@ -22,7 +22,12 @@ from tests.support.data import ROOT
 
 SUITE = "bookworm"
 TAG = "of-this-test"
-IMAGES = ("bot", "page")
+COMMANDS = {
+    "bot": (("bot",), "DISCORD_TOKEN"),
+    "page": (("web", "--host", "0.0.0.0"), "GENREGENIE_WEB_PASSWORD"),
+    "worker": (("worker",), "GENREGENIE_QUEUE_URL"),
+}
+"""For each image: its command, and the setting without which it does not start."""
 CLONE_NEWNS = 0x20000
 """`os.unshare` and its constants came with Python 3.12."""
 
@@ -121,7 +126,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
         buildah("commit", "--quiet", "--rm", container, f"python:{TAG}")
         build = ("build", "--pull-never", "--layers", "--isolation", "chroot", "--build-arg", f"PYTHON={TAG}")
         roots = {}
-        for name in IMAGES:
+        for name in COMMANDS:
             buildah(*build, *pip_configuration(place), "--target", name, "--tag", f"genregenie-{name}", ROOT)
             roots[name] = Path(buildah("mount", buildah("from", "--pull-never", f"genregenie-{name}")))
         yield roots
@@ -168,7 +173,7 @@ def run(root: Path, image: str, *arguments: str, song: bytes = b"") -> subproces
     )
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", COMMANDS)
 def test_an_image_identifies_a_song_and_lacks_nothing(images: dict[str, Path], image: str) -> None:
     doctor = run(images[image], image, "doctor")
     assert (doctor.returncode, doctor.stderr) == (0, ""), doctor.stdout + doctor.stderr
@@ -178,11 +183,12 @@ def test_an_image_identifies_a_song_and_lacks_nothing(images: dict[str, Path], i
     assert json.loads(song.stdout)["genre"]
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", COMMANDS)
 def test_an_image_s_command_names_what_it_lacks(images: dict[str, Path], image: str) -> None:
-    done = run(images[image], image, *{"bot": ("bot",), "page": ("web", "--host", "0.0.0.0")}[image])
+    command, setting = COMMANDS[image]
+    done = run(images[image], image, *command)
     assert done.returncode == 2
-    assert {"bot": "DISCORD_TOKEN", "page": "GENREGENIE_WEB_PASSWORD"}[image] in done.stderr
+    assert setting in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

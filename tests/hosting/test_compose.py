@@ -1,6 +1,8 @@
-"""compose.yaml."""
+"""compose.yaml, and what is laid over it."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -14,6 +16,14 @@ from web.settings import WebSettings
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+FILES = [ROOT / "compose.yaml", *sorted((ROOT / "deploy").glob("*.yaml"))]
+
+
+def test_the_files_follow_the_schema_of_compose() -> None:
+    pytest.importorskip("check_jsonschema", reason="needs check-jsonschema, of the development requirements")
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*check, *FILES], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from core.errors import ErrorCode, GenreGenieError
-from core.i18n.catalog import error_sentence
+from core.i18n.catalog import error_sentence, translate
 from web.access import CONTENT_SECURITY_POLICY, AccessControl, RateLimiter
 from web.addresses import visitor_of
 from web.answers import Answers
@@ -54,7 +54,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
                 sessions = Sessions(settings.web_password.get_secret_value(), tmp_path / "sessions")
                 login = Login(settings, sessions, Static())
             app = web.Application()
-            AccessControl(settings, sessions).protect(app)
+            AccessControl(settings, sessions, Static()).protect(app)
             add_routes(app, cast(Pages, AppBehind()), cast(Answers, AppBehind()), login)
             sock = socket.create_server((given.get("http_host", "127.0.0.1"), 0))
             await stack.enter_async_context(listen(app, settings, sock))
@@ -264,6 +264,19 @@ async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.Cli
             assert response.status == 401
     async with client.post(address + "/en/login", data={"password": PASSWORD}) as response:
         assert response.status == 429
+
+
+async def test_a_visitor_reads_why_on_a_page_in_their_language(serve: Serve, client: aiohttp.ClientSession) -> None:
+    address = await serve(web_password=PASSWORD, web_requests_per_minute=10)
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for _ in range(10):
+        async with client.get(address + "/es/nothing", headers=browser) as response:
+            assert (response.status, response.content_type) == (404, "text/html")
+            assert translate("web.no-page", "es") in await response.text()
+    async with client.get(address + "/es/", headers=browser) as response:
+        assert (response.status, response.content_type) == (429, "text/html")
+        wait_s = int(response.headers["Retry-After"])
+        assert error_sentence(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), "es") in await response.text()
 
 
 async def test_a_made_up_cookie_does_not_help(serve: Serve, client: aiohttp.ClientSession) -> None:

@@ -16,6 +16,7 @@ from web.access import MAX_JSON_BYTES, AccessControl
 from web.app import listen
 from web.bodies import read_body
 from web.settings import WebSettings
+from web.static import Static
 
 Serve = Callable[..., Awaitable[int]]
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -32,7 +33,7 @@ async def serve() -> AsyncIterator[Serve]:
 
             settings = WebSettings(**given)
             app = http.Application(client_max_size=MAX_JSON_BYTES)
-            AccessControl(settings, None).protect(app)
+            AccessControl(settings, None, Static()).protect(app)
             app.router.add_route("*", "/", respond)
             sock = socket.create_server(("127.0.0.1", 0))
             await stack.enter_async_context(listen(app, settings, sock))

@@ -1,5 +1,7 @@
 """Bounds on what is kept of every tab while the page runs."""
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +12,7 @@ from core.fetch.tempfiles import TemporaryFiles
 from core.service.admission import Admission, AdmissionLimits
 from core.service.identify import Identifier
 from tests.support.processes import eventually
+from web.app import THREADS, start_threads
 from web.jobs import PageJobs, PageRequest
 from web.kept import KeptSongs
 from web.settings import WebSettings
@@ -25,6 +28,14 @@ def jobs_without_workers() -> PageJobs:
         models=[None],
         songs=KeptSongs(TemporaryFiles(Path(), quota=0, min_free=0), WebSettings()),
     )
+
+
+async def test_the_loops_threads_are_all_there_from_the_start() -> None:
+    start_threads()
+    ours = {thread for thread in threading.enumerate() if thread.name.startswith("page_")}
+    used = set(await asyncio.gather(*(asyncio.to_thread(threading.current_thread) for _ in range(50))))
+    assert len(ours) == THREADS
+    assert used <= ours
 
 
 async def test_only_the_latest_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +60,20 @@ async def test_answers_are_forgotten_after_a_while(monkeypatch: pytest.MonkeyPat
     jobs.start(PageRequest("a visitor", None, "not a link", ""))
     assert jobs.kept == 1
     await eventually(lambda: jobs.kept == 0)
+
+
+async def test_memory_is_given_back_once_nobody_asks_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(web.jobs, "IDLE_S", 0.2)
+    monkeypatch.setattr(web.jobs, "return_memory", lambda: given_back.append(jobs.active))
+    jobs = jobs_without_workers()
+    for _ in range(3):
+        jobs.start(PageRequest("a visitor", None, "not a link", ""))
+    await eventually(lambda: given_back)
+    await asyncio.sleep(0.4)
+    assert given_back == [0]
+    jobs.start(PageRequest("a visitor", None, "not a link", ""))
+    await eventually(lambda: jobs.active == 0)
+    await jobs.close()
+    await asyncio.sleep(0.4)
+    assert given_back == [0]

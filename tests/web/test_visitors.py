@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,7 @@ def violations(tab: Page) -> list[str]:
     return [f"{rule['id']}: {node['html']}" for rule in found["violations"] for node in rule["nodes"]]
 
 
-@pytest.mark.parametrize(
+EVERYWHERE = pytest.mark.parametrize(
     ("width", "theme"),
     [
         (1_100, {"color_scheme": "light"}),
@@ -67,6 +67,37 @@ def violations(tab: Page) -> list[str]:
         (400, {"forced_colors": "active"}),
     ],
 )
+
+
+@pytest.fixture(scope="module")
+def locked(model: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
+    """A page with a password."""
+    with PageProcess(tmp_path_factory.mktemp("locked"), WEB_PASSWORD="open sesame") as process:
+        yield process
+
+
+@EVERYWHERE
+def test_axe_finds_nothing_wrong_where_there_is_no_page_yet(
+    browser: playwright.Browser, locked: PageProcess, width: int, theme: dict[str, str]
+) -> None:
+    context = browser.new_context(locale="de-DE", viewport={"width": width, "height": 740}, **theme)
+    context.set_default_timeout(WAIT_MS)
+    tab = context.new_page()
+    tab.goto(locked.address)
+    expect(tab.get_by_label(translate("web.password", "de"))).to_be_focused()
+    assert violations(tab) == []
+    tab.keyboard.type("open barley")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("alert")).to_be_visible()  # wrong, and by the sixth time too soon
+    assert violations(tab) == []
+    tab.goto(f"{locked.address}de/nothing")
+    expect(tab.get_by_role("alert")).to_have_text(translate("web.no-page", "de"))
+    assert violations(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+@EVERYWHERE
 def test_axe_finds_nothing_wrong_in_any_state(
     visit: Visit, long_song: Path, hour: Path, tmp_path: Path, width: int, theme: dict[str, str]
 ) -> None:

@@ -164,6 +164,18 @@ async def test_a_backup_of_each_release_is_put_back_and_brought_up_to_date(schem
     assert schema_of(path) == schema
 
 
+async def test_pictures_of_earlier_releases_are_deleted_and_count_no_longer(tmp_path: Path) -> None:
+    path = released("0003", tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        ((without,),) = connection.execute("SELECT size FROM results").fetchall()
+        connection.execute("UPDATE results SET picture = zeroblob(9000), size = size + 9000")
+        connection.commit()
+    await _open_and_close(settings(tmp_path))
+    assert "picture" not in columns(path, "results")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT size FROM results").fetchall() == [(without,)]
+
+
 @pytest.mark.usefixtures("next_release")
 @pytest.mark.parametrize("next_release", [""], indirect=True)
 async def test_an_upgrade_keeps_what_is_there(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bot.storage.guilds import GuildSettings
 from bot.storage.lock import sole_writer
 from bot.storage.move import move
 from bot.storage.stores import Stores
-from bot.storage.tables import metadata
+from bot.storage.tables import SCHEMA, metadata
 from core.errors import ConfigurationError
 from tests.bot.storage.rows import ANN, HOME, key, result, row, settings, spectrogram
 from tests.bot.storage.test_migrations import SCHEMAS, assert_kept, assert_open_request_kept
@@ -92,7 +92,7 @@ def test_every_row_of_every_table_is_copied(tmp_path: Path, postgres: Cluster, p
 
 
 def test_what_is_not_empty_or_in_use_is_left_as_it_is(tmp_path: Path, postgres_settings: BotSettings) -> None:
-    released("0005", tmp_path / DATABASE_FILE)
+    released(SCHEMA, tmp_path / DATABASE_FILE)
     own, url = settings(tmp_path), with_password(postgres_settings)
     refusals = []
     with sole_writer(own), pytest.raises(ConfigurationError) as refused:
@@ -124,7 +124,7 @@ def test_what_is_not_empty_or_in_use_is_left_as_it_is(tmp_path: Path, postgres_s
     ],
 )
 def test_an_address_that_cannot_be_used_is_one_line_without_its_password(tmp_path: Path, url: str) -> None:
-    released("0005", tmp_path / DATABASE_FILE)
+    released(SCHEMA, tmp_path / DATABASE_FILE)
     with pytest.raises(ConfigurationError) as refused:
         move(settings(tmp_path), url)
     assert "\n" not in str(refused.value)
