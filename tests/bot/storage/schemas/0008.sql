@@ -126,14 +126,14 @@ CREATE TABLE requests (
 	duration FLOAT
 , reference VARCHAR(16), channel_id BIGINT, message_id BIGINT, locale VARCHAR(16));
 INSERT INTO "requests" VALUES(1,7,70000,'slash',0,1700000000.0,1.5,'verdict','rock','5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a','song.mp3','genie 1','main',62.0,92.0,215.0,NULL,NULL,NULL,NULL);
-CREATE TABLE results (
+CREATE TABLE "results" (
 	sha256 VARCHAR(64) NOT NULL, 
 	model_sha256 VARCHAR(64) NOT NULL, 
 	front_end VARCHAR(16) NOT NULL, 
 	part VARCHAR(32) NOT NULL, 
 	size INTEGER NOT NULL, 
 	verdict TEXT NOT NULL, 
-	picture BLOB, embedding BLOB, 
+	embedding BLOB, 
 	PRIMARY KEY (sha256, model_sha256, front_end, part), 
 	FOREIGN KEY(sha256) REFERENCES songs (sha256) ON DELETE CASCADE
 );
