@@ -137,7 +137,7 @@ CREATE TABLE "results" (
 	PRIMARY KEY (sha256, model_sha256, front_end, part), 
 	FOREIGN KEY(sha256) REFERENCES songs (sha256) ON DELETE CASCADE
 );
-INSERT INTO "results" VALUES('5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a','0000000000000000000000000000000000000000000000000000000000000000','1','main',568,'{"duration": 215.3012, "music": null, "genre": "rock", "votes": {"rock": 1}, "probabilities": [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.55], "section": {"start": 62.0, "end": 92.0}, "segments": [{"start": 62.0, "end": 65.0, "probabilities": [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.55]}], "model": {"name": "genie", "version": "1", "sha256": "0000000000000000000000000000000000000000000000000000000000000000"}, "tags": null, "outside": null, "embedding": [], "why": null, "very_sure_from": 0.8, "cut_off": false, "track": 1, "tracks": 1}',NULL,NULL);
+INSERT INTO "results" VALUES('5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a','0000000000000000000000000000000000000000000000000000000000000000','1','main',568,'{"duration": 215.3012, "music": null, "genre": "rock", "votes": {"rock": 1}, "probabilities": [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.55], "section": {"start": 62.0, "end": 92.0}, "segments": [{"start": 62.0, "end": 65.0, "probabilities": [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.55]}], "model": {"name": "genie", "version": "1", "sha256": "0000000000000000000000000000000000000000000000000000000000000000"}, "tags": null, "outside": null, "embedding": [], "why": null, "very_sure_from": 0.8, "cut_off": false, "track": 1, "tracks": 1}',NULL);
 CREATE TABLE scores (
 	guild_id BIGINT NOT NULL, 
 	user_id BIGINT NOT NULL, 
