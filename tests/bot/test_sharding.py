@@ -128,7 +128,7 @@ async def test_64_shards_in_8_processes_never_identify_too_soon_though_one_is_ki
 
         processes = [await start(first) for first in range(0, SHARDS, each)]
         try:
-            async with asyncio.timeout(300):
+            async with asyncio.timeout(240):
                 await server.until(lambda: server.gateway.identified, within=120, what="the first IDENTIFY")
                 processes[3].kill()
                 await processes[3].wait()
