@@ -20,7 +20,7 @@ demo:
 # Everything, into the same environment, then the default tests.
 test:
 	@$(PYTHON) install.py --dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 lint:
 	@$(PYTHON) install.py --dev
