@@ -12,6 +12,7 @@ from yarl import URL
 
 from bot.settings import BotSettings
 from bot.storage.meta import MetaStore
+from core.errors import GenreGenieError
 from core.proxy.interface import Proxy
 from core.version import VERSION
 
@@ -77,7 +78,7 @@ async def fetch_release(url: str, proxy: Proxy) -> Release | None:
     try:
         async with asyncio.timeout(WITHIN_S):
             body = await _fetch(url, proxy)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientError, GenreGenieError, OSError, TimeoutError, ValueError) as error:
         log.warning("GENREGENIE_RELEASES_URL did not answer: %s", type(error).__name__)
         return None
     release = read_release(body)
@@ -91,6 +92,7 @@ async def _fetch(url: str, proxy: Proxy) -> bytes:
 
     Raises:
         aiohttp.ClientError: the proxy or the server refuses.
+        GenreGenieError: there is no proxy.
         OSError: there is no connection.
         ValueError: it is too large.
     """

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from bot.releases import MAX_BYTES, Release, Releases, fetch_release, read_release
 from bot.settings import BotSettings
 from bot.storage.stores import Stores
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, ErrorCode, GenreGenieError
+from core.proxy.lease import ProxyLease
 from core.proxy.proxy import FetchProxy
 from core.settings import load_settings
 from core.version import VERSION
@@ -107,6 +109,16 @@ async def test_what_is_no_answer_ends_in_none(
         async with FetchProxy(allowed_hosts=[server.host], ca_file=authority.certificate) as proxy:
             assert await fetch_release(server.url("/latest"), proxy) is None
             assert len(server.requests) == 1
+
+
+async def test_without_a_proxy_there_is_no_answer() -> None:
+    class Broken(FetchProxy):
+        @asynccontextmanager
+        async def lease(self, **_: object) -> AsyncIterator[ProxyLease]:  # type: ignore[override]
+            raise GenreGenieError(ErrorCode.INTERNAL)
+            yield
+
+    assert await fetch_release("https://example.org/latest", Broken()) is None
 
 
 async def test_a_private_address_and_a_strangers_certificate_are_refused(authority: Authority) -> None:  # noqa: F811
