@@ -23,8 +23,8 @@
 
   // ---- What is shown
 
-  function showError(sentence) {
-    const error = find("gg-local-error");
+  function showError(sentence, place = "gg-local-error") {
+    const error = find(place);
     error.textContent = sentence;
     error.hidden = !sentence;
   }
@@ -528,12 +528,10 @@
       event.preventDefault();
       const field = asked.elements.start;
       const start = secondsOf(field.value);
-      if (start !== null && start < Number(field.dataset.most)) {
-        askFor({ start });
-      } else {
-        showError(strings.badTime);
-        field.focus();
-      }
+      const known = start !== null && start < Number(field.dataset.most);
+      showError(known ? "" : strings.badTime, "gg-part-error"); // beside the field: the form is far above
+      if (known) askFor({ start });
+      else field.focus();
     } else if (asked.matches("[data-correct]")) {
       event.preventDefault();
       try {
