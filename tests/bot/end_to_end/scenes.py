@@ -231,16 +231,19 @@ class Scenes:
 
     async def play(self) -> list[Shown]:
         """Show everything, and give it in order."""
-        game = await self._game()
+        game, begun = await self._game(), len(self.shown)
         await self._answers()
         await self._several()
         await self._elsewhere()
         await self._failures()
         await self._progress()
         await self._together()
-        await self._end_of(game)
         await self._admin()
         await self._owner()
+        # Guesses were taken meanwhile; the end stands beside the beginning all the same.
+        end = len(self.shown)
+        await self._end_of(game)
+        self.shown[begun:begun] = [self.shown.pop(end) for _ in self.shown[end:]]
         await self._privacy()
         return self.shown
 
