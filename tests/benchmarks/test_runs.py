@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import burst, soak, speed
+from benchmarks import burst, soak, speed, store
 from core.errors import ConfigurationError
 from core.inference.model_card import model_file
+from tests.support.postgres import Cluster
 
 pytestmark = pytest.mark.slow
 
@@ -52,3 +53,9 @@ async def test_a_soak_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(outcome.tally.asked) == 14
     assert {sample.who for sample in outcome.samples} == {"bot", "page"}
     assert outcome.after["bot"].temporary_files == 0
+
+
+async def test_a_large_store_is_measured_against_an_empty_one(postgres: Cluster, tmp_path: Path) -> None:
+    figures = await store.store_figures(postgres, tmp_path, store.EVICTED + 1_000)
+    assert sum(figure.met is not None for figure in figures) == 2
+    assert all(figure.what and figure.result for figure in figures)
