@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "invite": ("bot.cli", "Print the link that invites the bot to a server."),
     "backup": ("bot.cli", "Copy the database to a file, also while the bot runs."),
     "corrections": ("bot.cli", "Members' corrections as a table."),
-    "web": ("web.cli", "Open the page in a browser."),
+    "web": ("web.cli", "Serve the page."),
     "train": ("training.cli", "Train a model."),
     "evaluate": ("training.cli", "Measure models."),
     "robustness": ("training.cli", "Measure a model on distorted music."),

@@ -69,7 +69,7 @@ def classify(
         float | None, typer.Option(min=0.0, max=86_400.0, help="Classify the thirty seconds from this second on.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Draw the votes under the spectrogram, as a PNG.")
+        Path | None, typer.Option(dir_okay=False, help="Draw the votes above the spectrogram, as a PNG.")
     ] = None,
     why: Annotated[
         bool, typer.Option("--why", help="Say which bands and times spoke for the genre, in the picture too.")

@@ -71,7 +71,7 @@ class ClassifyOptions:
         model: as for `--model`; None takes the best there is.
         whole: vote over all of the song instead of its main section.
         start: take the thirty seconds from this second on.
-        picture: draw the votes under the spectrogram.
+        picture: draw the votes above the spectrogram.
         why: find which bands and times spoke for the genre.
         keep_spectrogram: return the song's spectrogram, to classify it again without its audio.
         locale: language of the picture's labels.
