@@ -95,4 +95,4 @@ def test_the_pictures_of_messages_can_be_drawn_again() -> None:
 def test_every_language_has_its_messages_as_text_and_picture() -> None:
     files = list((ROOT / "docs" / "messages").iterdir())
     assert {path.name for path in files} == {f"{name}.{suffix}" for name in locales() for suffix in ("txt", "webp")}
-    assert sum(path.stat().st_size for path in files) < 1_500_000
+    assert max(path.stat().st_size for path in files) < 450_000
