@@ -137,6 +137,8 @@ class QueueDatabase:
         Raises:
             ConfigurationError: the database cannot be used.
         """
+        # What it warns of each second while the database is away is said by those who listen.
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         try:
             async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                 await prepare(connection)
