@@ -287,13 +287,18 @@ class QueueIdentifier:
         if one.put_again:
             one.answer.set_result(_INTERNAL)
             return
+        try:
+            job_id = await self._queue.put(one.request, link=one.link)
+        except GenreGenieError:
+            if not one.answer.done():
+                one.answer.set_result(_INTERNAL)
+            return
+        one.job_id = job_id
         one.put_again = True
         self.put_again += 1
         log.warning("A request was lost from the queue, and is put there again")
-        try:
-            one.job_id = await self._queue.put(one.request, link=one.link)
-        except GenreGenieError:
-            one.answer.set_result(_INTERNAL)
+        if one.request.key not in self._asked:  # given up meanwhile: what was cancelled is the job before
+            self._start(self._cancel(job_id))
 
 
 _INTERNAL: Final = b'{"type": "error", "payloads": [], "code": "internal", "params": {}}'
