@@ -221,7 +221,12 @@ class QueueIdentifier:
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("A task of the queue failed", exc_info=error)
 
     def _on_payload(self, payload: str) -> None:
         try:
@@ -266,6 +271,9 @@ class QueueIdentifier:
                 if self._asked:
                     await self._look_after(dict(self._asked))
             except DatabaseError:
+                self.state = None
+            except Exception:  # without this task all requests would wait until they are taken for abandoned
+                log.exception("Looking after the requests failed")
                 self.state = None
             await asyncio.sleep(CHECK_S)
 

@@ -17,6 +17,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
 from core.queue.asker import QueueIdentifier, open_database
 from core.queue.database import TIDY
+from core.queue.worker import QueueWorker
 from core.service.admission import Admission, AdmissionLimits, Ticket
 from core.service.identify import Request
 from core.service.sources import AttachmentSource, LinkSource, PathSource, SpectrogramSource
@@ -257,3 +258,22 @@ async def test_a_lost_workers_tidying_keeps_no_song_waiting(postgres: Cluster, m
         assert await asyncio.wait_for(queue.sweep(), 30) == 1
     left = "SELECT string_agg(task_name || ' ' || status, ', ' ORDER BY task_name) FROM procrastinate_jobs"
     assert postgres.sql(left, database) == "identify todo, tidy todo"
+
+
+async def test_a_worker_that_is_broken_ends(
+    asker: QueueIdentifier, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("not the database's")
+
+    async def spectrogram(_: str) -> None:
+        return None
+
+    url = postgres.url(postgres.new_database())
+    async with AsyncExitStack() as stack:
+        queue = await open_database(stack, Settings.model_validate({"queue_url": url}))
+        monkeypatch.setattr(queue, "state", broken)
+        worker = QueueWorker(queue, asker, asker, workers=1, spectrograms=spectrogram, observe=lambda *_: None)
+        with pytest.raises(RuntimeError, match="not the database's"):
+            await asyncio.wait_for(worker.serve(asyncio.Event(), 1.0), 60)
+    assert not worker.running
