@@ -51,6 +51,7 @@ FROM program AS worker
 COPY --from=build-worker /opt/venv /opt/venv
 COPY bot /app/bot
 COPY web /app/web
+COPY examples/demo.ogg /app/examples/
 RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/app"]
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \

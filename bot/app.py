@@ -178,6 +178,8 @@ async def _serve(
         background.append(asyncio.create_task(watch_ytdlp()))
     if settings.shards is not None:
         background.append(asyncio.create_task(_follow_host(stores)))
+    for task in background:
+        task.add_done_callback(_log_failure)
     # A bot that can classify nothing had better not look alive, nor one whose shards are another's.
     needed = [asyncio.create_task(backend.ready())]
     if lock is not None:
@@ -307,6 +309,12 @@ def _count(metrics: "Metrics", admission: Admission) -> "AdmissionCollector":
 def _failed(task: asyncio.Task[None]) -> BaseException | None:
     """Give what a task has failed of, if it has."""
     return task.exception() if task.done() and not task.cancelled() else None
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Say that a task has failed that nobody waits for."""
+    if failure := _failed(task):
+        log.error("A background task failed", exc_info=failure)
 
 
 async def _follow_host(stores: "Stores") -> None:

@@ -3,6 +3,7 @@
 import codecs
 import ipaddress
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -93,8 +94,18 @@ class Settings(BaseSettings):
     @field_validator("queue_url")
     @classmethod
     def _check_queue(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        if value is None:
+            return value
+        given = value.get_secret_value()
+        try:
+            url = urlsplit(given)
+        except ValueError:  # which says what of it is wrong
+            raise ValueError("is not the address of a PostgreSQL server") from None
+        if url.scheme not in ("postgresql", "postgres"):
             raise ValueError("is not the address of a PostgreSQL server")
+        # The driver would take the rest of the password for a host, a port or a name, and show it in its errors.
+        if url.netloc.count("@") > 1 or "@" in url.path + url.query or re.search("%(?![0-9A-Fa-f]{2})", given):
+            raise ValueError("in a password, /, ?, @ and % are written as %2F, %3F, %40 and %25")
         return value
 
     @field_validator("log_level", mode="before")

@@ -221,7 +221,12 @@ class QueueIdentifier:
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("A task of the queue failed", exc_info=error)
 
     def _on_payload(self, payload: str) -> None:
         try:
@@ -267,6 +272,9 @@ class QueueIdentifier:
                     await self._look_after(dict(self._asked))
             except DatabaseError:
                 self.state = None
+            except Exception:  # without this task all requests would wait until they are taken for abandoned
+                log.exception("Looking after the requests failed")
+                self.state = None
             await asyncio.sleep(CHECK_S)
 
     async def _look_after(self, asked: dict[str, _Asked]) -> None:
@@ -287,13 +295,18 @@ class QueueIdentifier:
         if one.put_again:
             one.answer.set_result(_INTERNAL)
             return
+        try:
+            job_id = await self._queue.put(one.request, link=one.link)
+        except GenreGenieError:
+            if not one.answer.done():
+                one.answer.set_result(_INTERNAL)
+            return
+        one.job_id = job_id
         one.put_again = True
         self.put_again += 1
         log.warning("A request was lost from the queue, and is put there again")
-        try:
-            one.job_id = await self._queue.put(one.request, link=one.link)
-        except GenreGenieError:
-            one.answer.set_result(_INTERNAL)
+        if one.request.key not in self._asked:  # given up meanwhile: what was cancelled is the job before
+            self._start(self._cancel(job_id))
 
 
 _INTERNAL: Final = b'{"type": "error", "payloads": [], "code": "internal", "params": {}}'

@@ -166,12 +166,16 @@ class QueueDatabase:
         `core.queue.schema`.
 
         Raises:
-            GenreGenieError: `busy`, with `retry_after`: too many wait.
+            GenreGenieError: `busy`, with `retry_after`: too many wait; `unsupported-link`: the database's JSON does not
+                take the texts, such as an address with a NUL in it.
         """
         queue = self.links if link else self.files
         values = (queue, [self.files, self.links], request.group, self._max_jobs, Jsonb(request_to_dict(request)))
         async with self._pool.connection() as connection:
-            row = await (await connection.execute("SELECT genregenie_put_v1(%s, %s, %s, %s, %s)", values)).fetchone()
+            try:
+                row = await (await connection.execute(_PUT, values)).fetchone()
+            except psycopg.DataError:  # trying again would not help
+                raise GenreGenieError(ErrorCode.UNSUPPORTED_LINK) from None
             if row is None or row[0] is None:
                 raise GenreGenieError(ErrorCode.BUSY, retry_after=await self._retry_s(connection))
         return int(row[0])
@@ -252,8 +256,11 @@ class QueueDatabase:
         """Give a lost worker's job to another, or end it where it has cost two of them."""
         if job.id is None:
             return False
-        # Of a task of ours that holds no song, nothing counts.
-        crashes = (1 if job.task_kwargs.get("crashes") == 0 else MAX_CRASHES) if job.task_name == TASK else 0
+        if job.task_name != TASK:
+            # Tidying, which comes again each minute: where one waits already, this one could not be put back.
+            await self._execute("DELETE FROM procrastinate_jobs WHERE id = %s AND status = 'doing'", job.id)
+            return False
+        crashes = 1 if job.task_kwargs.get("crashes") == 0 else MAX_CRASHES
         if crashes >= MAX_CRASHES:
             log.warning("A job that two workers were lost over is given up")
             body = answer_to_bytes(GenreGenieError(ErrorCode.INTERNAL))
@@ -266,7 +273,7 @@ class QueueDatabase:
             job.id,
         )
         await self.app.job_manager.retry_job(job, retry_at=IN_THE_PAST)
-        return job.task_name == TASK
+        return True
 
     async def tidy(self) -> None:
         """Delete what is left over: workers that are gone, answers that nobody took."""
@@ -393,6 +400,8 @@ async def _notifications(connection: psycopg.AsyncConnection) -> AsyncIterator[p
             yield notification
         await connection.execute("SELECT 1")
 
+
+_PUT: Final[LiteralString] = "SELECT genregenie_put_v1(%s, %s, %s, %s, %s)"
 
 _PACE: Final[LiteralString] = """
 SELECT

@@ -142,20 +142,31 @@ class QueueWorker:
         return self._admission.jobs
 
     async def serve(self, stop: asyncio.Event, grace_s: float) -> None:
-        """Take jobs until `stop` is set, then finish those that run; after `grace_s` the rest is given back."""
+        """Take jobs until `stop` is set, then finish those that run; after `grace_s` the rest is given back.
+
+        Raises:
+            Exception: whatever has broken it before.
+        """
         slots = {self._queue.files: self._workers + FETCH_AHEAD, self._queue.links: LINK_SLOTS}
         loops = [asyncio.create_task(self._work(name, count, grace_s)) for name, count in slots.items()]
         # Procrastinate's own heartbeats end when a worker is told to stop, while its jobs go on.
         keeping = [asyncio.create_task(self._beat()), asyncio.create_task(self._sweep())]
-        await stop.wait()
+        tasks = (*loops, *keeping)
+        stopping = asyncio.create_task(stop.wait())
+        # Before that, the others end only of what nobody has thought of: a worker that goes on without one looks alive.
+        await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        broken = [task for task in tasks if task.done()]
+        stopping.cancel()
         self._stopping = True
         log.info("Stopping: %d songs may finish within %g s", self.running, grace_s)
         for worker in self._loops.values():
             worker.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait(loops, timeout=grace_s + CLOSE_S)
-        for task in (*loops, *keeping):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*loops, *keeping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in broken:
+            task.result()
 
     async def _work(self, name: str, slots: int, grace_s: float) -> None:
         """Keep a worker of Procrastinate's on a queue: it gives up when the database is away."""

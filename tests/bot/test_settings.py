@@ -49,6 +49,12 @@ def test_everything_invalid_of_core_and_bot_is_named_without_its_value(monkeypat
         ("postgresql://user:secret@host/name", None, True),
         ("postgres://host/name", "postgresql://other/name", True),
         ("redis://user:secret@host", None, False),
+        *(
+            (f"postgresql://user:{one}@host/name", None, False)
+            for one in ("a/secret", "a?secret", "a@secret", "secret%")
+        ),
+        ("postgresql://user:[secret]@host/name", None, False),
+        ("postgresql://user:a%2Fsecret%40%25@host/name?sslmode=require", None, True),
         ("postgresql://user:secret@host/name", "sqlite:///file", False),
     ],
 )

@@ -123,6 +123,16 @@ def test_the_postgresql_beside_the_workers_is_confined_keeps_its_data_and_is_rea
         assert changed["build"]["target"] == SERVICES["worker"]["build"]["target"]
 
 
+def test_the_page_on_the_workers_image_is_asked_whether_it_takes_connections() -> None:
+    """That image's own health check asks for `/healthz`, which the page does not have."""
+    [asked] = re.findall(
+        r"create_connection\(\('127\.0\.0\.1', .*?\b(\d+)\)", read_stages()["page"].all("HEALTHCHECK")[0]
+    )
+    page = yaml.safe_load((ROOT / "deploy" / "postgresql.yaml").read_text("utf-8"))["services"]["page"]
+    assert f"create_connection(('127.0.0.1', {asked}), 4)" in page["healthcheck"]["test"][-1]
+    assert asked == SERVICES["page"]["environment"]["GENREGENIE_WEB_PORT"]
+
+
 def test_the_settings_that_it_makes_are_settings() -> None:
     known = {f"GENREGENIE_{name}".upper() for kind in (BotSettings, WebSettings) for name in kind.model_fields}
     for service in SERVICES.values():

@@ -70,7 +70,7 @@ def test_an_image_holds_what_its_command_imports_and_no_more_of_the_project(name
     own = {
         "bot": {"bot", "web", "examples/demo.ogg"},
         "page": {"web", "examples/demo.ogg"},
-        "worker": {"bot", "web"},
+        "worker": {"bot", "web", "examples/demo.ogg"},
     }[name]
     there = {source for stage in lineage(STAGES, name) for source in copied(stage)}
     assert there == {"LICENSE", "genregenie.py", "core", "locales", "models"} | own

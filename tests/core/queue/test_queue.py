@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -13,10 +15,13 @@ from core.audio.spectrogram import QuantizedMel
 from core.constants import N_MELS
 from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
-from core.queue.asker import QueueIdentifier
+from core.queue.asker import QueueIdentifier, open_database
+from core.queue.database import TIDY
+from core.queue.worker import QueueWorker
 from core.service.admission import Admission, AdmissionLimits, Ticket
 from core.service.identify import Request
-from core.service.sources import AttachmentSource, PathSource, SpectrogramSource
+from core.service.sources import AttachmentSource, LinkSource, PathSource, SpectrogramSource
+from core.settings import Settings
 from tests.core.fetch.servers import Exchange, Server, running_server
 from tests.core.queue.processes import WorkerProcess, asking
 from tests.support.postgres import Cluster
@@ -180,3 +185,95 @@ async def test_turns_go_round_between_groups_of_all_processes_and_too_many_are_b
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await eventually(lambda: waiting() == 0, what="the end of all")
+
+
+async def test_a_text_that_the_database_does_not_take_is_refused_at_once(asker: QueueIdentifier) -> None:
+    with pytest.raises(GenreGenieError) as refused:
+        await asyncio.wait_for(asker.identify(Request(LinkSource("https://example.org/\0"))), 30)
+    assert refused.value.code is ErrorCode.UNSUPPORTED_LINK
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["room", "full"])
+async def test_a_request_that_is_given_up_while_it_is_put_again_leaves_nothing_and_no_other_waits_for_ever(
+    postgres: Cluster, server: Server, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """Nobody works here."""
+    monkeypatch.setattr("core.queue.asker.CHECK_S", 0.1)
+    database = postgres.new_database()
+    async with asking(postgres.url(database), max_jobs=1) as asker:
+
+        def jobs() -> int:
+            return int(postgres.sql("SELECT count(*) FROM procrastinate_jobs", database))
+
+        async def look(what: str) -> None:
+            seen = postgres.sql("SELECT max(seen_at) FROM genregenie_askers", database)
+            await eventually(
+                lambda: postgres.sql("SELECT max(seen_at) FROM genregenie_askers", database) > seen, what=what
+            )
+
+        given_up = asyncio.create_task(asker.identify(Request(attachment(server))))
+        await eventually(lambda: jobs() == 1, what="the job")
+        await look("its id")
+        async with await psycopg.AsyncConnection.connect(postgres.url(database)) as other:
+            # Whoever puts a job of this group waits for that.
+            await other.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(queue_name || ' ', 0)) FROM procrastinate_jobs"
+            )
+            gone = "DELETE FROM procrastinate_jobs"
+            another = (
+                f"WITH gone AS ({gone} RETURNING queue_name)"
+                " INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT queue_name, 'another' FROM gone"
+            )
+            postgres.sql(another if full else gone, database)
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            await eventually(lambda: postgres.sql(waiting, database) == "1", what="its being put again")
+            given_up.cancel()
+            await asyncio.wait([given_up], timeout=30)
+        await eventually(lambda: jobs() == int(full), what="the end of what was put again")
+        await look("the next look")
+
+
+async def test_a_lost_workers_tidying_keeps_no_song_waiting(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.queue.database.RECOVERY_S", 0.0)
+    database = postgres.new_database()
+    async with AsyncExitStack() as stack:
+        queue = await open_database(stack, Settings.model_validate({"queue_url": postgres.url(database)}))
+        tidying = queue.files + TIDY
+        postgres.sql(
+            f"""
+            WITH lost AS (
+                INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute') RETURNING id
+            )
+            INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status, args, worker_id)
+            SELECT queue, task, waits, status::procrastinate_job_status, '{{"asker": "ana", "crashes": 0}}', id
+            FROM lost, (
+                VALUES ('{tidying}', 'tidy', '{tidying}', 'doing'), ('{queue.files}', 'identify', NULL, 'doing')
+            ) AS jobs (queue, task, waits, status)
+            """,
+            database,
+        )
+        columns = "queue_name, task_name, queueing_lock"
+        postgres.sql(f"INSERT INTO procrastinate_jobs ({columns}) VALUES ('{tidying}', 'tidy', '{tidying}')", database)
+        postgres.sql("INSERT INTO genregenie_askers (asker) VALUES ('ana')", database)
+        assert await asyncio.wait_for(queue.sweep(), 30) == 1
+    left = "SELECT string_agg(task_name || ' ' || status, ', ' ORDER BY task_name) FROM procrastinate_jobs"
+    assert postgres.sql(left, database) == "identify todo, tidy todo"
+
+
+async def test_a_worker_that_is_broken_ends(
+    asker: QueueIdentifier, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("not the database's")
+
+    async def spectrogram(_: str) -> None:
+        return None
+
+    url = postgres.url(postgres.new_database())
+    async with AsyncExitStack() as stack:
+        queue = await open_database(stack, Settings.model_validate({"queue_url": url}))
+        monkeypatch.setattr(queue, "state", broken)
+        worker = QueueWorker(queue, asker, asker, workers=1, spectrograms=spectrogram, observe=lambda *_: None)
+        with pytest.raises(RuntimeError, match="not the database's"):
+            await asyncio.wait_for(worker.serve(asyncio.Event(), 1.0), 60)
+    assert not worker.running
