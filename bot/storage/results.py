@@ -15,10 +15,12 @@ from sqlalchemy import ColumnElement, Row, and_, delete, exists, false, func, se
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import (
+    DELETE_LOCK,
     Database,
     StoreError,
     delete_in_steps,
     insert_new,
+    lock_until_commit,
     try_lock_until_commit,
     upsert,
 )
@@ -144,6 +146,8 @@ class ResultStore:
             )
             size = (songs.c.size + size_of_results).label("size")
             oldest = select(songs.c.sha256, size).order_by(songs.c.used_at).limit(AT_ONCE)
+            if excess > 0:  # a sum over all songs is slow: nobody waits for that
+                await lock_until_commit(connection, DELETE_LOCK)
             while excess > 0:
                 evicted = []
                 for row in await connection.execute(oldest):

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, update
 
 from bot.settings import BotSettings
+from bot.storage.database import DELETE_LOCK, lock_until_commit
 from bot.storage.engine import database_url
 from bot.storage.guilds import GuildSettings
 from bot.storage.retention import Scope
@@ -23,6 +24,7 @@ from tests.bot.storage.rows import ANN, HOME, Clock, key, result, row, settings,
 from tests.bot.storage.test_migrations import OPEN
 from tests.support.data import ROOT
 from tests.support.postgres import Cluster
+from tests.support.processes import eventually
 
 START = """
 import asyncio, sys
@@ -162,6 +164,22 @@ async def test_those_who_delete_at_the_same_time_do_not_wait_for_each_other_for_
             *(several[n % 4].retention.forget(Scope(user_id=n)) for n in range(0, 40, 5)),
         )
         assert not await several[0].retention.held(Scope(HOME))
+
+
+async def test_what_the_quota_evicts_is_not_deleted_beside_what_others_delete(
+    postgres: Cluster, postgres_settings: BotSettings, clock: Clock
+) -> None:
+    """Two that delete the same songs, each in an order of its own, would end one of them as a deadlock."""
+    own = settings(postgres_settings.data_dir, database_url=postgres_settings.database_url, store_mb=0)
+    async with processes(own, 1, clock) as [stores], processes(postgres_settings, 1, clock) as [other]:
+        await other.results.put(key(), result(mel=spectrogram()))
+        async with other.database.writing() as connection:
+            await lock_until_commit(connection, DELETE_LOCK)
+            shrinking = asyncio.create_task(stores.results.shrink_to_quota())
+            waiting = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = {DELETE_LOCK}"
+            await eventually(lambda: postgres.sql(waiting) == "1", what="its waiting")
+        await shrinking
+        assert await other.results.get(key()) is None
 
 
 async def test_a_server_that_is_not_there_is_one_clear_line_without_the_password(tmp_path: Path) -> None:
