@@ -140,7 +140,9 @@ class QueueIdentifier:
             return await self._local.identify(request, on_progress=on_progress, ticket=ticket)
         queued = self._queued(source, request.options, digest, ticket)
         on_progress(Step.QUEUED, None)
-        answer = read_answer(await self._answer(queued, isinstance(source, LinkSource), on_progress, ticket))
+        body = await self._answer(queued, isinstance(source, LinkSource), on_progress, ticket)
+        # Beside the loop: all of a long song is megabytes.
+        answer = await asyncio.to_thread(read_answer, body)
         if isinstance(answer, GenreGenieError):
             raise answer
         on_progress(Step.DONE, 1.0)
@@ -162,7 +164,8 @@ class QueueIdentifier:
         queued = replace(
             self._queued(song, ClassifyOptions(locale=locale), self._queue.model_sha256, ticket), prediction=prediction
         )
-        answer = read_answer(await self._answer(queued, False, ignore_progress, ticket, DRAWN_WITHIN_S))
+        body = await self._answer(queued, False, ignore_progress, ticket, DRAWN_WITHIN_S)
+        answer = await asyncio.to_thread(read_answer, body)
         if isinstance(answer, GenreGenieError):
             raise answer
         return ClassifyResult(answer.prediction, answer.verdict.elapsed, answer.picture)
