@@ -1,7 +1,7 @@
 """What the host has set while the bot runs: its switches, and whom it serves."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Final
 
@@ -60,7 +60,9 @@ class HostStore:
         stored = json.loads(await self._meta.get(SWITCHES) or "{}")
         async with self._database.reading() as connection:
             rows = list(await connection.execute(select(access)))
-        self.switches = HostSwitches(**stored)
+        # Beside a newer release's process, or after it, there may be more switches than are known here.
+        known = {field.name for field in fields(HostSwitches)}
+        self.switches = HostSwitches(**{name: on for name, on in stored.items() if name in known})
         self._access = {(Subject(row.kind), row.subject_id): row.allowed for row in rows}
 
     async def switch(self, **changes: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings
-from bot.storage.host import HostSwitches, Subject
+from bot.storage.host import SWITCHES, HostSwitches, Subject
 from bot.storage.stores import Stores
 
 ANN, BEA, HOME, ELSEWHERE = 1, 2, 10, 20
@@ -72,3 +72,9 @@ async def test_whom_it_serves(
     assert stores.host.serves(ANN, HOME) == served
     assert stores.host.serves(BEA, None) == (not allowlist)
     await stores.close()
+
+
+async def test_switches_that_only_a_newer_release_knows_are_passed_over(stores: Stores) -> None:
+    await stores.meta.set(SWITCHES, '{"links": false, "from_tomorrow": true}')
+    await stores.host.load()
+    assert stores.host.switches == HostSwitches(links=False)
