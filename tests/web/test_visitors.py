@@ -10,7 +10,7 @@ import pytest
 
 from core.audio.ffmpeg import ffmpeg_path
 from core.i18n.catalog import translate
-from tests.support.processes import wait_until
+from tests.support.processes import held, living_children, wait_until
 from tests.web.conftest import WAIT_MS
 from tests.web.page import PageProcess
 
@@ -175,12 +175,19 @@ def test_a_long_song_is_shown_in_runs_with_a_legend(visit: Visit, page: PageProc
     assert len(tab.request.get(f"{page.address}en/jobs/{job}").body()) < 100_000
 
 
-def test_a_part_that_is_cancelled_keeps_the_answer_before(visit: Visit, album: Path) -> None:
+def test_a_part_that_is_cancelled_keeps_the_answer_before(visit: Visit, page: PageProcess, album: Path) -> None:
     tab = visit()
     ask(tab, album)
     before, address = heard(tab), tab.url
-    tab.locator("[data-whole]").click()
-    tab.locator("[data-cancel], #gg-sending-stop:visible").first.click()
+    # The worker is held, so that it cannot be done before the button is pressed.
+    workers = held([child for child in living_children(page.process.pid) if "core.workers.worker" in child.cmdline()])
+    assert workers
+    try:
+        tab.locator("[data-whole]").click()
+        tab.locator("[data-cancel]:visible, #gg-sending-stop:visible").first.click()
+    finally:
+        for worker in workers:
+            worker.resume()
     expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
     assert (heard(tab), tab.url) == (before, address)
 
