@@ -140,11 +140,7 @@ class QueueIdentifier:
             return await self._local.identify(request, on_progress=on_progress, ticket=ticket)
         queued = self._queued(source, request.options, digest, ticket)
         on_progress(Step.QUEUED, None)
-        body = await self._answer(queued, isinstance(source, LinkSource), on_progress, ticket)
-        # Beside the loop: all of a long song is megabytes.
-        answer = await asyncio.to_thread(read_answer, body)
-        if isinstance(answer, GenreGenieError):
-            raise answer
+        answer = await self._answer(queued, isinstance(source, LinkSource), on_progress, ticket)
         on_progress(Step.DONE, 1.0)
         return answer
 
@@ -164,10 +160,7 @@ class QueueIdentifier:
         queued = replace(
             self._queued(song, ClassifyOptions(locale=locale), self._queue.model_sha256, ticket), prediction=prediction
         )
-        body = await self._answer(queued, False, ignore_progress, ticket, DRAWN_WITHIN_S)
-        answer = await asyncio.to_thread(read_answer, body)
-        if isinstance(answer, GenreGenieError):
-            raise answer
+        answer = await self._answer(queued, False, ignore_progress, ticket, DRAWN_WITHIN_S)
         return ClassifyResult(answer.prediction, answer.verdict.elapsed, answer.picture)
 
     def _queued(
@@ -190,8 +183,8 @@ class QueueIdentifier:
         on_progress: ProgressCallback,
         ticket: Ticket | None,
         within_s: float = WAIT_S,
-    ) -> bytes:
-        """Put a request into the queue and wait for its answer."""
+    ) -> IdentifyResult:
+        """Put a request into the queue and wait for its answer; raises the error that it may be."""
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         # Before it is put: its answer may be there before we know that it is.
         asked = self._asked[queued.key] = _Asked(queued, link, on_progress, ticket, future)
@@ -200,7 +193,7 @@ class QueueIdentifier:
         try:
             asked.job_id = await asyncio.shield(putting)
             async with asyncio.timeout(within_s):
-                return await asked.answer
+                body = await asked.answer
         except DatabaseError:
             raise GenreGenieError(ErrorCode.BUSY, retry_after=int(put_within_s)) from None
         except TimeoutError:
@@ -212,6 +205,11 @@ class QueueIdentifier:
                 self._start(self._cancel_when_put(putting))
             elif asked.answer.cancelled() or not asked.answer.done():
                 self._start(self._cancel(asked.job_id))
+        # Beside the loop: all of a long song is megabytes.
+        answer = await asyncio.to_thread(read_answer, body)
+        if isinstance(answer, GenreGenieError):
+            raise answer
+        return answer
 
     async def _cancel_when_put(self, putting: "asyncio.Future[int]") -> None:
         with contextlib.suppress(GenreGenieError, *DatabaseError):
