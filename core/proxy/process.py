@@ -22,7 +22,7 @@ from core.proxy.lease import ProxyLease
 from core.proxy.proxy import listen_on_loopback
 from core.proxy.url_policy import Refusal
 from core.sandbox.policy import minimal_environment
-from core.sandbox.processes import group_options, kill_group
+from core.sandbox.processes import group_options, kill_group, wait_for_end
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +262,4 @@ async def _end(process: Process) -> None:
     """Kill the process and wait for its end."""
     if process.returncode is None:
         kill_group(process.pid)
-    if process.stdin is not None:
-        process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        await process.wait()
+    await wait_for_end(process)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import asyncio  # a worker's start need not wait for it
 
+_CHUNK_BYTES: Final = 1 << 16
+
 _job_objects: Final[list[Any]] = []
 """Keeps the Windows job object as long as this process lives."""
 
@@ -42,6 +44,23 @@ def end_guarded(process: "asyncio.subprocess.Process") -> None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGCONT)  # it may have been stopped
+
+
+async def wait_for_end(process: "asyncio.subprocess.Process") -> None:
+    """Wait for the end of a child that was told to end, and of its pipes, which nothing else may be reading.
+
+    `Process.wait` alone is not enough. It returns at once where the exit is known already, and a pipe that is open then
+    can outlive the event loop: asyncio prints `Event loop is closed` when it is collected. Otherwise it waits for the
+    pipes, of which one that is full and that nobody reads is never seen to end.
+    """
+    if process.stdin is not None:
+        process.stdin.close()
+    for stream in (process.stdout, process.stderr):
+        with contextlib.suppress(OSError):
+            while stream is not None and await stream.read(_CHUNK_BYTES):
+                pass
+    with contextlib.suppress(ProcessLookupError):
+        await process.wait()
 
 
 def kill_tree(pid: int) -> None:

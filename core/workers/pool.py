@@ -5,7 +5,6 @@ token in its environment, no open socket, and on Linux no right to write a file 
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, ProgressCallback, Step
 from core.logging_setup import current_reference
 from core.sandbox.policy import ResourceLimits, SandboxPolicy, minimal_environment, sandboxed_command
-from core.sandbox.processes import end_guarded, group_options
+from core.sandbox.processes import end_guarded, group_options, wait_for_end
 from core.settings import Settings
 from core.verdict import Prediction
 from core.workers import protocol
@@ -379,6 +378,7 @@ class WorkerPool:
                 event = receiving.result()
             finally:
                 receiving.cancel()
+                await asyncio.wait((receiving,))  # until it has, the pipe has a reader
             if self._settle(job, event):
                 return
 
@@ -460,7 +460,4 @@ async def _receive(process: Process) -> protocol.Event:
 async def _end(process: Process) -> None:
     """Kill a worker with its children and wait for it."""
     end_guarded(process)
-    if process.stdin is not None:
-        process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        await process.wait()
+    await wait_for_end(process)
