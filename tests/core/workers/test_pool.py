@@ -463,6 +463,8 @@ class TestTheParent:
         children = living_children(parent.pid)
         assert len(children) == (6 if sys.platform.startswith("linux") else 4)  # with a guard for each worker
         for child in children:
+            # It is empty while a process starts a program.
+            wait_until(Path(f"/proc/{child.pid}/environ").read_bytes, what=f"the environment of {child}")
             for kind in ("environ", "cmdline"):
                 with contextlib.suppress(FileNotFoundError):
                     assert b"planted-secret" not in Path(f"/proc/{child.pid}/{kind}").read_bytes()
