@@ -63,6 +63,14 @@ def is_ffmpeg(process: psutil.Process) -> bool:
         return False
 
 
+def runs_module(process: psutil.Process, module: str) -> bool:
+    """Whether a process runs a Python module (`-m`); one that has ended meanwhile does not."""
+    try:
+        return module in process.cmdline()
+    except psutil.Error:
+        return False
+
+
 def ffmpegs(pid: int | None = None) -> list[psutil.Process]:
     """The ffmpegs at work beneath a process."""
     return [child for child in living_children(pid) if is_ffmpeg(child)]

@@ -15,7 +15,7 @@ import psutil
 
 from tests.discord_server import Discord
 from tests.support.data import ROOT
-from tests.support.processes import living_children
+from tests.support.processes import living_children, runs_module
 
 START_S = 60.0
 """Ceiling for a start, seconds."""
@@ -126,7 +126,7 @@ class BotProcess:
 
     def workers(self) -> list[psutil.Process]:
         """The workers and what they have started: all beneath it but the proxy."""
-        return [child for child in self.children() if not _is_proxy(child)]
+        return [child for child in self.children() if not runs_module(child, "core.proxy.child")]
 
     async def address(self) -> str:
         """Return where its health pages are."""
@@ -181,10 +181,3 @@ class BotProcess:
         """Fail if the log has a trace or the token."""
         assert "Traceback" not in self.log, self.log
         assert self.discord.token not in self.log
-
-
-def _is_proxy(process: psutil.Process) -> bool:
-    try:
-        return "core.proxy.child" in process.cmdline()
-    except psutil.Error:
-        return False
