@@ -137,7 +137,8 @@ class AccessControl:
             raise
         except Exception:
             log.exception("a page request failed")
-            return self._refuse(request, GenreGenieError(ErrorCode.INTERNAL), 500)
+            sentence = error_sentence(GenreGenieError(ErrorCode.INTERNAL), locale_of(request))
+            return self._refuse(request, sentence, 500)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Return the response to a request that must not reach the page; None lets it through."""
@@ -147,7 +148,8 @@ class AccessControl:
         if kind not in (FREE, ASSET):
             wait_s = self._requests.wait_s(visitor(request, self._settings))
             if wait_s:
-                return self._refuse(request, GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), 429, wait_s)
+                error = GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s)
+                return self._refuse(request, error_sentence(error, locale), 429, wait_s)
         if request.method == "POST" and kind != BEARER and not self._is_same_origin(request):
             return web.Response(status=403)
         if request.match_info.http_exception is not None:
@@ -161,18 +163,16 @@ class AccessControl:
         ):
             if kind == PAGE:
                 raise web.HTTPSeeOther(f"/{locale}/login")
-            return self._refuse(request, GenreGenieError(ErrorCode.LOGIN_REQUIRED), 401)
+            return self._refuse(request, translate("web.session-over", locale), 401)
         return self._body_refusal(request, locale) if request.method == "POST" else None
 
-    def _refuse(self, request: web.Request, error: GenreGenieError, status: int, wait_s: int = 0) -> web.Response:
+    def _refuse(self, request: web.Request, sentence: str, status: int, wait_s: int = 0) -> web.Response:
         """Say why a request is refused: on a page to who goes there, as JSON to a script."""
-        locale = locale_of(request)
-        if not _is_visit(request):
-            return error_response(error, locale, status, wait_s)
-        page = self._page(error_sentence(error, locale), locale, status)
+        visited = _is_visit(request)
+        response = self._page(sentence, locale_of(request), status) if visited else _json_refusal(sentence, status)
         if wait_s:
-            page.headers["Retry-After"] = str(wait_s)
-        return page
+            response.headers["Retry-After"] = str(wait_s)
+        return response
 
     def _page(self, sentence: str, locale: str, status: int) -> web.Response:
         return web.Response(
@@ -216,10 +216,13 @@ def session_of(request: web.Request) -> str:
     return request.cookies.get(SESSION_COOKIE, "")
 
 
-def error_response(error: GenreGenieError, locale: str, status: int, wait_s: int = 0) -> web.Response:
+def error_response(error: GenreGenieError, locale: str, status: int) -> web.Response:
     """Make a response that says why a request is refused."""
-    headers = {"Retry-After": str(wait_s)} if wait_s else None
-    return web.json_response({"error": error_sentence(error, locale)}, status=status, headers=headers, dumps=as_json)
+    return _json_refusal(error_sentence(error, locale), status)
+
+
+def _json_refusal(sentence: str, status: int) -> web.Response:
+    return web.json_response({"error": sentence}, status=status, dumps=as_json)
 
 
 def _kind(request: web.Request) -> str:

@@ -225,7 +225,7 @@ async def test_nothing_can_be_posted_without_the_password(serve: Serve, client: 
     address = await serve(web_password=PASSWORD)
     for path in ("/en/song", "/en/jobs"):
         async with client.post(address + path, data=b"x") as response:
-            assert response.status == 401
+            assert (response.status, await response.json()) == (401, {"error": translate("web.session-over", "en")})
 
 
 async def test_the_page_redirects_to_the_login_and_the_password_opens_it(
@@ -269,7 +269,10 @@ async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.Cli
 async def test_a_visitor_reads_why_on_a_page_in_their_language(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve(web_password=PASSWORD, web_requests_per_minute=10)
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-    for _ in range(10):
+    async with client.get(address + "/es/jobs/a/spectrogram.png", headers=browser) as response:
+        assert (response.status, response.content_type) == (401, "text/html")
+        assert translate("web.session-over", "es") in await response.text()
+    for _ in range(9):
         async with client.get(address + "/es/nothing", headers=browser) as response:
             assert (response.status, response.content_type) == (404, "text/html")
             assert translate("web.no-page", "es") in await response.text()

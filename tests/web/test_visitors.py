@@ -10,7 +10,7 @@ import pytest
 
 from core.audio.ffmpeg import ffmpeg_path
 from core.i18n.catalog import translate
-from tests.support.processes import held, living_children, wait_until
+from tests.support.processes import held, living_children, runs_module, wait_until
 from tests.web.conftest import WAIT_MS
 from tests.web.page import PageProcess
 
@@ -180,7 +180,8 @@ def test_a_part_that_is_cancelled_keeps_the_answer_before(visit: Visit, page: Pa
     ask(tab, album)
     before, address = heard(tab), tab.url
     # The worker is held, so that it cannot be done before the button is pressed.
-    workers = held([child for child in living_children(page.process.pid) if "core.workers.worker" in child.cmdline()])
+    children = living_children(page.process.pid)
+    workers = held([child for child in children if runs_module(child, "core.workers.worker")])
     assert workers
     try:
         tab.locator("[data-whole]").click()
@@ -206,7 +207,10 @@ def test_a_shared_answer_is_seen_by_others_and_taken_back_by_who_shared_it(visit
     assert other.locator(".gg-mel img").evaluate("image => image.naturalWidth") > 100
     left = other.locator(".gg-segments li").evaluate_all("all => all.map((one) => one.style.left)")
     assert "0%" in left
+    expect(other.locator("#gg-theirs")).to_be_visible()
     tab.goto(address)
+    expect(tab.locator("#gg-theirs")).to_be_hidden()
+    expect(tab.locator("#gg-mine")).to_contain_text(re.compile(re.escape(translate("web.shared.mine", date="")[:-2])))
     tab.get_by_role("button", name=translate("web.share.end")).click()
     expect(tab.locator("#gg-mine")).to_have_text(translate("web.shared.ended"))
     assert tab.request.get(address).status == 404

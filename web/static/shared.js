@@ -39,6 +39,7 @@ window.genregenie = (() => {
   dress(document);
   const mine = find("gg-mine");
   if (mine && secrets[mine.dataset.token]) {
+    find("gg-theirs").hidden = true;
     mine.hidden = false;
     find("gg-take-back").addEventListener("click", async () => {
       if (await takeBack(location.pathname, mine.dataset.token).catch(() => false)) {
