@@ -23,11 +23,12 @@ from training.data.augment import AugmentConfig, WindowAugmenter
 from training.data.gtzan import Gtzan
 from training.data.splits import Subset
 from training.data.teacher import CROP_COLUMNS, MARGIN, Targets, Teacher
-from training.fit import FINAL_WEIGHTS, HISTORY
+from training.fit import HISTORY
 from training.networks import student_network
 
 FloatArray = NDArray[np.float32]
 
+FINAL_WEIGHTS: Final = "final.weights.h5"
 CHECKPOINT: Final = "checkpoint.npz"
 CHECKPOINT_STEPS: Final = 250
 """Steps between two checkpoints, at which the network is measured too."""

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from core.constants import DB_FLOOR, GENRES
 from training.data.gtzan import Gtzan
@@ -18,7 +19,6 @@ from training.recipes import TrainConfig
 
 MONITORED: Final = "val_accuracy"
 HISTORY: Final = "history.csv"
-FINAL_WEIGHTS: Final = "final.weights.h5"
 
 
 def strategy() -> tf.distribute.Strategy:
@@ -44,7 +44,8 @@ def fit(
     Args:
         recipe: how.
         loaded: the data and its split.
-        folder: checkpoints, `history.csv` and the best weights; kept between calls.
+        folder: checkpoints, `history.csv` and the best weights; kept between calls, so that an interrupted training
+            continues as if it had not been.
         seed: of the training.
         verbose: 0 prints nothing, 1 a progress bar, 2 a line per epoch.
         callbacks: further Keras callbacks.
@@ -54,24 +55,28 @@ def fit(
     """
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    train = training_batches(recipe, loaded, seed)
+    order = EpochOrder(len(_training_subset(recipe, loaded)), recipe.batch_size, seed)
+    train = training_batches(recipe, loaded, order)
     validation = loaded.split.valid
-    valid = _segment_batches(validation, loaded.gtzan, recipe.batch_size) if len(validation) else None
+    valid = _validation_batches(validation, loaded.gtzan, recipe.batch_size) if len(validation) else None
     with scope():
         model = recipe.network()
         optimizer = keras.optimizers.Adam(recipe.learning_rate)
         model.compile(optimizer, keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
     history = folder / HISTORY
     best = BestWeights(folder, history, recipe.patience) if recipe.patience is not None else None
-    active = [*callbacks, keras.callbacks.CSVLogger(history, append=True)]
-    if best:
-        active.append(best)
-    active.append(keras.callbacks.BackupAndRestore(folder / "checkpoint", delete_checkpoint=False))
+    # In this order, so that an interruption between two of them loses nothing: the epoch is repeated, alike.
+    active = [
+        *callbacks,
+        order,
+        *([best] if best else []),
+        keras.callbacks.CSVLogger(history, append=True),
+        keras.callbacks.BackupAndRestore(folder / "checkpoint", double_checkpoint=True, delete_checkpoint=False),
+    ]
     if best is None or not best.finished:
         model.fit(train, validation_data=valid, epochs=recipe.epochs, callbacks=active, verbose=verbose)
     if best:
         model.load_weights(best.path)
-    model.save_weights(folder / FINAL_WEIGHTS)
     return model
 
 
@@ -81,19 +86,64 @@ def scope() -> AbstractContextManager[Any]:
     return context
 
 
-def training_batches(recipe: TrainConfig, loaded: LoadedData, seed: int) -> tf.data.Dataset:
+class EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+    """Makes an epoch's order and dropout depend on the seed and the epoch alone.
+
+    A training that was interrupted thereby continues as it would have without; with the state of a generator, which no
+    checkpoint holds, each resumption would begin with the first epoch's order and masks again.
+
+    Args:
+        segments: number of them.
+        batch_size: of the batches.
+        seed: of the training.
+    """
+
+    def __init__(self, segments: int, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self._segments, self._batch_size, self._seed = segments, batch_size, seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-self._segments // self._batch_size)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Set the epoch; each dropout's counter goes up by one with each batch."""
+        self._epoch = epoch
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                state = layer.seed_generator.state
+                state.assign([int(keras.ops.convert_to_numpy(state)[0]), epoch * len(self)])
+
+    def batches(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the positions of each batch's segments."""
+        order = np.random.default_rng((self._seed, self._epoch)).permutation(self._segments)
+        for first in range(0, self._segments, self._batch_size):
+            yield order[first : first + self._batch_size]
+
+
+def training_batches(recipe: TrainConfig, loaded: LoadedData, order: EpochOrder) -> tf.data.Dataset:
     """Batches of dB and one-hot genres, shuffled anew each epoch."""
-    train = with_stretched(loaded.split.train) if recipe.stretched else loaded.split.train
-    return _segment_batches(train, loaded.gtzan, recipe.batch_size, shuffle_seed=seed)
+    mel, genres = _segments(_training_subset(recipe, loaded), loaded.gtzan)
+    positions = tf.data.Dataset.from_generator(order.batches, output_signature=tf.TensorSpec((None,), tf.int64))
+    batches = positions.apply(tf.data.experimental.assert_cardinality(len(order)))
+    return batches.map(lambda chosen: (_dequantised(tf.gather(mel, chosen)), tf.gather(genres, chosen))).prefetch(4)
 
 
-def _segment_batches(subset: Subset, gtzan: Gtzan, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+def _training_subset(recipe: TrainConfig, loaded: LoadedData) -> Subset:
+    return with_stretched(loaded.split.train) if recipe.stretched else loaded.split.train
+
+
+def _validation_batches(subset: Subset, gtzan: Gtzan, batch_size: int) -> tf.data.Dataset:
+    segments = tf.data.Dataset.from_tensor_slices(_segments(subset, gtzan)).batch(batch_size)
+    return segments.map(lambda mel, genres: (_dequantised(mel), genres)).prefetch(4)
+
+
+def _segments(subset: Subset, gtzan: Gtzan) -> tuple[tf.Tensor, tf.Tensor]:
+    """Spectrograms, uint8 `(n, N_MELS, SEGMENT_FRAMES)`, and one-hot genres of a subset."""
     genres = np.eye(len(GENRES), dtype=np.float32)[subset.labels(gtzan)]
-    segments = tf.data.Dataset.from_tensor_slices((subset.segments(gtzan), genres))
-    if shuffle_seed is not None:
-        segments = segments.shuffle(len(subset), seed=shuffle_seed)
-    batches = segments.batch(batch_size).map(lambda mel, genre: (_dequantised(mel), genre))
-    return batches.prefetch(4)
+    with tf.device("CPU"):  # they may not fit a GPU
+        return tf.constant(subset.segments(gtzan)), tf.constant(genres)
 
 
 def _dequantised(mel: tf.Tensor) -> tf.Tensor:
@@ -128,7 +178,9 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ship
         """Keep the weights if the epoch is the best so far; stop if patience is exhausted."""
         value = float((logs or {})[MONITORED])
         if value > max(self._values.values(), default=-np.inf):
-            self.model.save_weights(self.path)
+            part = self.path.with_name(f"part.{self.path.name}")
+            self.model.save_weights(part)
+            part.replace(self.path)
         self._values[epoch] = value
         if self.finished:
             self.model.stop_training = True
@@ -139,10 +191,13 @@ def _past_values(history: Path) -> dict[int, float]:
 
 
 def read_history(history: Path) -> list[dict[str, float]]:
-    """Read the file of `CSVLogger`: a row per epoch with `epoch`, `accuracy`, `loss` and those of validation."""
+    """Read the file of `CSVLogger`: a row per epoch with `epoch`, `accuracy`, `loss` and those of validation.
+
+    Of an epoch that was repeated after an interruption the last row counts.
+    """
     if not history.is_file():
         return []
     with history.open(newline="") as lines:
         # CSVLogger writes NA where an epoch lacks a column.
-        rows = list(csv.DictReader(lines))
-        return [{key: float(value) for key, value in row.items() if value not in ("", "NA")} for row in rows]
+        rows = {row["epoch"]: row for row in csv.DictReader(lines)}
+        return [{key: float(value) for key, value in row.items() if value not in ("", "NA")} for row in rows.values()]

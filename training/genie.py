@@ -22,10 +22,16 @@ from training.data.gtzan import DataError, to_db
 from training.data.other_sounds import Recordings, load_recordings
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.data.teacher import MARGIN, LabelledSongs, Teacher, load_labelled, load_teacher
-from training.distillation import LABELS_ONLY, Distillation, DistillConfig, gather, predict_outputs
+from training.distillation import (
+    FINAL_WEIGHTS,
+    LABELS_ONLY,
+    Distillation,
+    DistillConfig,
+    gather,
+    predict_outputs,
+)
 from training.evaluation import metrics
 from training.evaluation.labelled import confidence_bands
-from training.fit import FINAL_WEIGHTS
 from training.networks import Heads, served_network
 
 FloatArray = NDArray[np.float32]
