@@ -38,7 +38,7 @@ FiguresOption = Annotated[Path, typer.Option("--out", help="Folder in which the 
 def train(
     kind: Annotated[
         Kind,
-        typer.Argument(help="The study's plain or augmented CNN, our genie, the music detector, or all of the study."),
+        typer.Argument(help="The study's plain or augmented CNN, our genie, or all of the study."),
     ],
     data: DataOption,
     split: SplitOption = SplitName.TRACK,
@@ -66,7 +66,7 @@ def train(
     ] = None,
     not_music: Annotated[
         Path | None,
-        typer.Option(help="Folder of sounds that are not music; needed by `train music`, and by genie's music output."),
+        typer.Option(help="Genie: folder of sounds that are not music, which its music output needs."),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Plain and augmented. Default: the recipe's, in training/recipes.py.")
@@ -96,12 +96,7 @@ def train(
             study.run_study(config)
             console.print("The study is done.", highlight=False)
             return
-        if kind is Kind.MUSIC:
-            if not_music is None:
-                raise typer.BadParameter("`train music` needs --not-music")
-            written = experiment.train_music_detector(config, not_music)
-        else:
-            written = experiment.train_genre_model(config)
+        written = experiment.train_genre_model(config)
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
@@ -117,7 +112,7 @@ def evaluate(
         SplitName | None, typer.Option("--split", help="Default: the split that the model was trained with.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the seed that the model was trained with.")] = None,
-    subset: Annotated[SubsetName, typer.Option("--subset", "--side", help="Subset of the split.")] = SubsetName.TEST,
+    subset: Annotated[SubsetName, typer.Option("--subset", help="Subset of the split.")] = SubsetName.TEST,
     lists: ListsOption = None,
     songs: Annotated[
         Path | None, typer.Option(help="Songs to compare the models on: one folder per genre, or a CSV of file,genre.")
@@ -152,13 +147,14 @@ def evaluate(
             return
         if data is None:
             raise typer.BadParameter("--data, --songs or --labelled is needed")
+        config = EvaluationConfig(data, split, seed, subset, lists, out)
         if neighbours:
             from training.evaluation.neighbours import measure_neighbours
 
             for model in models:
-                typer.echo(json.dumps(measure_neighbours(model, data, split or SplitName.FILTERED, lists), indent=1))
+                typer.echo(json.dumps(measure_neighbours(model, config), indent=1))
             return
-        measured = experiment.evaluate_models(models, EvaluationConfig(data, split, seed, subset, lists, out))
+        measured = experiment.evaluate_models(models, config)
     except (FileNotFoundError, DataError) as error:
         console.print(f"[red]{error}[/]", highlight=False)
         raise typer.Exit(1) from None
@@ -236,7 +232,7 @@ def _show(console: Console, measured: dict[str, Any]) -> None:
     from training.report import format_estimate
 
     figures = measured["figures"]
-    table = Table(title=f"{measured['model']} on {measured['split']} (seed {measured['seed']}), {measured['side']}")
+    table = Table(title=f"{measured['model']} on {measured['split']} (seed {measured['seed']}), {measured['subset']}")
     for column in ("figure", "value (95% interval over tracks)"):
         table.add_column(column)
     for label, key in (

@@ -17,6 +17,9 @@ RESEARCH: Final = Path("docs/research")
 RUNS: Final = Path("runs")
 """Checkpoints, from which an interrupted training resumes."""
 
+GTZAN: Final = "GTZAN"
+"""Name of the collection that all published models are trained on."""
+
 BASELINE: Final = "svm"
 """Stands for the support vector machine where a model is named."""
 
@@ -32,7 +35,6 @@ class Kind(StrEnum):
     PLAIN = "plain"
     AUGMENTED = "augmented"
     GENIE = "genie"
-    MUSIC = "music"
     STUDY = "study"
 
 
@@ -88,6 +90,7 @@ class ExperimentConfig:
         out: where results are written.
         runs: folder of checkpoints.
         genie: what else genie is trained on.
+        collection: that the data turned out to be.
     """
 
     kind: Kind
@@ -100,11 +103,13 @@ class ExperimentConfig:
     out: OutputFolders = field(default_factory=OutputFolders)
     runs: Path = RUNS
     genie: "GenieConfig" = field(default_factory=lambda: GenieConfig())
+    collection: str = GTZAN
 
     @property
     def name(self) -> str:
-        """Kind of model, as its files are named."""
-        return WITHOUT_TEACHER if self.kind is Kind.GENIE and self.genie.labels_only else str(self.kind)
+        """Kind of model, as its files are named; with the collection, where that is not GTZAN."""
+        kind = WITHOUT_TEACHER if self.kind is Kind.GENIE and self.genie.labels_only else str(self.kind)
+        return kind if self.collection == GTZAN else f"{kind}-{self.collection.lower()}"
 
     @property
     def run_name(self) -> str:

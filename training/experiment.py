@@ -1,12 +1,10 @@
 """Experiments: a configuration becomes a model with its card, or the figures of a model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from core.inference.classifier import Classifier, apply_temperature
 from core.inference.model_card import model_file
@@ -21,7 +19,11 @@ if TYPE_CHECKING:
 
     from training.export import CardFields
 
-VERSION: Final = "1"
+VERSION: Final = "2"
+"""Of the study's networks: 1 was trained for few epochs."""
+
+RUN: Final = "run.json"
+"""What a run's checkpoints are of."""
 
 
 def train_genre_model(config: ExperimentConfig, callbacks: Sequence["keras.callbacks.Callback"] = ()) -> Path:
@@ -39,10 +41,29 @@ def train_genre_model(config: ExperimentConfig, callbacks: Sequence["keras.callb
         DataError: the data is unusable.
     """
     gtzan = load(config.data)
+    config = replace(config, collection=gtzan.collection)
     loaded = LoadedData(gtzan, make_split(config.split, gtzan, config.seed, config.lists))
+    _claim_run(config, gtzan)
     if config.kind is Kind.GENIE:
         return _train_genie(config, loaded)
     return _train_study_network(config, loaded, callbacks)
+
+
+def _claim_run(config: ExperimentConfig, gtzan: Gtzan) -> None:
+    """Note what a run's folder is of, so that no other training continues with its checkpoints.
+
+    Raises:
+        DataError: it is another training's.
+    """
+    described = {"tracks": len(gtzan), "digest": gtzan.digest, "steps": config.genie.steps}
+    file = config.runs / config.run_name / RUN
+    if not file.is_file():
+        write_json(file, described)
+    elif json.loads(file.read_text()) != described:
+        raise DataError(
+            f"{file.parent} holds checkpoints of other data or another number of steps; choose another folder with "
+            "--runs, or delete it"
+        )
 
 
 def _train_study_network(
@@ -61,7 +82,11 @@ def _train_study_network(
     path = config.out.model_path(config.name, config.split, config.seed)
     epochs = int(max(row["epoch"] for row in history)) + 1
     described = {**_described(gtzan), "segments": len(loaded.split.train), "epochs": epochs}
-    fields = export.CardFields(path.stem, VERSION, described, str(config.split), config.seed, {})
+    improved_no_more = (
+        recipe.patience is not None and fit.epochs_since_best(fit.monitored_values(history)) >= recipe.patience
+    )
+    details = {"converged": improved_no_more or epochs >= RECIPES[config.kind].epochs}
+    fields = export.CardFields(path.stem, VERSION, described, str(config.split), config.seed, {}, details=details)
     valid = loaded.split.valid
     segments, labels = to_db(valid.segments(gtzan)), valid.labels(gtzan)
     content, precision = export.convert_smallest(
@@ -98,8 +123,7 @@ def _write_history(config: ExperimentConfig, file: Path) -> list[dict[str, float
     from training import fit
 
     history = fit.read_history(file)
-    config.out.figures.mkdir(parents=True, exist_ok=True)
-    (config.out.figures / f"{config.run_name}-history.json").write_text(json.dumps(history, indent=1) + "\n")
+    write_json(config.out.figures / f"{config.run_name}-history.json", history)
     return history
 
 
@@ -110,10 +134,12 @@ def _write_measured(config: ExperimentConfig, loaded: LoadedData, fields: "CardF
     folder = config.out.model_path(config.name, config.split, config.seed).parent
     classifier = Classifier(export.write_model(folder, fields, content))
     subsets = (SubsetName.VALID, SubsetName.TEST) if config.measure_test else (SubsetName.VALID,)
-    measured = {
-        str(subset): _summary(measure_model(classifier, loaded, subset, config.out.figures)) for subset in subsets
-    }
-    return export.write_model(folder, replace(fields, metrics={str(config.split): measured}), content)
+    measured = {str(subset): measure_model(classifier, loaded, subset) for subset in subsets}
+    metrics = {str(config.split): {subset: _summary(found) for subset, found in measured.items()}}
+    path = export.write_model(folder, replace(fields, metrics=metrics), content)
+    for found in measured.values():  # last, since they stand for a training that is done
+        write_measurement(config.out.figures, found)
+    return path
 
 
 def _described(gtzan: Gtzan) -> dict[str, Any]:
@@ -139,33 +165,61 @@ def evaluate_models(models: Sequence[str], config: EvaluationConfig) -> list[dic
 
     Raises:
         FileNotFoundError: the data or the lists are missing.
-        DataError: the data is unusable, or the split has no such subset.
+        DataError: the data is unusable, the split has no such subset, or a model was trained on another split.
     """
     gtzan = load(config.data)
     measured = []
     for model in models:
         classifier = None if model == BASELINE else Classifier(model_file(model))
-        card: dict[str, Any] = classifier.card.described if classifier else {"split": SplitName.TRACK, "seed": 0}
-        name = config.split or SplitName(card["split"])
-        seed = card["seed"] if config.seed is None else config.seed
+        if classifier is None:
+            name, seed = config.split or SplitName.TRACK, config.seed or 0
+        else:
+            name, seed = split_of(classifier.card.described, gtzan, config)
         loaded = LoadedData(gtzan, make_split(name, gtzan, seed, config.lists))
-        measured.append(measure_model(classifier, loaded, config.subset, config.figures))
+        measured.append(measure_model(classifier, loaded, config.subset))
+        write_measurement(config.figures, measured[-1])
     return measured
 
 
-def measure_model(
-    classifier: Classifier | None, loaded: LoadedData, subset_name: SubsetName, folder: Path
-) -> dict[str, Any]:
-    """Measure a model on a subset and write `KIND-SPLIT-SEED-SUBSET.json`.
+def split_of(card: Mapping[str, Any], gtzan: Gtzan, config: EvaluationConfig) -> tuple[SplitName, int]:
+    """Return the split and seed to measure a model on: those that are asked for, or those of its training.
+
+    Of its own collection it may be measured on no others: it was trained on most of their test subsets. `cross` is
+    there to show what that does, with the network of `track`.
+
+    Args:
+        card: of the model.
+        gtzan: what it is measured on.
+        config: what is asked for.
+
+    Raises:
+        DataError: it was trained with another split of this collection.
+    """
+    split = config.split or SplitName(card["split"])
+    seed: int = card["seed"] if config.seed is None else config.seed
+    if card.get("data", {}).get("name") != gtzan.collection:
+        return split, seed
+    fixed = split in (SplitName.FILTERED, SplitName.OFFICIAL)
+    is_own = card["split"] == split and (fixed or card["seed"] == seed)
+    is_cross = split is SplitName.CROSS and (card["split"], card["seed"]) == (SplitName.TRACK, seed)
+    if not is_own and not is_cross:
+        raise DataError(
+            f"{card['name']} was trained on the split {card['split']} (seed {card['seed']}), and so on most of the "
+            f"test subset of {split} (seed {seed}): a figure would say nothing. Of genie, measure genie-filtered."
+        )
+    return split, seed
+
+
+def measure_model(classifier: Classifier | None, loaded: LoadedData, subset_name: SubsetName) -> dict[str, Any]:
+    """Measure a model on a subset.
 
     Args:
         classifier: the model; None fits the baseline.
         loaded: the data and its split.
         subset_name: which part of the split.
-        folder: where the measurement is written.
 
     Returns:
-        What was written: `model`, `split`, `seed`, `side` (the subset), `trained_on`, and `figures` as in
+        `model`, `collection`, `split`, `seed`, `subset`, `trained_on` (None for the baseline), and `figures` as in
         `metrics.Figures`.
 
     Raises:
@@ -175,14 +229,19 @@ def measure_model(
     subset = split.subset(subset_name)
     if not len(subset):
         raise DataError(f"the split {split.name} has no {subset_name} subset")
+    trained_on: dict[str, Any] | None = None
     if classifier is None:
         from training.baseline import fit_baseline
 
-        name, trained_on, temperature = BASELINE, None, 1.0
+        name, temperature = BASELINE, 1.0
         probabilities = fit_baseline(gtzan, split.train, split.seed).predict(subset.segments(gtzan))
     else:
         card = classifier.card
-        name, trained_on = card.name, {key: card.described[key] for key in ("split", "seed")}
+        name, described = card.name, card.described
+        trained_on = {
+            **{key: described[key] for key in ("split", "seed", "converged") if key in described},
+            "collection": described.get("data", {}).get("name", gtzan.collection),
+        }
         temperature = card.temperature
         served = classifier.probabilities(to_db(subset.segments(gtzan)))
         probabilities = apply_temperature(served, 1 / temperature)
@@ -194,68 +253,33 @@ def measure_model(
         songs=split.whole_songs,
         likelihood=classifier is not None,
     )
-    measured = {
+    return {
         "model": name,
+        "collection": gtzan.collection,
         "split": str(split.name),
         "seed": split.seed,
-        "side": str(subset_name),
+        "subset": str(subset_name),
         "trained_on": trained_on,
         "figures": figures.to_json(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = measurement_file(folder, kind_of(name), split.name, split.seed, subset_name)
-    path.write_text(json.dumps(measured, indent=1) + "\n")
-    return measured
+
+
+def write_measurement(folder: Path, measured: dict[str, Any]) -> Path:
+    """Write what `measure_model` gives; a model of another collection has the measured one's name in the file's."""
+    kind, collection = kind_of(measured["model"]), measured["collection"]
+    if measured["trained_on"] is not None and measured["trained_on"]["collection"] != collection:
+        kind = f"{kind}-on-{collection.lower()}"
+    return write_json(measurement_file(folder, kind, measured["split"], measured["seed"], measured["subset"]), measured)
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write a file of JSON, all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value, indent=1) + "\n")
+    return part.replace(path)
 
 
 def measurement_file(folder: Path, kind: str, split: str, seed: int, subset: str) -> Path:
     """Where a measurement is written."""
     return folder / f"{run_name(kind, split, seed)}-{subset}.json"
-
-
-def train_music_detector(config: ExperimentConfig, other_sounds: Path) -> Path:
-    """Train the music detector and write it with its card.
-
-    It is always trained on the filtered split with the epochs of its module, whatever the configuration says.
-
-    Args:
-        config: data, seed and folders are used.
-        other_sounds: folder of sounds that are not music, as for `other_sounds.sound_index`.
-
-    Returns:
-        Path of the model.
-
-    Raises:
-        FileNotFoundError: the data, the sounds or the lists are missing.
-        DataError: the data is unusable.
-    """
-    from training import export, music_detector
-    from training.data.other_sounds import load_recordings
-
-    gtzan = load(config.data)
-    loaded = LoadedData(gtzan, make_split(SplitName.FILTERED, gtzan, config.seed, config.lists))
-    recordings = load_recordings(loaded, other_sounds)
-    model = music_detector.fit_music_detector(
-        recordings[SubsetName.TRAIN], config.seed, config.runs / f"{Kind.MUSIC}-{config.seed}"
-    )
-    other = {str(subset): int((~recordings[subset].is_music).sum()) for subset in recordings}
-    fields = export.CardFields(
-        Kind.MUSIC.value, VERSION, {**_described(gtzan), "other": other}, "filtered", config.seed, {}, threshold=0.5
-    )
-    content = export.convert(model, "int8")
-    probabilities = {}
-    for subset in (SubsetName.VALID, SubsetName.TEST):
-        segments, recording = recordings[subset].segments()
-        music = export.run_as_served(content, fields, segments).music
-        if music is None:
-            raise ValueError(f"{fields.name} has no output for music")
-        probabilities[subset] = music_detector.recording_probabilities(music[:, np.newaxis], recording)
-    is_music = recordings[SubsetName.VALID].is_music
-    valid = probabilities[SubsetName.VALID]
-    threshold = music_detector.choose_threshold(valid[is_music], valid[~is_music])
-    refused = {
-        str(subset): music_detector.refusals(recordings[subset], values, threshold)
-        for subset, values in probabilities.items()
-    }
-    fields = replace(fields, threshold=threshold, metrics={"filtered": refused})
-    return export.write_model(config.out.models, fields, content)

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -166,13 +166,12 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ship
         super().__init__()
         self.path = folder / "best.weights.h5"
         self._patience = patience
-        self._values = _past_values(history)
+        self._values = monitored_values(read_history(history))
 
     @property
     def finished(self) -> bool:
         """Whether the best epoch is `patience` epochs ago."""
-        best = max(self._values, key=self._values.__getitem__, default=0)
-        return max(self._values, default=0) - best >= self._patience
+        return epochs_since_best(self._values) >= self._patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keep the weights if the epoch is the best so far; stop if patience is exhausted."""
@@ -186,8 +185,14 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ship
             self.model.stop_training = True
 
 
-def _past_values(history: Path) -> dict[int, float]:
-    return {int(row["epoch"]): row[MONITORED] for row in read_history(history)}
+def epochs_since_best(values: Mapping[int, float]) -> int:
+    """Count the epochs after the best one, of the monitored value of each epoch."""
+    return max(values, default=0) - max(values, key=values.__getitem__, default=0)
+
+
+def monitored_values(history: Sequence[Mapping[str, float]]) -> dict[int, float]:
+    """Pick the monitored value of each epoch of a history."""
+    return {int(row["epoch"]): row[MONITORED] for row in history}
 
 
 def read_history(history: Path) -> list[dict[str, float]]:

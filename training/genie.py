@@ -16,7 +16,7 @@ from core.constants import SECTION_SEGMENTS, SEGMENT_FRAMES
 from core.inference.classifier import Outputs, apply_temperature
 from core.inference.model_card import NEVER_SURE
 from core.verdict import CERTAINTIES
-from training import export, heads, music_detector
+from training import export, heads, not_music
 from training.config import ExperimentConfig, run_name
 from training.data.gtzan import DataError, to_db
 from training.data.other_sounds import Recordings, load_recordings
@@ -323,11 +323,11 @@ def _choose_music_threshold(
         music = export.run_as_served(content, fields, segments).music
         if music is None:
             raise ValueError(f"{fields.name} has no output for music")
-        probabilities[subset] = music_detector.recording_probabilities(music[:, np.newaxis], recording)
+        probabilities[subset] = not_music.recording_probabilities(music[:, np.newaxis], recording)
     is_music, valid = recordings[SubsetName.VALID].is_music, probabilities[SubsetName.VALID]
-    threshold = music_detector.choose_threshold(valid[is_music], valid[~is_music])
+    threshold = not_music.choose_threshold(valid[is_music], valid[~is_music])
     refused = {
-        str(subset): music_detector.refusals(recordings[subset], values, threshold)
+        str(subset): not_music.refusals(recordings[subset], values, threshold)
         for subset, values in probabilities.items()
     }
     return _with_details(replace(fields, threshold=threshold), {"music_refusals": {"filtered": refused}})

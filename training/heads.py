@@ -18,8 +18,8 @@ from training.data.augment import Augmenter
 from training.data.other_sounds import Recordings, with_background
 from training.data.teacher import Teacher
 from training.distillation import DistillConfig, DistillData, distill_batches
-from training.music_detector import AUGMENT, sampling_weights
 from training.networks import HEAD_SCALE, Dense, music_head, trunk
+from training.not_music import AUGMENT, sampling_weights
 
 FloatArray = NDArray[np.float32]
 
@@ -129,7 +129,7 @@ def mixed_heads(parts: Sequence[tuple[float, Dense]]) -> Dense:
 
 
 def fit_music_head(student: keras.Model, train: Recordings, seed: int, crops: int = MUSIC_CROPS) -> keras.Model:
-    """Train a head on the frozen trunk to tell music from other sounds, on crops as for the music detector.
+    """Train a head on the frozen trunk to tell music from other sounds, on crops.
 
     Args:
         student: the trunk.

@@ -163,19 +163,6 @@ def music_head(size: int, hidden: int = 64) -> keras.Model:
     return keras.Model(features, layers.Dense(1, activation="sigmoid", name="music")(x), name="music_head")
 
 
-def music_network(widths: Sequence[int] = (12, 24, 48, 96)) -> keras.Model:
-    """Build the music detector's network: a small residual network over bands and frames.
-
-    Returns:
-        A model from `(n, N_MELS, SEGMENT_FRAMES)` dB to `(n, 1)`, the probability of music; 0.2 M parameters.
-    """
-    db = keras.Input((N_MELS, SEGMENT_FRAMES), name="db")
-    x = _residual_features(_two_channels(db), widths)
-    x = layers.Dropout(0.3)(x)
-    music = layers.Dense(1, activation="sigmoid", name="music")(x)
-    return keras.Model(db, music, name="music")
-
-
 def _two_channels(db: keras.KerasTensor) -> keras.KerasTensor:
     """Stack the level relative to the segment's mean, and to each band's mean, which no equaliser changes."""
     loudest = ops.max(db, axis=(1, 2), keepdims=True)
@@ -199,19 +186,6 @@ def _timbre_features(db: keras.KerasTensor, filters: int, widths: Sequence[int])
         x = layers.ReLU()(y + shortcut)
     spread = ops.sqrt(ops.var(x, axis=1) + 1e-5)
     return layers.Concatenate(name="pooled")([ops.mean(x, axis=1), ops.max(x, axis=1), spread])
-
-
-def _residual_features(x: keras.KerasTensor, widths: Sequence[int]) -> keras.KerasTensor:
-    """Reduce `(n, N_MELS, SEGMENT_FRAMES, channels)` to `(n, 2 * widths[-1])`: mean and maximum over time."""
-    x = _convolution(x, widths[0], 5, 2)
-    x = layers.ReLU()(x)
-    for filters in widths[1:]:
-        shortcut = _convolution(layers.AveragePooling2D(2, padding="same")(x), filters, 1, 1)
-        y = layers.ReLU()(_convolution(x, filters, 3, 2))
-        y = _convolution(y, filters, 3, 1)
-        x = layers.ReLU()(y + shortcut)
-    x = ops.mean(x, axis=1)
-    return layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
 
 
 def _convolution(

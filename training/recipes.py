@@ -1,4 +1,4 @@
-"""How the study's networks are trained. Genie's recipe is in `distillation`, the detector's in `music_detector`."""
+"""How the study's networks are trained. Genie's recipe is in `distillation`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -16,7 +16,7 @@ import keras
 
 from training.config import STUDY_KINDS, EvaluationConfig, ExperimentConfig, Kind, run_name
 from training.data.splits import SplitName, SubsetName
-from training.experiment import evaluate_models, measurement_file, train_genre_model
+from training.experiment import evaluate_models, measurement_file, train_genre_model, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def run_study(config: ExperimentConfig) -> None:
         DataError: the data is unusable.
     """
     for run in study_runs():
-        if measurement_file(config.out.figures, run.kind, run.split, run.seed, SubsetName.TEST).is_file():
+        if is_done(measurement_file(config.out.figures, run.kind, run.split, run.seed, SubsetName.TEST)):
             _log.info("%s is done", run)
             continue
         _log.info("%s begins or resumes", run)
@@ -93,6 +93,11 @@ def run_study(config: ExperimentConfig) -> None:
         else:
             train_genre_model(own, callbacks=(EpochLog(str(run)),))
         _log.info("%s is finished", run)
+
+
+def is_done(measurement: Path) -> bool:
+    """Whether there is a measurement of a network that was trained to the end."""
+    return measurement.is_file() and bool(json.loads(measurement.read_text())["trained_on"].get("converged"))
 
 
 def _measure(model: Path, config: ExperimentConfig) -> None:
@@ -114,5 +119,5 @@ def _copy_twin(config: ExperimentConfig) -> None:
     card["name"] = path.stem
     card["notes"] = f"The network of {twin.stem}: with the stretched copies in the pool, the two recipes are the same."
     shutil.copyfile(twin, path)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+    write_json(path.with_suffix(".json"), card)
     _measure(path, config)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_a_training_writes_a_model_with_a_card_that_repeats_its_figures(
     assert card["data"] == {"name": "GTZAN", "tracks": 50, "source": "archive", "segments": 300, "epochs": 1}
     assert list(card["metrics"]["track"]) == ["valid", "test"]
     measured = json.loads((out.figures / "plain-track-0-test.json").read_text())
-    assert measured["trained_on"] == {"split": "track", "seed": 0}
+    assert measured["trained_on"] == {"split": "track", "seed": 0, "converged": True, "collection": "GTZAN"}
     assert card["metrics"]["track"]["test"]["vote_accuracy"] == measured["figures"]["vote_accuracy"]
     (row,) = json.loads((out.figures / "plain-track-0-history.json").read_text())
     assert row["epoch"] == 0
@@ -78,12 +79,60 @@ def test_several_models_are_evaluated_on_data_that_is_read_once(
     config = EvaluationConfig(data, lists=tmp_path, figures=tmp_path)
     measured = experiment.evaluate_models([str(model), "svm"], config)
     assert calls.count("load") == 1
-    assert [(m["model"], m["split"], m["side"]) for m in measured] == [
+    assert [(m["model"], m["split"], m["subset"]) for m in measured] == [
         ("small", "filtered", "test"),
         ("svm", "track", "test"),
     ]
     assert measured[0]["figures"]["loss"] is not None
     assert measured[1]["figures"]["loss"] is None
+
+
+@pytest.mark.parametrize(
+    ("split", "seed", "refused"),
+    [("track", 0, False), ("cross", 0, False), ("filtered", 0, True), ("segment", 0, True), ("track", 1, True)],
+)
+def test_a_model_is_not_measured_where_its_training_saw_the_test_subset(
+    data: Path, tmp_path: Path, model: Path, split: str, seed: int, refused: bool
+) -> None:
+    card = json.loads(model.with_suffix(".json").read_text())
+    card |= {"split": "track", "seed": 0, "data": {"name": "GTZAN"}}
+    (tmp_path / "own.tflite").write_bytes(model.read_bytes())
+    (tmp_path / "own.json").write_text(json.dumps(card))
+    config = EvaluationConfig(data, SplitName(split), seed, lists=tmp_path, figures=tmp_path / "figures")
+    if not refused:
+        assert experiment.evaluate_models([str(tmp_path / "own.tflite")], config)[0]["split"] == split
+        return
+    with pytest.raises(DataError, match="was trained on the split track"):
+        experiment.evaluate_models([str(tmp_path / "own.tflite")], config)
+    assert not (tmp_path / "figures").exists()
+
+
+def test_another_collection_has_files_of_its_own(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = OutputFolders.all_in(tmp_path / "out")
+    config = ExperimentConfig(Kind.PLAIN, data, out=out, runs=tmp_path / "runs")
+    experiment.train_genre_model(config)
+    loaded = experiment.load(data)
+    monkeypatch.setattr(experiment, "load", lambda path: replace(loaded, collection="FMA"))
+    assert experiment.train_genre_model(config) == tmp_path / "out" / "evidence" / "plain-fma-track.tflite"
+    experiment.evaluate_models([str(tmp_path / "out" / "plain.tflite")], EvaluationConfig(data, figures=out.figures))
+    assert {path.name for path in out.figures.glob("*-test.json")} == {
+        "plain-track-0-test.json",
+        "plain-fma-track-0-test.json",
+        "plain-on-fma-track-0-test.json",
+    }
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"plain-track-0", "plain-fma-track-0"}
+
+
+def test_other_data_does_not_continue_a_training(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ExperimentConfig(
+        Kind.PLAIN, data, out=OutputFolders.all_in(tmp_path / "out"), runs=tmp_path / "runs", measure_test=False
+    )
+    experiment.train_genre_model(config)
+    loaded = experiment.load(data)
+    fewer = replace(loaded, mel=loaded.mel[:-1], names=loaded.names[:-1])
+    monkeypatch.setattr(experiment, "load", lambda path: fewer)
+    with pytest.raises(DataError, match="checkpoints of other data"):
+        experiment.train_genre_model(config)
 
 
 def test_a_subset_that_a_split_lacks_cannot_be_measured(data: Path, tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
 from core.inference.classifier import Classifier
 from training import export, networks
 
-NETWORKS = {"study": networks.study_cnn, "music": networks.music_network}
-
 
 def small_genie(
     filters: int = 4, widths: Sequence[int] = (8, 16), hidden: int = 16, tags: int = 3, embedding: int = 4
@@ -63,18 +61,15 @@ def segments() -> np.ndarray:
     return db
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_an_exported_model_predicts_what_the_network_does(name: str, segments: np.ndarray) -> None:
+def test_an_exported_model_predicts_what_the_network_does(segments: np.ndarray) -> None:
     keras.utils.set_random_seed(3)
-    model = with_trained_statistics(NETWORKS[name]())
-    threshold = 0.5 if name == "music" else None
-    fields = export.CardFields(name, "1", {}, "track", 0, {}, threshold=threshold)
+    model = with_trained_statistics(networks.study_cnn())
+    fields = export.CardFields("study", "1", {}, "track", 0, {})
     expected = model.predict(segments, verbose=0)
     assert np.ptp(expected, axis=0).max() > 0.02, "the probabilities must differ for the comparison to mean anything"
     for precision, tolerance in (("float32", 1e-4), ("float16", 0.01), ("int8", 0.15)):
         outputs = export.run_as_served(export.convert(model, precision), fields, segments)
-        served = outputs.music[:, np.newaxis] if name == "music" else outputs.genre
-        np.testing.assert_allclose(served, expected, atol=tolerance)
+        np.testing.assert_allclose(outputs.genre, expected, atol=tolerance)
 
 
 def test_several_outputs_are_served_by_their_names(segments: np.ndarray) -> None:
@@ -103,7 +98,6 @@ def test_a_file_has_its_outputs_in_order_and_under_their_names(segments: np.ndar
     [
         (networks.study_cnn, 4_300_000),
         (lambda: networks.student_network(104, 50), 2_000_000),
-        (networks.music_network, 250_000),
     ],
 )
 def test_a_network_is_small_enough_to_be_shipped(build: Callable[[], keras.Model], most: int) -> None:

@@ -22,9 +22,12 @@ def folders(tmp_path: Path) -> OutputFolders:
     probabilities = np.full((200, 10), 0.02)
     probabilities[np.arange(200), predicted] = 0.82
     figures = measure(probabilities, labels, tracks).to_json()
-    for split, seed in (("track", 0), ("filtered", 0)):
-        found = {"model": "plain", "split": split, "seed": seed, "side": "test", "figures": figures}
-        (folders.figures / f"plain-{split}-{seed}-test.json").write_text(json.dumps(found))
+    for name, split, converged in (("plain", "track", True), ("plain-filtered", "filtered", False)):
+        trained_on = {"split": split, "seed": 0, "converged": converged}
+        found = {"model": name, "split": split, "seed": 0, "subset": "test", "trained_on": trained_on}
+        (folders.figures / f"plain-{split}-0-test.json").write_text(json.dumps(found | {"figures": figures}))
+    history = [{"epoch": epoch, "accuracy": 0.5, "loss": 1, "val_accuracy": 0.4, "val_loss": 2} for epoch in (0, 1)]
+    (folders.figures / "plain-filtered-0-history.json").write_text(json.dumps(history))
     rows = [{"distortion": "mp3-32", "about": "", "songs": 45, "correct": 30, "same": 41, "refused": 0}]
     (folders.figures / "robustness-genie.json").write_text(json.dumps({"model": "genie", "rows": rows}))
     songs = [
@@ -52,9 +55,35 @@ def folders(tmp_path: Path) -> OutputFolders:
         "by_class": {"gtzan": {"recordings": 100, "refused": 1}, "rain": {"recordings": 40, "refused": 39}},
         "by_codec": {"rain/mp3-32": {"recordings": 4, "refused": 3}},
     }
-    refusing = card | {"name": "music", "threshold": 0.7, "metrics": {"filtered": {"valid": counted, "test": counted}}}
-    (folders.models / "music.json").write_text(json.dumps(refusing))
-    (folders.models / "music.tflite").write_bytes(b"")
+    refusing = card | {
+        "name": "genie",
+        "split": "all",
+        "threshold": 0.7,
+        "music_refusals": {"filtered": {"valid": counted, "test": counted}},
+    }
+    (folders.models / "genie.json").write_text(json.dumps(refusing))
+    (folders.models / "genie.tflite").write_bytes(b"")
+    labelled = {
+        "model": "genie",
+        "songs": 3,
+        "correct": 2,
+        "refused": 0,
+        "outside": 0,
+        "ece": 0.1,
+        "genres": {"jazz": {"songs": 3, "correct": 2}},
+        "confusion": {"jazz": {"jazz": 2, "blues": 1}},
+    }
+    (folders.figures / "labelled-genie.json").write_text(json.dumps(labelled))
+    change = {"about": "the right channel inverted", "songs": 80, "correct": 67, "same": 79, "refused": 1}
+    (folders.figures / "inaudible-genie.json").write_text(json.dumps({"model": "genie", "rows": [change]}))
+    near = {
+        "model": "genie-filtered",
+        "split": "filtered",
+        "tracks": 290,
+        "same": {"1": 0.84, "5": 0.79},
+        "chance": 0.1,
+    }
+    (folders.figures / "neighbours-genie-filtered.json").write_text(json.dumps(near))
     (folders.models / "plain.tflite").write_bytes(b"")
     return folders
 
@@ -64,7 +93,14 @@ def test_the_page_holds_every_figure_and_its_pictures(folders: OutputFolders) ->
     assert "## plain\n" in page
     assert "[plain.tflite](../../models/plain.tflite)" in page
     assert "[genie-filtered.tflite](evidence/genie-filtered.tflite)" in page
-    assert page.count("0.75 / 1.00") == 2
+    assert "| 0.75 / 1.00 |" in page
+    assert "| 0.75 / 1.00\\* |" in page, "it was not trained to its end"
+    assert "`genregenie train plain --split filtered --seed 0 --data PATH` makes it" in page
+    assert "figures/plain-filtered-0-history.png" in page
+    assert "| blues | 0.75 | 0.75 | 0.75 | 1.00 (0.34–1.00) |" in page
+    assert "| jazz | 1 |  |  |  |  | 2 |" in page
+    assert "| the right channel inverted | 67 of 80 | 79 of 80 | 1 |" in page
+    assert "| genie-filtered | filtered | 290 | 0.84 | 0.79 | 0.10 |" in page
     assert "41 of 45" in page
     assert "| rain | 39 of 40 | 39 of 40 |" in page
     assert "| **all other sounds** | 97.5% | 97.5% |" in page

@@ -61,6 +61,15 @@ def test_recipes_train_until_validation_no_longer_improves() -> None:
     }
 
 
+def test_a_measurement_of_a_training_that_was_not_ended_does_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "plain-track-0-test.json"
+    assert not study.is_done(file)
+    file.write_text(json.dumps({"trained_on": {"split": "track", "seed": 0}}))
+    assert not study.is_done(file)
+    file.write_text(json.dumps({"trained_on": {"split": "track", "seed": 0, "converged": True}}))
+    assert study.is_done(file)
+
+
 @pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_the_rest_follows(
     config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
@@ -85,7 +94,7 @@ def test_what_is_done_is_not_done_again_and_the_rest_follows(
     figures = {path.stem for path in config.out.figures.glob("*-test.json")}
     assert figures == {f"{run}-test" for run in map(str, wanted)}
     cross = json.loads((config.out.figures / "plain-cross-0-test.json").read_text())
-    assert cross["trained_on"] == {"split": "track", "seed": 0}
+    assert cross["trained_on"] == {"split": "track", "seed": 0, "converged": True, "collection": "GTZAN"}
     plain, augmented = (
         json.loads((config.out.figures / f"{kind}-stretched-0-test.json").read_text())
         for kind in ("plain", "augmented")

@@ -82,6 +82,11 @@ class Gtzan:
         return np.ascontiguousarray(self.mel.transpose(0, 2, 1)).reshape(-1, N_MELS)
 
     @cached_property
+    def digest(self) -> str:
+        """Digest of the tracks' names and spectrograms, 16 hexadecimal digits."""
+        return hashlib.sha256("\n".join(self.names).encode() + self.mel.tobytes()).hexdigest()[:16]
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Position of each track."""
         return {name: position for position, name in enumerate(self.names)}

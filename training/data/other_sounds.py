@@ -1,4 +1,4 @@
-"""Recordings for the music detector: other sounds, and music from GTZAN.
+"""Recordings for the output for music: other sounds, and music from GTZAN.
 
 Index of the other sounds: `speech/` and `sounds/<class>/` below one folder, any audio files. Every recording is stored
 like a GTZAN track, so that the same augmentation makes its crops.

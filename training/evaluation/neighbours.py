@@ -1,6 +1,5 @@
 """How good a model's neighbours are: the share of the nearest songs that are of the same genre, against chance."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -8,39 +7,50 @@ from numpy.typing import NDArray
 
 from core.audio.spectrogram import FloatArray
 from core.inference.pipeline import Models
-from training.data.gtzan import DataError, load, to_db
-from training.data.splits import SplitName, SubsetName, make_split
+from training.config import EvaluationConfig
+from training.data.collections import load
+from training.data.gtzan import DataError, to_db
+from training.data.splits import make_split
+from training.experiment import split_of, write_json
 
 NEAREST: Final = (1, 5)
 SIMILARITIES: Final = (0.9, 0.7, 0.5)
 """Lower ends of the bands of the cosine that the bot has words for."""
 
 
-def measure_neighbours(model: str, data: Path, split: SplitName, lists: Path | None) -> dict[str, Any]:
-    """Compare the tracks of a split's test subset with each other, by the mean embedding of their segments.
+def measure_neighbours(model: str, config: EvaluationConfig) -> dict[str, Any]:
+    """Compare the tracks of a subset with each other, by the mean embedding of their segments.
 
     Args:
-        model: a name under `models/` or a file; one that was not trained on these tracks.
-        data: a GTZAN folder or `mel.npz`.
-        split: how tracks are split.
-        lists: folder of the filtered lists, where they are not beside the data.
+        model: a name under `models/` or a file.
+        config: what it is measured on, and where `neighbours-MODEL.json` is written.
 
     Returns:
-        As from `compare`, with `model`, `split` and `tracks`.
+        As from `compare`, with `model`, `split`, `seed`, `subset` and `tracks`.
 
     Raises:
         FileNotFoundError: there is no such data or list.
-        DataError: the data is not valid, or the model has no embedding.
+        DataError: the data is not valid, the model has no embedding, or it was trained on another split.
     """
-    gtzan = load(data)
-    subset = make_split(split, gtzan, 0, lists).subset(SubsetName.TEST)
+    gtzan = load(config.data)
     classifier = Models().genre(model)
+    split, seed = split_of(classifier.card.described, gtzan, config)
+    subset = make_split(split, gtzan, seed, config.lists).subset(config.subset)
     embeddings = classifier.run(to_db(subset.segments(gtzan))).embedding
     if embeddings is None:
         raise DataError(f"{classifier.card.name} has no embedding")
     means = np.stack([embeddings[subset.track == track].mean(axis=0) for track in subset.tracks])
     compared = compare(means / np.linalg.norm(means, axis=1, keepdims=True), gtzan.labels[subset.tracks])
-    return {"model": classifier.card.name, "split": split.value, "tracks": len(subset.tracks), **compared}
+    measured = {
+        "model": classifier.card.name,
+        "split": str(split),
+        "seed": seed,
+        "subset": str(config.subset),
+        "tracks": len(subset.tracks),
+        **compared,
+    }
+    write_json(config.figures / f"neighbours-{classifier.card.name}.json", measured)
+    return measured
 
 
 def compare(embeddings: FloatArray, genres: NDArray[np.int64]) -> dict[str, Any]:

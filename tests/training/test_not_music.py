@@ -1,21 +1,21 @@
 import numpy as np
 import pytest
 
-from training import music_detector
+from training import not_music
 from training.data.other_sounds import Recordings
 
 
 def test_the_probability_of_a_recording_is_the_mean_of_its_segments() -> None:
     probabilities = np.array([[0.2], [0.4], [0.9]], np.float32)
     np.testing.assert_allclose(
-        music_detector.recording_probabilities(probabilities, np.array([0, 0, 1])), [0.3, 0.9], rtol=1e-6
+        not_music.recording_probabilities(probabilities, np.array([0, 0, 1])), [0.3, 0.9], rtol=1e-6
     )
 
 
 def test_the_threshold_favours_music() -> None:
-    separate = music_detector.choose_threshold(np.linspace(0.8, 1, 200), np.linspace(0, 0.2, 100))
+    separate = not_music.choose_threshold(np.linspace(0.8, 1, 200), np.linspace(0, 0.2, 100))
     assert 0.2 < separate < 0.8
-    overlapping = music_detector.choose_threshold(np.linspace(0.3, 1, 200), np.linspace(0, 0.6, 100))
+    overlapping = not_music.choose_threshold(np.linspace(0.3, 1, 200), np.linspace(0, 0.6, 100))
     assert (np.linspace(0.3, 1, 200) < overlapping).mean() <= 0.01
     assert overlapping > 0.3
 
@@ -23,7 +23,7 @@ def test_the_threshold_favours_music() -> None:
 def test_refusals_are_counted_by_class_and_codec(recordings: Recordings) -> None:
     probabilities = np.where(recordings.is_music, 0.9, 0.1)
     probabilities[0], probabilities[6] = 0.2, 0.7
-    counted = music_detector.refusals(recordings, probabilities, 0.5)
+    counted = not_music.refusals(recordings, probabilities, 0.5)
     assert counted["music_refused"] == pytest.approx(1 / 6, abs=1e-4)
     assert counted["other_refused"] == pytest.approx(5 / 6, abs=1e-4)
     assert counted["by_class"]["rain"] == {"recordings": 3, "refused": 2}

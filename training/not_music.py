@@ -1,62 +1,18 @@
-"""The music detector: a second, smaller model that tells music from other sounds."""
+"""The output for music: on what it is trained, from which probability on a recording is music, what it refuses."""
 
-from pathlib import Path
 from typing import Any, Final
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from core.constants import N_MELS
-from training import networks
-from training.data.augment import AugmentConfig, Augmenter
-from training.data.other_sounds import Recordings, with_background
-from training.fit import scope
+from training.data.augment import AugmentConfig
+from training.data.other_sounds import Recordings
 
 AUGMENT: Final = AugmentConfig(
     stretch=1.2, semitones=2.0, equaliser_db=9.0, floors_db=(40.0, 80.0), narrow=0.5, bands=20, frames=8, mixup=0.0
 )
-EPOCHS: Final = 28
-EPOCH_CROPS: Final = 6_000
-BATCH: Final = 64
 MAX_MUSIC_REFUSED: Final = 0.01
 """Share of the validation music that may be refused."""
-
-
-def fit_music_detector(train: Recordings, seed: int, folder: Path, verbose: int = 2) -> keras.Model:
-    """Train the detector, or resume an interrupted training.
-
-    Half of each batch is music, and each class of other sounds is as frequent as the others.
-
-    Args:
-        train: the training recordings.
-        seed: of the training.
-        folder: checkpoints.
-        verbose: 0 prints nothing, 1 a progress bar, 2 a line per epoch.
-    """
-    keras.utils.set_random_seed(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    mixed = with_background(train, seed)
-    frames = np.ascontiguousarray(mixed.mel.transpose(0, 2, 1)).reshape(-1, N_MELS)
-    augmenter = Augmenter(frames, AUGMENT)
-    draws = np.random.default_rng(seed).choice(len(mixed), EPOCHS * EPOCH_CROPS, p=sampling_weights(mixed))
-    targets = mixed.is_music[draws].astype(np.float32)[:, np.newaxis]
-    batches = tf.data.Dataset.from_tensor_slices((draws, targets)).batch(BATCH, drop_remainder=True).repeat()
-    seeds = tf.data.Dataset.random(seed).batch(2)
-    crops = tf.data.Dataset.zip(batches, seeds).map(lambda b, s: augmenter(b[0], b[1], s)).prefetch(4)
-    steps = EPOCH_CROPS // BATCH
-    with scope():
-        model = networks.music_network()
-        schedule = keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * steps)
-        model.compile(
-            keras.optimizers.AdamW(schedule, weight_decay=0.02),
-            keras.losses.BinaryCrossentropy(label_smoothing=0.02),
-            metrics=["accuracy"],
-        )
-    backup = keras.callbacks.BackupAndRestore(folder / "checkpoint", delete_checkpoint=False)
-    model.fit(crops, epochs=EPOCHS, steps_per_epoch=steps, callbacks=[backup], verbose=verbose)
-    return model
 
 
 def sampling_weights(recordings: Recordings) -> NDArray[np.float64]:
