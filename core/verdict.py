@@ -12,7 +12,7 @@ from core.constants import GENRES, SEGMENT_SECONDS
 Read = TypeVar("Read")
 
 CERTAINTIES: Final = {"high": 0.8, "good": 0.6, "fair": 0.4, "low": 0.0}
-"""Words for the confidence (very sure, fairly sure, not quite sure, a guess), and the least that each stands for."""
+"""Words for the confidence (very sure, not quite sure, a guess), and the least that each stands for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,3 +151,27 @@ def encode(target: Path, *arguments: str | Path) -> Path:
             return target
         told = done.stderr
     pytest.skip(f"no ffmpeg here can write {target.name}: {told[-200:]}")
+
+
+def hits(pulse: FloatArray, per_second: int = 4, seconds: int = 30) -> FloatArray:
+    """The same short sound again and again, silence between."""
+    samples = np.zeros(seconds * SAMPLE_RATE, np.float32)
+    for number in range(seconds * per_second):
+        start = number * SAMPLE_RATE // per_second
+        samples[start : start + pulse.size] += pulse
+    return samples
+
+
+def hi_hat() -> FloatArray:
+    """Noise above 7 kHz that dies away in 50 ms."""
+    noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE // 20)
+    spectrum = np.fft.rfft(noise)
+    spectrum[np.fft.rfftfreq(noise.size, 1 / SAMPLE_RATE) < 7_000] = 0
+    filtered = np.fft.irfft(spectrum, noise.size) * np.hanning(noise.size)
+    return (filtered / np.abs(filtered).max() * 0.5).astype(np.float32)
+
+
+def bass() -> FloatArray:
+    """Fifty milliseconds of 80 Hz, without a click at either end."""
+    time = np.arange(SAMPLE_RATE // 5) / SAMPLE_RATE
+    return (0.5 * np.sin(2 * np.pi * 80 * time) * np.hanning(time.size)).astype(np.float32)

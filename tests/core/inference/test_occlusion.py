@@ -6,42 +6,18 @@ import numpy as np
 import pytest
 
 from core.audio.spectrogram import FloatArray, log_mel, mel_band_edge, segments_db
-from core.constants import FMAX, GENRES, N_MELS, SAMPLE_RATE
+from core.constants import FMAX, GENRES, N_MELS
 from core.errors import ConfigurationError
 from core.inference.classifier import Classifier
 from core.inference.model_card import model_file
 from core.inference.occlusion import BAND_CELLS, BANDS, FRAMES, TIME_CELLS, importance, occlude
 from core.inference.pipeline import ClassifyOptions, Models, classify_spectrogram
-from tests.support.audio import make_song
+from tests.support.audio import bass, hi_hat, hits, make_song
 
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     return Classifier(model_file("plain"))
-
-
-def hits(pulse: FloatArray, per_second: int = 4, seconds: int = 30) -> FloatArray:
-    """The same short sound again and again, silence between."""
-    samples = np.zeros(seconds * SAMPLE_RATE, np.float32)
-    for number in range(seconds * per_second):
-        start = number * SAMPLE_RATE // per_second
-        samples[start : start + pulse.size] += pulse
-    return samples
-
-
-def hi_hat() -> FloatArray:
-    """Noise above 7 kHz that dies away in 50 ms."""
-    noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE // 20)
-    spectrum = np.fft.rfft(noise)
-    spectrum[np.fft.rfftfreq(noise.size, 1 / SAMPLE_RATE) < 7_000] = 0
-    filtered = np.fft.irfft(spectrum, noise.size) * np.hanning(noise.size)
-    return (filtered / np.abs(filtered).max() * 0.5).astype(np.float32)
-
-
-def bass() -> FloatArray:
-    """Fifty milliseconds of 80 Hz, without a click at either end."""
-    time = np.arange(SAMPLE_RATE // 5) / SAMPLE_RATE
-    return (0.5 * np.sin(2 * np.pi * 80 * time) * np.hanning(time.size)).astype(np.float32)
 
 
 def share_by_band(samples: FloatArray, classifier: Classifier) -> FloatArray:

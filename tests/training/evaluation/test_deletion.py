@@ -4,26 +4,51 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
+from core.audio.spectrogram import FloatArray, log_mel, segments_db
+from core.constants import GENRES, HOP_LENGTH, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from core.inference.classifier import Classifier
-from core.inference.occlusion import BAND_CELLS, BANDS, FRAMES, TIME_CELLS
+from core.inference.occlusion import BAND_CELLS, BANDS, FRAMES, TIME_CELLS, importance
+from tests.support.audio import bass, hi_hat, hits
 from tests.training.made_teacher import write_labelled
 from training import export
 from training.evaluation.deletion import bootstrap_mean, delete_cells, deletion_fall, evaluate_deletion
 
 
-@pytest.fixture(scope="module")
-def band_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that says rock as far as the second and third row of cells are loud."""
+def write_band_model(folder: Path, first: int, last: int) -> Path:
+    """A model that says rock as far as some rows of cells are loud."""
     import keras
     from keras import layers, ops
 
     db = keras.Input((N_MELS, SEGMENT_FRAMES), name="db")
-    level = ops.mean(db[:, BANDS : 3 * BANDS], axis=(1, 2)) / 10 + 4
+    level = ops.mean(db[:, first * BANDS : last * BANDS], axis=(1, 2)) / 10 + 4
     logits = ops.stack([level if genre == "rock" else ops.zeros_like(level) for genre in GENRES], axis=-1)
     model = keras.Model(db, layers.Softmax(name="genre")(logits))
     fields = export.CardFields("bands", "1", {}, "filtered", 0, {})
-    return export.write_model(tmp_path_factory.mktemp("bands"), fields, export.convert(model, "float32"))
+    return export.write_model(folder, fields, export.convert(model, "float32"))
+
+
+@pytest.fixture(scope="module")
+def band_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that hears the second and third row of cells."""
+    return write_band_model(tmp_path_factory.mktemp("bands"), 1, 3)
+
+
+@pytest.mark.parametrize(("sound", "rows"), [(hi_hat(), (6, 8)), (bass(), (0, 1))], ids=["hi-hat", "bass"])
+def test_in_a_mix_the_cells_of_the_sound_that_decides_stand_out(
+    sound: FloatArray, rows: tuple[int, int], tmp_path: Path
+) -> None:
+    mix = 0.3 * np.random.default_rng(1).standard_normal(30 * SAMPLE_RATE).astype(np.float32)
+    played = hits(sound, per_second=2)
+    played[: played.size // 2] = 0
+    recording = log_mel([0.1 * mix + played])
+    silent, sounding = segments_db(recording, [second * SAMPLE_RATE // HOP_LENGTH for second in (6, 24)])
+    classifier = Classifier(write_band_model(tmp_path, *rows))
+    before, after = classifier.probabilities(np.stack([silent, sounding]))[:, GENRES.index("rock")]
+    assert after > before, "the model hears the sound"
+    for segments in (silent, sounding):
+        falls = importance(segments[np.newaxis], "rock", classifier)[0]
+        assert (falls[rows[0] : rows[1]] > 0.01).all()
+        assert np.abs(np.delete(falls, np.s_[rows[0] : rows[1]], axis=0)).max() < 0.01
 
 
 def test_only_the_given_cells_are_silenced() -> None:
