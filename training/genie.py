@@ -19,7 +19,7 @@ from core.verdict import CERTAINTIES
 from training import export, heads, not_music
 from training.config import ExperimentConfig, run_name
 from training.data.gtzan import DataError, to_db
-from training.data.other_sounds import Recordings, load_recordings
+from training.data.other_sounds import Recordings, load_recordings, with_songs
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.data.teacher import MARGIN, LabelledSongs, Teacher, load_labelled, load_teacher
 from training.distillation import (
@@ -108,12 +108,13 @@ def load_genie_data(config: ExperimentConfig, loaded: LoadedData) -> GenieData:
     labelled = options.labelled
     if labelled is None and options.teacher is not None and (options.teacher / "labelled.npz").is_file():
         labelled = options.teacher / "labelled.npz"
-    return GenieData(
-        loaded,
-        None if options.teacher is None else load_teacher(options.teacher, loaded.gtzan),
-        None if labelled is None else load_labelled(labelled),
-        None if options.not_music is None else load_recordings(_with_validation(config, loaded), options.not_music),
-    )
+    teacher = None if options.teacher is None else load_teacher(options.teacher, loaded.gtzan)
+    recordings = None
+    if options.not_music is not None:
+        recordings = load_recordings(_with_validation(config, loaded), options.not_music)
+        if teacher is not None:
+            recordings = with_songs(recordings, teacher.songs)
+    return GenieData(loaded, teacher, None if labelled is None else load_labelled(labelled), recordings)
 
 
 def _with_validation(config: ExperimentConfig, loaded: LoadedData) -> LoadedData:

@@ -11,6 +11,12 @@ from training.data.other_sounds import Recordings
 AUGMENT: Final = AugmentConfig(
     stretch=1.2, semitones=2.0, equaliser_db=9.0, floors_db=(40.0, 80.0), narrow=0.5, bands=20, frames=8, mixup=0.0
 )
+MUSIC_SHARES: Final = {"gtzan/archive": 0.35, "songs/as-is": 0.35}
+"""Share of each kind of music that is as it was recorded, relative to `OTHER_MUSIC_SHARE`."""
+
+OTHER_MUSIC_SHARE: Final = 0.15
+"""Share of what went through codecs, is synthetic, or has other sounds in the background."""
+
 MAX_MUSIC_REFUSED: Final = 0.01
 """Share of the validation music that may be refused."""
 
@@ -24,10 +30,11 @@ def sampling_weights(recordings: Recordings) -> NDArray[np.float64]:
         # Speech is what is posted most.
         share = 0.2 if name == "speech" else 0.3 / max(len(others) - 1, 1)
         weights[classes == name] = share / (classes == name).sum()
-    archive = np.array([label == "gtzan/archive" for label in recordings.labels])
-    rest = recordings.is_music & ~archive
-    weights[archive] = (0.35 if rest.any() else 0.5) / max(archive.sum(), 1)
-    weights[rest] = 0.15 / max(rest.sum(), 1)
+    kinds = [(np.array([name == label for name in recordings.labels]), share) for label, share in MUSIC_SHARES.items()]
+    kinds.append((recordings.is_music & ~np.any([kind for kind, _ in kinds], axis=0), OTHER_MUSIC_SHARE))
+    present = [(kind, share) for kind, share in kinds if kind.any()]
+    for kind, share in present:
+        weights[kind] = 0.5 * share / sum(share for _, share in present) / kind.sum()
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 

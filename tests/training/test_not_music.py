@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,3 +30,16 @@ def test_refusals_are_counted_by_class_and_codec(recordings: Recordings) -> None
     assert counted["other_refused"] == pytest.approx(5 / 6, abs=1e-4)
     assert counted["by_class"]["rain"] == {"recordings": 3, "refused": 2}
     assert counted["by_codec"]["gtzan/archive"] == {"recordings": 4, "refused": 1}
+
+
+def test_half_of_what_is_drawn_is_music_and_songs_as_often_as_the_archive(recordings: Recordings) -> None:
+    without = not_music.sampling_weights(recordings)
+    assert without.sum() == pytest.approx(1)
+    assert without[recordings.is_music].sum() == pytest.approx(0.5)
+    assert without[:4].sum() == pytest.approx(0.35)
+    with_songs = not_music.sampling_weights(
+        replace(recordings, labels=("songs/as-is", "gtzan/archive", *recordings.labels[2:]))
+    )
+    assert with_songs[recordings.is_music].sum() == pytest.approx(0.5)
+    assert with_songs[0] == pytest.approx(with_songs[1:4].sum())
+    assert with_songs[4:6].sum() == pytest.approx(0.5 * 0.15 / 0.85)

@@ -1,4 +1,4 @@
-"""Recordings for the output for music: other sounds, and music from GTZAN.
+"""Recordings for the output for music: other sounds, and music: GTZAN's and the teacher's songs.
 
 Index of the other sounds: `speech/` and `sounds/<class>/` below one folder, any audio files. Every recording is stored
 like a GTZAN track, so that the same augmentation makes its crops.
@@ -11,6 +11,7 @@ other sounds in the background.
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle
 from pathlib import Path
@@ -35,6 +36,7 @@ from training.data.distort import DISTORTIONS, Distortion, distort
 from training.data.features import feature_pool, log_mel_from_file
 from training.data.gtzan import CACHE_DIR, to_db, to_uint8
 from training.data.splits import TRAIN_SHARE, VALID_SHARE, LoadedData, SubsetName
+from training.data.teacher import MARGIN, TeacherSongs
 
 AS_IS: Final = "as-is"
 CODECS: Final[dict[str, Distortion | None]] = {
@@ -45,6 +47,9 @@ CODECS: Final[dict[str, Distortion | None]] = {
     "phone-recording": DISTORTIONS["phone-recording"],
 }
 """What recordings go through, music or not."""
+
+LEAST_MUSIC: Final = 0.2
+"""Probability that the likeliest of the teacher's classes has of a song at least, for it to be taken for music."""
 
 SYNTHETIC: Final = 100
 """Recordings of synthetic noise, and of synthetic music, in the training subset; a quarter of it in the others."""
@@ -143,6 +148,50 @@ def load_recordings(loaded: LoadedData, folder: Path) -> dict[SubsetName, Record
             ("gtzan/archive",) * len(tracks) + sounds.labels + ("noise/made",) * count + ("synthetic/made",) * count,
         )
     return gathered
+
+
+def with_songs(recordings: Mapping[SubsetName, Recordings], songs: TeacherSongs) -> dict[SubsetName, Recordings]:
+    """Add the teacher's songs, which are music of all times and kinds; GTZAN has next to no electronic music.
+
+    They are split by where they come from, so that what is refused can be counted on sources that no head was fitted
+    to. What the teacher takes for no music, such as a whale, is left out.
+
+    Args:
+        recordings: the others, by subset.
+        songs: with their segments, which stand for the whole song.
+    """
+    parts = {subset: [others] for subset, others in recordings.items()}
+    for song in np.unique(songs.song):
+        own = songs.song == song
+        likeliest = (1 / (1 + np.exp(-songs.logits[own]))).mean(axis=0).max()
+        if likeliest >= LEAST_MUSIC:
+            parts[_subset_of(str(songs.source[song]))].append(_recording_of_segments(songs.mel[own]))
+    return {subset: _joined(several) for subset, several in parts.items()}
+
+
+def _subset_of(source: str) -> SubsetName:
+    """Draw the subset of a song, the same for all songs from one place."""
+    place = source.partition(":")[0]
+    share = int.from_bytes(hashlib.sha256(place.encode()).digest()[:4], "big") / 2**32
+    if share < TRAIN_SHARE:
+        return SubsetName.TRAIN
+    return SubsetName.VALID if share < TRAIN_SHARE + VALID_SHARE else SubsetName.TEST
+
+
+def _recording_of_segments(mel: NDArray[np.uint8]) -> Recordings:
+    """One recording of music from its segments, uint8 `(n, N_MELS, SEGMENT_FRAMES + 2 * MARGIN)`."""
+    inner = mel[:, :, MARGIN : MARGIN + SEGMENT_FRAMES]
+    section = _repeated(to_db(np.concatenate(list(inner), axis=1)))
+    return Recordings(section[np.newaxis], np.ones(1, bool), np.array([len(mel)]), ("songs/as-is",))
+
+
+def _joined(parts: Sequence[Recordings]) -> Recordings:
+    return Recordings(
+        np.concatenate([part.mel for part in parts]),
+        np.concatenate([part.is_music for part in parts]),
+        np.concatenate([part.segment_counts for part in parts]),
+        tuple(chain.from_iterable(part.labels for part in parts)),
+    )
 
 
 def _through_codecs(files: list[tuple[str, Path]]) -> list[tuple[str, Path, str]]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,12 @@ import pytest
 
 from core.constants import N_MELS, SECTION_FRAMES, SEGMENT_FRAMES
 from tests.support.audio import make_song, write_wav
+from tests.training.made_teacher import write_teacher
 from training.data import other_sounds
 from training.data.gtzan import Gtzan, to_db
 from training.data.other_sounds import Recordings
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
+from training.data.teacher import MARGIN, load_teacher
 
 SOUND_CLASSES = [
     "baby_cry",
@@ -108,3 +111,26 @@ def test_recordings_of_a_subset_are_its_tracks_its_files_and_synthetic_ones(
     again = other_sounds.load_recordings(loaded, tmp_path)[SubsetName.TRAIN]
     assert again.labels == train.labels
     np.testing.assert_array_equal(again.mel, train.mel)
+
+
+def test_songs_of_the_teacher_are_music_and_all_from_one_place_are_in_one_subset(
+    recordings: Recordings, tmp_path: Path, made_gtzan: Gtzan
+) -> None:
+    write_teacher(tmp_path, made_gtzan.names)
+    songs = load_teacher(tmp_path, made_gtzan).songs
+    places = "aaaagggghjkl"
+    logits = songs.logits.copy()
+    logits[songs.song == 11] = -6  # a whale
+    source = np.array([f"somebody/{place}:song {i}.mp3" for i, place in enumerate(places)])
+    mixed = other_sounds.with_songs(dict.fromkeys(SubsetName, recordings), replace(songs, source=source, logits=logits))
+    subsets_of: dict[str, set[SubsetName]] = {place: set() for place in places}
+    for subset, own in mixed.items():
+        assert own.is_music[12:].all()
+        assert (own.segment_counts[12:] == 2).all()
+        assert set(own.labels[12:]) <= {"songs/as-is"}
+        for mel in own.mel[12:]:
+            first = [np.array_equal(mel[:, :SEGMENT_FRAMES], part[:, MARGIN:-MARGIN]) for part in songs.mel[::2]]
+            subsets_of[places[first.index(True)]].add(subset)
+    assert sum(len(own) - 12 for own in mixed.values()) == 11
+    assert {place: len(subsets) for place, subsets in subsets_of.items()} == dict.fromkeys("aghjk", 1) | {"l": 0}
+    assert len(set().union(*subsets_of.values())) > 1
