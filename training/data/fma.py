@@ -84,7 +84,7 @@ def read_index(file: Path) -> dict[int, tuple[str, str]]:
         Number of a track → its top genre (empty where it has none) and its subset: `training`, `validation` or `test`.
 
     Raises:
-        DataError: a column is missing.
+        DataError: a column is missing, or a row is cut off.
     """
     with file.open(newline="", encoding="utf-8") as lines:
         rows = csv.reader(lines)
@@ -93,4 +93,10 @@ def read_index(file: Path) -> dict[int, tuple[str, str]]:
             genre, split = columns.index(("track", "genre_top")), columns.index(("set", "split"))
         except ValueError:
             raise DataError(f"{file} has no columns track/genre_top and set/split") from None
-        return {int(row[0]): (row[genre], row[split]) for row in rows if row and row[0].isdecimal()}
+        index = {}
+        for row in rows:
+            if row and row[0].isdecimal():
+                if len(row) <= max(genre, split):
+                    raise DataError(f"{file}, line {rows.line_num}: the row is cut off")
+                index[int(row[0])] = row[genre], row[split]
+        return index

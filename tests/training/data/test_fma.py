@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 
@@ -6,9 +7,12 @@ import pytest
 
 from core.constants import GENRES
 from tests.support.audio import make_song, write_wav
+from training import experiment, networks, recipes
+from training.config import ExperimentConfig, Kind, OutputFolders
 from training.data import collections, gtzan
 from training.data.gtzan import DataError
 from training.data.splits import SplitName, SubsetName, make_split
+from training.recipes import TrainConfig
 
 HEADER = (
     ",set,set,track,track\n,split,subset,genre_top,title\ntrack_id,,,,\n"
@@ -63,6 +67,25 @@ def test_an_index_without_its_columns_is_refused(folder: Path) -> None:
     (folder / "fma_metadata" / "tracks.csv").write_text("track_id,genre\n2,Rock\n")
     with pytest.raises(DataError, match="genre_top"):
         collections.load(folder)
+
+
+def test_an_index_that_is_cut_off_is_refused_with_its_line(folder: Path) -> None:
+    (folder / "fma_metadata" / "tracks.csv").write_text(HEADER + "31,training\n")
+    with pytest.raises(DataError, match="line 10: the row is cut off"):
+        collections.load(folder)
+
+
+def test_a_network_is_trained_on_it_and_measured(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = TrainConfig(lambda: networks.study_cnn((2, 4, 8), 8), 1, 8, 32)
+    monkeypatch.setitem(recipes.RECIPES, "plain", recipe)
+    out = OutputFolders.all_in(tmp_path / "out")
+    config = ExperimentConfig(Kind.PLAIN, folder, SplitName.OFFICIAL, out=out, runs=tmp_path / "runs")
+    path = experiment.train_genre_model(config)
+    assert path == out.evidence / "plain-fma-official.tflite"
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert (card["data"]["name"], card["data"]["segments"]) == ("FMA", 10)
+    measured = json.loads((out.figures / "plain-fma-official-0-test.json").read_text())
+    assert (measured["collection"], measured["figures"]["tracks"]) == ("FMA", 1)
 
 
 def test_a_folder_without_clips_of_our_genres_is_refused(folder: Path) -> None:
