@@ -196,7 +196,7 @@ def monitored_values(history: Sequence[Mapping[str, float]]) -> dict[int, float]
 
 
 def read_history(history: Path) -> list[dict[str, float]]:
-    """Read the file of `CSVLogger`: a row per epoch with `epoch`, `accuracy`, `loss` and those of validation.
+    """Read a training's history: a row per epoch (`CSVLogger`'s), or per checkpoint of a distillation.
 
     Of an epoch that was repeated after an interruption the last row counts.
     """
@@ -204,5 +204,5 @@ def read_history(history: Path) -> list[dict[str, float]]:
         return []
     with history.open(newline="") as lines:
         # CSVLogger writes NA where an epoch lacks a column.
-        rows = {row["epoch"]: row for row in csv.DictReader(lines)}
+        rows = {row.get("epoch", row.get("step")): row for row in csv.DictReader(lines)}
         return [{key: float(value) for key, value in row.items() if value not in ("", "NA")} for row in rows.values()]

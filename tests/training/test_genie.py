@@ -124,7 +124,8 @@ def test_a_student_that_was_trained_elsewhere_is_taken_over_from_its_run_folder(
     first = Classifier(experiment.train_genre_model(config)).probabilities(segments)
     shutil.rmtree(config.out.models)
     run = config.runs / "genie-filtered-0"
-    (run / "checkpoint.npz").unlink()
+    for name in ("checkpoint.npz", "run.json"):
+        (run / name).unlink()
     assert {path.name for path in run.iterdir()} == {"final.weights.h5", "history.csv"}
     monkeypatch.setattr(genie.Distillation, "_save", None)
     again = Classifier(experiment.train_genre_model(config)).probabilities(segments)
