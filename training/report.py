@@ -246,7 +246,7 @@ def _refusals(split: str, subsets: Mapping[str, Any]) -> list[str]:
         tables[key] = markdown_table((title, *(f"refused, {subset}" for subset in subsets)), rows)
     return [
         f"### On {split}",
-        "`gtzan` and `synthetic` are music, all other classes are not.",
+        "`gtzan`, `synthetic` and `songs` are music, all other classes are not.",
         tables["by_class"],
         f"<details><summary>By codec</summary>\n\n{tables['by_codec']}\n\n</details>",
     ]
