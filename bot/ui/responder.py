@@ -58,8 +58,10 @@ class DiscordResponder:
                 )
             compared = await compare_message(results, request.locale, view)
             return await self._delivery.final(compared.fitted(request.capabilities))
-        # What is private can say everything in one message.
-        message = results_message(results, request.locale, view, failed=None if request.private else False)
+        # Where nobody but the asker reads, one message says everything: a second answer to a message, of the same
+        # nonce, Discord would take for another attempt at the first.
+        alone = request.private or request.kind is RequestKind.DIRECT
+        message = results_message(results, request.locale, view, failed=None if alone else False)
         if request.left_out and len(results) > 1:
             notice = translate("bot.reply.more-songs", request.locale, n=request.left_out, songs=len(request.songs))
             message = message.with_notice(notice)
@@ -68,10 +70,10 @@ class DiscordResponder:
             message = message.with_notice(
                 translate("bot.reply.members-say", request.locale, n=MEMBERS_AGREE, genre=genre)
             )
-        if request.private:
+        if alone:
             message = _traceable(message, request, errors)
         delivered = await self._delivery.final(message.fitted(request.capabilities))
-        if errors and not request.private:
+        if errors and not alone:
             message = _traceable(results_message(results, request.locale, failed=True), request, errors)
             await self._delivery.failed(message, errors[0].code, beside=True)
         return delivered
