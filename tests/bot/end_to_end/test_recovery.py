@@ -4,6 +4,7 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,33 @@ async def test_what_a_kill_interrupts_says_so_and_is_asked_again_with_a_button(t
         assert len(discord.messages_of_bot(house.channel)) == 4, "and one that only Ana sees"
         await discord.until(lambda: open_requests(tmp_path) == 0, what="nothing is open")
         discord.forgive(50027)
+        assert discord.complaints == []
+
+
+async def test_links_to_files_of_discords_are_asked_again_whatever_command_they_were_given_to(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path, GENREGENIE_WORKERS="3") as process:
+        house = furnished(discord)
+        ana: dict[str, Any] = {"user": house.ana, "channel": house.channel}
+        slow = [discord.world.upload(house.channel, slow_at_first()) for _ in range(3)]
+        one, two, three = slow
+        quick = discord.world.upload(house.channel, new_song(6))
+        posted = discord.post_message(house.channel, house.ben, f"listen: {three.url}")
+        one.expire()  # Discord renews it for the bot, each time that it is asked about
+        asked = [
+            discord.slash("genre", **ana, link=one.url),
+            discord.slash("compare", **ana, **{"first-link": two.url, "second-link": quick.url}),
+            discord.message_command("Identify genre", posted, user=house.ana),
+        ]
+        shown = [await request.reply(lambda message: CANCEL in message.buttons) for request in asked]
+        await discord.until(lambda: all(upload.downloads for upload in slow), what="the downloads")
+        await kill(process)
+        await process.start()
+        for message in shown:
+            await discord.until(lambda message=message: message.content == INTERRUPTED, what="the end of the progress")
+            await press(discord, message, AGAIN, house.ana)
+        assert one.file.name in shown[0].text
+        assert shown[1].embeds[0]["title"] == translate("bot.compare.title", "en")
+        assert three.file.name in shown[2].text
         assert discord.complaints == []
 
 
