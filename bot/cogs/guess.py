@@ -19,7 +19,7 @@ from bot.jobs.sources import FoundSongs, attachment_song, autoscan_songs, link_s
 from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.storage.games import PREPARED, Game, PostedSong
-from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, InteractionDelivery
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, TRY_AGAIN, InteractionDelivery
 from bot.ui.guess import GuessResponder, answer_of, guess_view, question_text, result_text, scores_text
 from bot.ui.interactions import MESSAGE_ID, Interaction, send_private
 from bot.ui.message import internal_error, text_message
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 POSTED_KINDS: Final = (RequestKind.AUTOSCAN.value, RequestKind.MENU.value)
 """Requests about songs that are in a message of a member's, and so can be posted again."""
+
+MOST_LINK: Final = 1_500
+"""Characters of a link: the question has to stand around it."""
 
 MOST_TRIED: Final = 6
 MOST_SCORES: Final = 10
@@ -84,7 +87,7 @@ class Guess(commands.Cog):
         self,
         interaction: Interaction,
         file: discord.Attachment | None = None,
-        link: app_commands.Range[str, 1, 2000] | None = None,
+        link: app_commands.Range[str, 1, MOST_LINK] | None = None,
     ) -> None:
         """Start a game with a file, a link, or a song that was posted in this server."""
         own = interaction.locale.value
@@ -119,7 +122,7 @@ class Guess(commands.Cog):
             else:
                 await self._play_posted(interaction, game)
         except StoreError:
-            await delivery.failed(text_message(internal_error(own)), None)
+            await self._fail(interaction, game, internal_error(own))
 
     @root.command(name=phrase("guess.scores.name"), description=phrase("guess.scores.description"))
     async def scores(self, interaction: Interaction) -> None:
@@ -262,8 +265,9 @@ class Guess(commands.Cog):
 
     async def _fail(self, interaction: Interaction, game: Game, sentence: str) -> bool:
         """Take the game back, and tell why to the one alone who asked for it."""
-        with contextlib.suppress(StoreError):
-            await self._services.games.delete(game.id or 0)
+        if game.id is not None:
+            with contextlib.suppress(StoreError):
+                await self._services.games.delete(game.id)
         return await InteractionDelivery(interaction, private=False).failed(text_message(sentence), None)
 
     def _start_clock(self, game: Game) -> None:
@@ -292,12 +296,11 @@ class Guess(commands.Cog):
             try:
                 await self._edit(game, text)
                 return True
-            except discord.NotFound:
-                return True
-            except discord.Forbidden as error:
-                log.info("A game's answer could not be shown: code %s", error.code)
-                return True
             except FAILURES as error:
+                # What Discord refuses it will always refuse: its message is gone, or may not be edited.
+                if isinstance(error, discord.HTTPException) and error.status < 500 and error.status not in TRY_AGAIN:
+                    log.info("A game's answer could not be shown: status %s, code %s", error.status, error.code)
+                    return True
                 log.warning("A game's answer was not shown: %s", type(error).__name__)
             if seconds is not None:
                 await asyncio.sleep(seconds)

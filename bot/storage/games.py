@@ -16,6 +16,12 @@ MOST_GAMES: Final = 3
 MOST_GUESSES: Final = 1_000
 """Members who can take part in one game."""
 
+PREPARE_S: Final = 900.0
+"""How long a song may take to be there: as long as the interaction's token lives, with which it is posted."""
+
+GIVEN_UP_S: Final = 900.0
+"""A game that nobody has ended for so long is in nobody's way any more, whatever kept it from being struck off."""
+
 PREPARED, OPEN, ENDED = "prepared", "open", "ended"
 
 
@@ -29,7 +35,7 @@ class Game:
         message_id: the bot's own message.
         token: the interaction's, which edits the message for fifteen minutes.
         state: `prepared` until the song is there, `open` for guesses, `ended` until the answer is shown.
-        ends_at: seconds since the epoch.
+        ends_at: seconds since the epoch; until the song is there, when it has to be.
         host_knows: whether who started it chose the song, and so may not guess.
         correct: the genres that are right, by commas: one, or those that are tied.
         headline: the answer in the game's language.
@@ -136,11 +142,14 @@ class GameStore:
         Raises:
             StoreError: nothing was saved.
         """
-        values = asdict(game)
+        now = self._database.clock()
+        values = {**asdict(game), "ends_at": now + PREPARE_S}
         del values["id"]
+        given_up = and_(games.c.guild_id == game.guild_id, games.c.ends_at < now - GIVEN_UP_S)
         in_guild = select(games.c.channel_id).where(games.c.guild_id == game.guild_id)
         async with self._database.writing() as connection:
             await lock_until_commit(connection, game.guild_id)
+            await connection.execute(delete(games).where(given_up))
             channels = [row.channel_id for row in await connection.execute(in_guild)]
             if game.channel_id in channels or len(channels) >= MOST_GAMES:
                 return None

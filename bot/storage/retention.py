@@ -14,7 +14,10 @@ from bot.storage.tables import corrections, games, genre_counts, guesses, open_r
 
 DAY_S: Final = 86_400.0
 OPEN_S: Final = DAY_S
-"""How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
+"""How long a request that a crash has ended can be asked again: Discord's addresses of files last as long.
+
+A game that was never ended is kept for as long: the process that had it may come back only then.
+"""
 
 PERIOD_S: Final = 3_600.0
 TURN: Final = "tidied"
@@ -137,6 +140,7 @@ class Retention:
         for table, expired in (
             (requests, requests.c.asked_at < oldest_request),
             (open_requests, open_requests.c.asked_at < now - OPEN_S),
+            (games, games.c.ends_at < now - OPEN_S),
             (corrections, corrections.c.corrected_at < oldest_correction),
             (scores, scores.c.played_at < oldest_correction),
         ):

@@ -16,7 +16,7 @@ from bot.storage.games import Answer, Game, GameResult, Score
 from bot.ui.embeds import capitalised, escaped, genre_name
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, send_private
-from bot.ui.message import internal_error
+from bot.ui.message import MAX_TEXT, fitting, internal_error, units
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -126,9 +126,14 @@ def question_text(game: Game, spoiler: str | None = None) -> str:
 
 
 def result_text(result: GameResult) -> str:
-    """Say what the song is, who was right, and what all guessed."""
+    """Say what the song is, who was right, and what all guessed; without the link where that leaves no room for it."""
+    text = _result_text(result, result.game.link)
+    return text if units(text) <= MAX_TEXT else fitting(_result_text(result, None), MAX_TEXT)
+
+
+def _result_text(result: GameResult, link: str | None) -> str:
     game, locale = result.game, result.game.locale
-    name = f"**{escaped(game.name)}**" + (f" {game.link}" if game.link else "")
+    name = f"**{escaped(game.name)}**" + (f" {link}" if link else "")
     lines = [
         translate("bot.guess.answer", locale, answer=game.headline),
         translate("bot.guess.song", locale, name=name),
