@@ -110,6 +110,18 @@ async def test_a_message_that_is_taken_back_is_not_answered(discord: Discord, sc
     assert [message.reply_to for message in discord.messages_of_bot(scanned.channel)] == [answered]
 
 
+async def test_messages_that_are_deleted_together_are_not_answered(discord: Discord, scanned: House) -> None:
+    gone = [
+        discord.post_message(scanned.channel, user, files=[new_song(10, bytes_per_s=50_000)])
+        for user in (scanned.ana, scanned.ben)
+    ]
+    await discord.until(lambda: all(message.files[0].downloads for message in gone), what="the downloads begin")
+    discord.delete_together(*gone)
+    answered = discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)])
+    await answer_under(discord, answered)
+    assert [message.reply_to for message in discord.messages_of_bot(scanned.channel)] == [answered]
+
+
 async def test_posted_audio_is_answered_in_the_servers_language(discord: Discord, bot: BotProcess) -> None:
     house = furnished(discord, locale="es-ES")
     await switch(discord, house, "on")
