@@ -30,7 +30,7 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.inference.pipeline import ignore_progress
 from core.service.identify import IdentifyResult
-from core.service.sources import LinkSource, OpenFile
+from core.service.sources import AttachmentSource, LinkSource, OpenFile
 from core.settings import MIB
 
 log = logging.getLogger(__name__)
@@ -175,15 +175,15 @@ class Guess(commands.Cog):
         for posted in chosen:
             if guild is None or not _is_public(guild, posted.channel_id, game.channel_id):
                 continue
-            song = await self._find(guild, posted)
+            song = await self._find(guild, posted, interaction.filesize_limit)
             if song is not None:
                 link = f"https://discord.com/channels/{guild.id}/{posted.channel_id}/{posted.message_id}"
                 self._classify(interaction, game, song, link, posted.sha256)
                 return
         await self._fail(interaction, game, translate("bot.guess.nothing-posted", interaction.locale.value))
 
-    async def _find(self, guild: discord.Guild, posted: PostedSong) -> Song | None:
-        """Look a song up in its message; its link there is a fresh one."""
+    async def _find(self, guild: discord.Guild, posted: PostedSong, most_bytes: int) -> Song | None:
+        """Look a song up in its message; its link there is a fresh one. Gives None where it cannot be posted again."""
         channel = guild.get_channel_or_thread(posted.channel_id)
         if not isinstance(channel, discord.abc.Messageable):
             return None
@@ -197,7 +197,10 @@ class Guess(commands.Cog):
         songs = autoscan_songs(message, "en").songs
         named = [song for song in songs if song.name == posted.name]
         # A voice message has a name in the language of the one who asked.
-        return next(iter(named), songs[0] if len(songs) == 1 else None)
+        found = next(iter(named), songs[0] if len(songs) == 1 else None)
+        # Members may upload more than the bot does.
+        too_large = found is not None and _declared_bytes(found) > most_bytes
+        return None if too_large else found
 
     def _classify(
         self, interaction: Interaction, game: Game, song: Song, link: str | None, sha256: str | None = None
@@ -230,8 +233,9 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, translate("bot.guess.nothing-posted", own))
         spoiler = song.source.url if isinstance(song.source, LinkSource) else None
         try:
-            if spoiler is None:
-                await self._post(interaction, game, song)
+            if spoiler is None and not await self._post(interaction, game, song):
+                mb = interaction.filesize_limit // MIB
+                return await self._fail(interaction, game, translate("bot.guess.too-large", own, mb=mb))
             answer = answer_of(identified.prediction, name, link or spoiler, game.locale)
             opened = await services.games.open(game_id, answer, services.settings.guess_s)
             if opened is None:
@@ -249,8 +253,8 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, internal_error(own))
         return True
 
-    async def _post(self, interaction: Interaction, game: Game, song: Song) -> None:
-        """Upload the song under a name that tells nothing.
+    async def _post(self, interaction: Interaction, game: Game, song: Song) -> bool:
+        """Upload the song under a name that tells nothing; False where it is larger than Discord takes here.
 
         Raises:
             GenreGenieError: it cannot be fetched again.
@@ -258,10 +262,14 @@ class Guess(commands.Cog):
         async with song.source.open(self._services.fetcher, ignore_progress) as opened:
             if not isinstance(opened, OpenFile):  # pragma: no cover - every source of a game is a file
                 raise GenreGenieError(ErrorCode.UNAVAILABLE)
+            # Of a link to a file of Discord's nothing has said it before.
+            if opened.path.stat().st_size > interaction.filesize_limit:
+                return False
             file = discord.File(opened.path, f"guess-the-genre{media_suffix(song.name) or '.mp3'}")
             await interaction.edit_original_response(
                 content=translate("bot.guess.title", game.locale), attachments=[file], allowed_mentions=NO_MENTIONS
             )
+        return True
 
     async def _fail(self, interaction: Interaction, game: Game, sentence: str) -> bool:
         """Take the game back, and tell why to the one alone who asked for it."""
@@ -317,6 +325,11 @@ class Guess(commands.Cog):
             channel = self._bot.get_partial_messageable(game.channel_id, guild_id=game.guild_id)
             message = channel.get_partial_message(game.message_id)
             await message.edit(content=text, view=None, allowed_mentions=NO_MENTIONS)
+
+
+def _declared_bytes(song: Song) -> int:
+    """Give what Discord says that a posted file has; 0 where it does not say."""
+    return song.source.size or 0 if isinstance(song.source, AttachmentSource) else 0
 
 
 def _is_audio(file: discord.Attachment) -> bool:

@@ -10,6 +10,7 @@ import pytest_asyncio
 from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
+from core.settings import MIB
 from tests.bot.end_to_end.answers import answer_under, genre_of
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
@@ -138,6 +139,25 @@ async def test_what_cannot_be_played_is_told_to_the_asker_alone(game_bot: BotPro
     discord.deny(place.channel, place.ben, "attach_files")
     refused = discord.slash("guess play", user=place.ben, channel=place.channel, file=new_song(6))
     await refused.reply(lambda reply: reply.content == translate("bot.guess.not-allowed", "en"))
+
+
+@pytest.mark.slow
+async def test_songs_that_are_larger_than_the_bot_may_post_are_not_played(
+    game_bot: BotProcess, place: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discord, music = game_bot.discord, place.guild.channels[1]
+    switched = discord.slash("genregenie channel on", user=place.owner, channel=music)
+    await switched.reply(lambda reply: bool(reply.content))
+    # A member with Nitro has posted it.
+    posted = discord.post_message(music, user=place.ben, files=[new_song(SONG_S)])
+    await answer_under(discord, posted)
+    monkeypatch.setattr(discord.world, "attachment_size_limit", MIB)
+    chosen = discord.slash("guess play", user=place.ana, channel=place.channel)
+    await chosen.reply(lambda reply: reply.content == translate("bot.guess.nothing-posted", "en"))
+    linked = discord.slash("guess play", user=place.ana, channel=place.channel, link=posted.files[0].url)
+    told = await linked.reply(lambda reply: reply.content == translate("bot.guess.too-large", "en", mb=1))
+    assert told.only_for is place.ana
+    assert discord.messages_of_bot(place.channel) == []
 
 
 @pytest.mark.slow
