@@ -212,7 +212,15 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, sentence)
 
         # Recorded as private: nobody shall find the song before the answer is shown, nor is it theirs to share.
-        request = JobRequest(RequestKind.GUESS, interaction.user.id, interaction.guild_id, True, game.locale, (song,))
+        request = JobRequest(
+            RequestKind.GUESS,
+            interaction.user.id,
+            interaction.guild_id,
+            True,
+            game.locale,
+            (song,),
+            own_locale=interaction.locale.value,
+        )
         self._services.jobs.start_answer(request, GuessResponder(begin, fail))
 
     async def _begin(

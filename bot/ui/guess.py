@@ -86,16 +86,16 @@ class GuessResponder:
         """Begin the game with the song; False when that could not be shown."""
         [result] = results
         if isinstance(result.outcome, GenreGenieError):
-            return await self._fail(error_sentence(result.outcome, request.locale))
+            return await self._fail(error_sentence(result.outcome, request.asker_locale))
         return await self._begin(result.outcome, result.name)
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Say why there is no game."""
-        return await self._fail(translate(key, request.locale))
+        return await self._fail(translate(key, request.asker_locale))
 
     async def refused(self, request: JobRequest, key: str) -> bool:
         """Say why there is no game."""
-        return await self._fail(translate(key, request.locale))
+        return await self._fail(translate(key, request.asker_locale))
 
 
 def answer_of(prediction: Prediction, name: str, link: str | None, locale: str) -> Answer:

@@ -48,14 +48,13 @@ class DiscordResponder:
         """Show the songs' results, with as much as the channel allows; what failed is the asker's own business."""
         errors = [result.outcome for result in results if isinstance(result.outcome, GenreGenieError)]
         if len(errors) == len(results):
-            message = _traceable(results_message(results, request.locale), request, errors)
+            message = _traceable(results_message(results, request.asker_locale), request, errors, request.asker_locale)
             return await self._delivery.failed(message, errors[0].code)
         view = results_view(results, request.locale, whole=request.whole)
         if request.kind is RequestKind.COMPARE and len(results) == 2:
             if errors:
-                return await self._delivery.failed(
-                    results_message(results, request.locale, failed=True), errors[0].code
-                )
+                message = results_message(results, request.asker_locale, failed=True)
+                return await self._delivery.failed(message, errors[0].code)
             compared = await compare_message(results, request.locale, view)
             return await self._delivery.final(compared.fitted(request.capabilities))
         # Where nobody but the asker reads, one message says everything: a second answer to a message, of the same
@@ -71,32 +70,37 @@ class DiscordResponder:
                 translate("bot.reply.members-say", request.locale, n=MEMBERS_AGREE, genre=genre)
             )
         if alone:
-            message = _traceable(message, request, errors)
+            message = _traceable(message, request, errors, request.locale)
         delivered = await self._delivery.final(message.fitted(request.capabilities))
         if errors and not alone:
-            message = _traceable(results_message(results, request.locale, failed=True), request, errors)
+            message = results_message(results, request.asker_locale, failed=True)
+            message = _traceable(message, request, errors, request.asker_locale)
             await self._delivery.failed(message, errors[0].code, beside=True)
         return delivered
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Show a sentence instead of results."""
-        message = text_message(translate(key, request.locale))
+        alone = request.kind is RequestKind.AUTOSCAN or request.restores is not None
+        locale = request.asker_locale if alone else request.locale
+        message = text_message(translate(key, locale))
         if key == INTERNAL:
-            message = message.with_notice(reference_line(request.reference, request.locale))
-        if request.kind is RequestKind.AUTOSCAN or request.restores is not None:
+            message = message.with_notice(reference_line(request.reference, locale))
+        if alone:
             return await self._delivery.failed(message, None)
         return await self._delivery.final(message.fitted(request.capabilities))
 
     async def refused(self, request: JobRequest, key: str) -> bool:
         """Say to the asker alone why nothing is begun."""
-        return await self._delivery.failed(text_message(translate(key, request.locale)), None)
+        return await self._delivery.failed(text_message(translate(key, request.asker_locale)), None)
 
 
-def _traceable(message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError]) -> OutgoingMessage:
+def _traceable(
+    message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError], locale: str
+) -> OutgoingMessage:
     """Put the request's id under what a host may be asked about."""
     if not any(error.code in TRACEABLE for error in errors):
         return message
-    return message.with_notice(reference_line(request.reference, request.locale))
+    return message.with_notice(reference_line(request.reference, locale))
 
 
 def progress_text(job: Job) -> str:

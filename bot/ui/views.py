@@ -469,6 +469,7 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         start=None if whole else next_start(stored),
         capabilities=services.notices.interaction_capabilities(interaction, locale),
         place=reply_place(interaction),
+        own_locale=interaction.locale.value,
         restores=stored.id,
     )
     former = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
@@ -508,6 +509,7 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
         left_out=found.left_out,
         capabilities=services.notices.interaction_capabilities(interaction, waiting.locale),
         place=reply_place(interaction),
+        own_locale=interaction.locale.value,
         restores=waiting.restores if former is not None else None,
     )
     services.jobs.start_answer(request, services.respond(delivery))
