@@ -39,6 +39,10 @@ class Job:
         """Whether no song of it has had its turn."""
         return all(step is Step.QUEUED for step, _ in self.steps)
 
+    def has_ended(self, index: int) -> bool:
+        """Whether something has come of one of the request's songs."""
+        return index < len(self.steps) and self.steps[index][0] is Step.DONE
+
     @property
     def place(self) -> int:
         """Place of its first song in the queue, from 1."""

@@ -132,8 +132,8 @@ class JobService:
         return None
 
     async def _put_off(self, request: JobRequest, responder: Responder) -> bool:
-        """Ask to be asked again; what nobody has asked for by a command, the next process answers."""
-        if request.kind in (RequestKind.AUTOSCAN, RequestKind.DIRECT) and request.place is not None:
+        """Ask to be asked again, unless the next process answers: False."""
+        if _answered_next_time(request):
             return False
         return await responder.sentence(request, RESTARTING)
 
@@ -207,8 +207,11 @@ class JobService:
             # An edit under way is waited for: one that comes after the answer would cover it.
             await asyncio.gather(progress, return_exceptions=True)
         if job.task.cancelled():
-            for song in job.request.songs:
-                await self._recorder.record(job.request, song, GenreGenieError(ErrorCode.CANCELLED))
+            # What the next process answers has not come to an end.
+            if job.cancel_reason != RESTARTING or not _answered_next_time(job.request):
+                for index, song in enumerate(job.request.songs):
+                    if not job.has_ended(index):
+                        await self._recorder.record(job.request, song, GenreGenieError(ErrorCode.CANCELLED))
             return None
         return job.task.result()
 
@@ -292,6 +295,11 @@ class JobService:
         longest = self._guilds.settings(request.guild_id).max_duration_s
         if longest is not None and identified.prediction.duration > longest:
             raise too_long(longest)
+
+
+def _answered_next_time(request: JobRequest) -> bool:
+    """Whether the next process answers what this one does not: what nobody has asked for by a command."""
+    return request.kind in (RequestKind.AUTOSCAN, RequestKind.DIRECT) and request.place is not None
 
 
 async def _logged(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bot.jobs.job import Job
 from bot.jobs.member_locales import MemberLocales
 from bot.jobs.records import RequestRecorder
-from bot.jobs.request import JobRequest, RequestKind, Song
+from bot.jobs.request import JobRequest, ReplyPlace, RequestKind, Song
 from bot.jobs.result import SongResult
 from bot.jobs.service import JobService
 from bot.monitoring import Metrics
@@ -87,6 +87,7 @@ def service(
     tmp_path: Path,
     answer: Callable[[Request], Awaitable[IdentifyResult]],
     own: BotSettings | None = None,
+    slots: int = 1,
 ) -> JobService:
     own = own or settings(tmp_path)
     return JobService(
@@ -94,7 +95,7 @@ def service(
         host=stores.host,
         guilds=stores.guilds,
         identifier=MadeUpIdentifier(answer),
-        admission=Admission(own.limits, slots=1),
+        admission=Admission(own.limits, slots=slots),
         recorder=RequestRecorder(
             stores.requests,
             stores.open_requests,
@@ -118,6 +119,10 @@ async def rock(_: Request) -> IdentifyResult:
 async def never(_: Request) -> IdentifyResult:
     await asyncio.Event().wait()
     raise AssertionError("nobody sets it")
+
+
+async def outcomes(stores: Stores) -> dict[str, int]:
+    return (await stores.requests.stats(HOME, 60.0)).outcomes
 
 
 def codes(answers: Answers) -> list[str]:
@@ -185,8 +190,38 @@ async def test_a_cancelled_job_gives_its_reason_and_is_counted(stores: Stores, t
     answers = Watching()
     await asyncio.wait_for(jobs.answer(request("a", "b"), answers), 20)
     assert answers.sentences == ["error.cancelled"]
-    assert (await stores.requests.stats(HOME)).outcomes == {"cancelled": 2}
+    assert await outcomes(stores) == {"cancelled": 2}
     assert jobs.find(seen[0].key) is None
+
+
+async def test_of_a_cancelled_job_each_song_is_counted_once(stores: Stores, tmp_path: Path) -> None:
+    async def but_not_b(identify: Request) -> IdentifyResult:
+        return await (never if identify.source.name.endswith("b") else rock)(identify)
+
+    class Impatient(Answers):
+        async def progress(self, job: Job) -> None:
+            if job.has_ended(0) and job.has_ended(2):
+                job.cancel("error.cancelled")
+
+    answers = Impatient()
+    await asyncio.wait_for(service(stores, tmp_path, but_not_b, slots=2).answer(request("a", "b", "c"), answers), 20)
+    assert answers.sentences == ["error.cancelled"]
+    assert await outcomes(stores) == {"verdict": 2, "cancelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [({"place": ReplyPlace(5, posted_id=6)}, {}), ({"kind": RequestKind.SLASH}, {"cancelled": 1})],
+    ids=["posted", "asked"],
+)
+async def test_what_the_next_process_answers_is_not_counted_as_cancelled(
+    stores: Stores, tmp_path: Path, values: dict[str, Any], counted: dict[str, int]
+) -> None:
+    jobs = service(stores, tmp_path, never)
+    jobs.start(jobs.answer(request(**values), Answers()))
+    await asyncio.sleep(0.1)
+    await jobs.close(0.05)
+    assert await outcomes(stores) == counted
 
 
 async def test_an_error_without_a_code_is_internal_and_harms_no_other_song(stores: Stores, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def test_a_server_that_was_left_is_forgotten_after_its_grace_time_only(sto
     await stores.retention.apply()
     await stores.guilds.mark_present([HOME])
     assert stores.guilds.settings(HOME).language is None
-    assert (await stores.requests.stats(HOME)).outcomes == {}
+    assert (await stores.requests.stats(HOME, 30 * DAY_S)).outcomes == {}
 
 
 async def test_retention_deletes_the_old_and_gives_the_room_back(stores: Stores, clock: Clock, tmp_path: Path) -> None:
