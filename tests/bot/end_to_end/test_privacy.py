@@ -89,10 +89,10 @@ async def test_forgetting_a_server_asks_first_and_deletes_its_rows_and_settings(
     await identified(discord, house.ana, house.channel)
     asked = await forget(discord, house, what="server")
     assert "\n- 1 request\n- " in asked.content
-    assert rows_about(bot, house.guild.id) == {"guilds": 1, "requests": 1, "genre_counts": 1}
+    assert rows_about(bot, house.guild.id) == {"joined": 1, "guilds": 1, "requests": 1, "genre_counts": 1}
     await pressed(discord, asked, button("server"), house.owner)
     assert asked.content == translate("bot.admin.forgot-server", "en")
-    assert rows_about(bot, house.guild.id) == {}
+    assert rows_about(bot, house.guild.id) == {"joined": 1}, "the bot is still in it"
     stats = await answer(discord.slash("genregenie stats", user=house.owner, channel=house.channel))
     assert " 0 requests, " in stats.content
 
