@@ -16,6 +16,7 @@ from bot.jobs.result import SongResult
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
 from bot.storage.host import HostStore
+from bot.storage.retention import Scope
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError, too_long
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
 from core.logging_setup import current_reference
@@ -91,6 +92,13 @@ class JobService:
     def find(self, key: str) -> Job | None:
         """Find a job that is on its way."""
         return self._jobs.get(key)
+
+    def forget(self, scope: Scope) -> None:
+        """Cancel the jobs of whose data is about to be deleted, and record nothing more of them."""
+        for job in self._jobs.values():
+            if scope.has(job.request.guild_id, job.request.user_id):
+                job.recorded = False
+                job.cancel("error.cancelled")
 
     async def answer(self, request: JobRequest, responder: Responder) -> None:
         """Take a request all the way; whatever fails, its asker is told, by the next process if need be."""
@@ -208,7 +216,8 @@ class JobService:
             await asyncio.gather(progress, return_exceptions=True)
         if job.task.cancelled():
             # What the next process answers has not come to an end.
-            if job.cancel_reason != RESTARTING or not _answered_next_time(job.request):
+            put_off = job.cancel_reason == RESTARTING and _answered_next_time(job.request)
+            if job.recorded and not put_off:
                 for index, song in enumerate(job.request.songs):
                     if not job.has_ended(index):
                         await self._recorder.record(job.request, song, GenreGenieError(ErrorCode.CANCELLED))

@@ -17,6 +17,7 @@ from bot.jobs.service import JobService
 from bot.monitoring import Metrics
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings
+from bot.storage.retention import Scope
 from bot.storage.stores import Stores
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
@@ -27,7 +28,7 @@ from core.service.sources import LinkSource
 from core.verdict import Segment
 from tests.support.verdicts import make_verdict
 
-HOME, ANN = 1, 10
+HOME, ELSEWHERE, ANN, BEA = 1, 2, 10, 20
 VERDICT = make_verdict(Segment(62.0, 65.0, tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)))
 
 
@@ -222,6 +223,25 @@ async def test_what_the_next_process_answers_is_not_counted_as_cancelled(
     await asyncio.sleep(0.1)
     await jobs.close(0.05)
     assert await outcomes(stores) == counted
+
+
+@pytest.mark.parametrize("scope", [Scope(user_id=ANN), Scope(HOME), Scope(HOME, ANN)])
+async def test_nothing_is_recorded_of_jobs_whose_data_is_deleted_meanwhile(
+    stores: Stores, tmp_path: Path, scope: Scope
+) -> None:
+    jobs, hers, others = service(stores, tmp_path, never), Answers(), Answers()
+    place = ReplyPlace(5, message_id=6)
+    task = jobs.start(jobs.answer(request(kind=RequestKind.SLASH, place=place), hers))
+    jobs.start(jobs.answer(request(user_id=BEA, guild_id=ELSEWHERE), others))
+    await asyncio.sleep(0.1)
+    jobs.forget(scope)
+    await stores.retention.forget(scope)
+    await asyncio.wait_for(task, 20)
+    assert hers.sentences == ["error.cancelled"]
+    assert not await stores.retention.held(Scope(user_id=ANN))
+    assert others.sentences == []
+    await jobs.close(0.05)
+    assert others.sentences == ["bot.restarting"]
 
 
 async def test_an_error_without_a_code_is_internal_and_harms_no_other_song(stores: Stores, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ async def test_forgetting_takes_guesses_and_scores(stores: Stores, clock: Clock)
     game_id = await stores.games.prepare(replace(GAME, user_id=BEA)) or 0
     await stores.games.open(game_id, ROCK, 30)
     await stores.games.guess(game_id, ANN, "rock")
-    assert await stores.retention.held(Scope(user_id=ANN)) == Holdings(0, 0, 0, 1)
+    assert await stores.retention.held(Scope(user_id=ANN)) == Holdings(0, 0, 0, 1, games=1)
     await stores.retention.forget(Scope(user_id=ANN))
     assert [score.user_id for score in await stores.games.best(HOME, 10)] == [BEA]
     result = await stores.games.end(game_id)
