@@ -13,10 +13,11 @@ from bot.jobs.result import SongResult
 from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.storage.games import Answer, Game, GameResult, Score
+from bot.ui.delivery import InteractionDelivery
 from bot.ui.embeds import capitalised, escaped, genre_name
 from bot.ui.gate import let_in
-from bot.ui.interactions import Interaction, send_private
-from bot.ui.message import MAX_TEXT, fitting, internal_error, units
+from bot.ui.interactions import Interaction
+from bot.ui.message import MAX_TEXT, fitting, internal_error, text_message, units
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -50,6 +51,8 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
     async def callback(self, interaction: Interaction) -> None:
         """Keep the guess, and tell the one who made it."""
         services, locale = services_of(interaction), interaction.locale.value
+        if not await services.acknowledge(interaction, private=True):
+            return
         try:
             game = await services.games.get(int(self.key))
             if game is None or game.guild_id != interaction.guild_id or self.genre not in GENRES:
@@ -62,7 +65,7 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
                 text = translate("bot.guess.over", locale)
         except StoreError:
             text = internal_error(locale)
-        await send_private(interaction, text)
+        await InteractionDelivery(interaction, private=True).final(text_message(text))
 
 
 class GuessResponder:

@@ -21,6 +21,7 @@ from bot.storage.guilds import GuildSettings, GuildStore
 from bot.storage.retention import DAY_S
 from bot.storage.stores import Stores
 from bot.ui.interactions import Acknowledger
+from bot.ui.owners import Owners
 from bot.ui.permissions import PermissionNotices
 from bot.ui.responder import DiscordResponder
 from core.proxy.interface import Proxy
@@ -68,6 +69,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         workers=lambda: (pool.ready_count, pool.busy_count),
         admission=admission,
         host=stores.host,
+        owners=Owners(),
         guilds=stores.guilds,
         requests=stores.requests,
         results=stores.results,

@@ -160,6 +160,19 @@ async def test_songs_that_are_larger_than_the_bot_may_post_are_not_played(
     assert discord.messages_of_bot(place.channel) == []
 
 
+async def test_a_guess_is_acknowledged_before_the_database_has_it(game_bot: BotProcess, place: House) -> None:
+    discord = game_bot.discord
+    game = await begun(discord, place, place.ana, file=new_song(SONG_S))
+    with closing(sqlite3.connect(game_bot.data / DATABASE_FILE, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        pressed = discord.click(game, f"gg:guess:{_key(game)}:jazz", user=place.ben)
+        await pressed.acknowledged()
+        connection.execute("ROLLBACK")
+    shown = await pressed.reply(lambda reply: bool(reply.content))
+    assert shown.content == translate("bot.guess.noted", "en", genre=NAMES["jazz"])
+    assert shown.only_for is place.ben
+
+
 @pytest.mark.slow
 async def test_an_answer_that_discord_refuses_leaves_the_channel_free(game_bot: BotProcess, place: House) -> None:
     discord = game_bot.discord
