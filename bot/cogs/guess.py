@@ -67,16 +67,17 @@ class Guess(commands.Cog):
         self._bot = bot
         self._services = services
         self._files = DiscordFiles(bot.http, services.settings.allowed_hosts)
-        self._clocks: set[asyncio.Task[None]] = set()
+        self._clocks: dict[asyncio.Task[None], Game] = {}
 
     async def cog_unload(self) -> None:
-        """Leave the games that are going on to the next start."""
+        """Leave the games that are going on to the next client, or the next start."""
         for clock in self._clocks:
             clock.cancel()
+        self._services.games.leave(self._clocks.values())
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
-        """Go on with what the process before has left: its games are ended, when their time is up."""
+        """Go on with what the process or client before has left: its games are ended, when their time is up."""
         for game in self._services.games.take_leftovers():
             self._start_clock(game)
 
@@ -288,8 +289,8 @@ class Guess(commands.Cog):
 
     def _start_clock(self, game: Game) -> None:
         clock = asyncio.create_task(self._end(game))
-        self._clocks.add(clock)
-        clock.add_done_callback(self._clocks.discard)
+        self._clocks[clock] = game
+        clock.add_done_callback(lambda ended: self._clocks.pop(ended, None))
 
     async def _end(self, game: Game) -> None:
         """Wait until a game's time is up, count it, and show the answer in place of the question."""

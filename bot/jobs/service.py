@@ -113,9 +113,11 @@ class JobService:
         finally:
             if answered:
                 await self._recorder.closed(written)
+            elif not self._closing:
+                await self._recorder.left(written)
 
     async def _answered(self, request: JobRequest, responder: Responder) -> bool:
-        """Take a request to its answer; False where the end of the process leaves it to the next one."""
+        """Take a request to its answer; False where the end of the process, or of its client, leaves it to the next."""
         try:
             if self._closing:
                 return await self._put_off(request, responder)
@@ -126,8 +128,13 @@ class JobService:
             return await self._answer(request, responder)
         except Exception:
             log.exception("A request failed")
+        try:
             await responder.sentence(request, "error.internal")
-            return True
+        except Exception as error:
+            # Nothing can be said: the client, which discord.py may give up at any time, is closed.
+            log.error("An answer could not be delivered: %s", type(error).__name__)
+            return False
+        return True
 
     def _refusal(self, request: JobRequest) -> str | None:
         """Key of the sentence with which the host refuses a request; None where it does not."""

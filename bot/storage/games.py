@@ -1,6 +1,6 @@
 """The games of `/guess`: each member's guess, kept as soon as it is made, and the scores of a server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -131,8 +131,12 @@ class GameStore:
             rows = await connection.execute(select(games).where(games.c.owner == self.owner))
             self._leftovers = [_game(row) for row in rows]
 
+    def leave(self, left: Iterable[Game]) -> None:
+        """Add games to those that are left: their client is closed, and another may follow."""
+        self._leftovers.extend(left)
+
     def take_leftovers(self) -> Sequence[Game]:
-        """Give the games that an earlier process left, once."""
+        """Give the games that an earlier process or client left, once."""
         leftovers, self._leftovers = self._leftovers, []
         return leftovers
 

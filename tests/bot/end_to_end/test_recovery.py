@@ -171,6 +171,26 @@ async def test_posted_audio_is_answered_by_the_next_start_and_never_twice(tmp_pa
         assert discord.complaints == []
 
 
+@pytest.mark.slow
+async def test_what_outlasts_its_client_is_taken_up_by_the_next(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path, GENREGENIE_GUESS_S="40") as process:
+        house = furnished(discord)
+        played = discord.slash("guess play", user=house.ben, channel=house.channel, file=new_song(40))
+        game = await played.reply(lambda message: len(message.controls) == len(GENRES))
+        # Longer than a client that is given up waits for its answers.
+        _, message = await begun(discord, house, file=new_song(8, bytes_per_s=12_000, slow_downloads=1))
+        discord.world.gateway.dispatch("MESSAGE_CREATE", {}, guild=house.guild)
+        await process.until(lambda: "trying again in 1 s" in process.log, "the end of the client")
+        await discord.until(lambda: message.content == INTERRUPTED, what="the end of the progress")
+        await press(discord, message, AGAIN, house.ana)
+        assert genre_of(message) in GENRES
+        await discord.until(lambda: not game.controls, what="the answer of the game")
+        assert translate("bot.guess.votes", "en", votes="") in game.content
+        assert open_requests(tmp_path) == 0
+        assert discord.complaints == []
+        process.log = ""  # which has the trace of the answer that had no client
+
+
 COPY = """
 INSERT INTO open_requests (owner, kind, user_id, guild_id, channel_id, private, locale, songs, whole, start, left_out,
     restores, asked_at, attempt, token, message_id, posted_id, interrupted)

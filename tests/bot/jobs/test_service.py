@@ -244,6 +244,27 @@ async def test_nothing_is_recorded_of_jobs_whose_data_is_deleted_meanwhile(
     assert others.sentences == ["bot.restarting"]
 
 
+@pytest.mark.parametrize("said", [False, True])
+async def test_what_cannot_be_said_at_all_is_left_to_the_next_client(
+    stores: Stores, tmp_path: Path, said: bool
+) -> None:
+    class Closed(Answers):
+        async def results(self, request: JobRequest, results: Sequence[SongResult]) -> bool:
+            raise RuntimeError("Session is closed")
+
+        async def sentence(self, request: JobRequest, key: str) -> bool:
+            if not said:
+                raise RuntimeError("Session is closed")
+            return await super().sentence(request, key)
+
+    answers = Closed()
+    await service(stores, tmp_path, rock).answer(request(place=ReplyPlace(5, message_id=6)), answers)
+    left = [(one.user_id, one.message_id) for one in stores.open_requests.take_leftovers()]
+    assert (answers.sentences, left) == ((["error.internal"], []) if said else ([], [(ANN, 6)]))
+    await stores.open_requests.load()
+    assert bool(stores.open_requests.take_leftovers()) is not said, "nor is it struck off"
+
+
 async def test_an_error_without_a_code_is_internal_and_harms_no_other_song(stores: Stores, tmp_path: Path) -> None:
     async def broken(classify: Request) -> IdentifyResult:
         if classify.source.name.endswith("a"):
