@@ -101,6 +101,7 @@ async def _serve(
     from bot.storage.shard_lock import sole_server
     from bot.storage.stores import Stores
     from bot.ui.interactions import Acknowledger
+    from bot.ui.owners import Owners
     from bot.ui.permissions import PermissionNotices
     from bot.ui.responder import DiscordResponder
     from core.service.shared import GuestFace
@@ -132,6 +133,7 @@ async def _serve(
         workers=backend.workers,
         admission=backend.admission,
         host=stores.host,
+        owners=Owners(),
         guilds=stores.guilds,
         requests=stores.requests,
         results=stores.results,

@@ -22,6 +22,7 @@ from bot.storage.retention import Retention
 from bot.storage.tastes import TasteStore
 from bot.ui.delivery import Delivery
 from bot.ui.interactions import Acknowledger, Interaction
+from bot.ui.owners import Owners
 from bot.ui.permissions import PermissionNotices
 from core.service.admission import Admission
 from core.service.fetcher import Fetcher
@@ -38,6 +39,7 @@ class BotServices:
         workers: how many workers are ready, and how many of them are busy: here, or on the queue's machines.
         admission: the queue in front of them.
         host: what the host has set while the bot runs.
+        owners: who the host is.
         guilds: the servers' settings.
         requests: the requests that have ended.
         results: the songs' results and spectrograms.
@@ -62,6 +64,7 @@ class BotServices:
     workers: Callable[[], tuple[int, int]]
     admission: Admission
     host: HostStore
+    owners: Owners
     guilds: GuildStore
     requests: RequestStore
     results: ResultStore

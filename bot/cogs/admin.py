@@ -12,7 +12,7 @@ from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.storage.guilds import ListenOptions
 from bot.storage.requests import Stats
-from bot.storage.retention import Scope
+from bot.storage.retention import DAY_S, Scope
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.interactions import Interaction, send_private
@@ -299,8 +299,8 @@ class Admin(commands.Cog):
         """Show what was asked here."""
         if not await self._services.acknowledge(interaction, private=True):
             return
-        stats = await self._services.requests.stats(_guild_id(interaction))
         days = self._services.settings.retention_days
+        stats = await self._services.requests.stats(_guild_id(interaction), days * DAY_S)
         await self._respond(interaction, stats_text(stats, interaction.locale.value, days))
 
     @privacy.command(name=phrase("privacy.show.name"), description=phrase("privacy.show.description"))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 import discord
@@ -106,9 +106,18 @@ class Autoscan(commands.Cog):
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """End the job about a message that was deleted."""
-        task = self._answering.get(payload.message_id)
-        if task is not None:
-            task.cancel()
+        self._end([payload.message_id])
+
+    @commands.Cog.listener()
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        """End the jobs about messages that were deleted together, as a ban or a moderator's bot deletes them."""
+        self._end(payload.message_ids)
+
+    def _end(self, message_ids: Iterable[int]) -> None:
+        for message_id in message_ids:
+            task = self._answering.get(message_id)
+            if task is not None:
+                task.cancel()
 
     async def _answer(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
         reaction = asyncio.create_task(_react(message)) if can_react else None

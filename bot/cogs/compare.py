@@ -74,6 +74,7 @@ class Compare(commands.Cog):
                 found.songs,
                 capabilities=services.notices.interaction_capabilities(interaction, locale, FOR_PICTURES),
                 place=reply_place(interaction),
+                own_locale=own,
             )
             services.jobs.start_answer(request, services.respond(InteractionDelivery(interaction, private=False)))
 

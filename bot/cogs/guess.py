@@ -19,7 +19,7 @@ from bot.jobs.sources import FoundSongs, attachment_song, autoscan_songs, link_s
 from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.storage.games import PREPARED, Game, PostedSong
-from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, InteractionDelivery
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, TRY_AGAIN, InteractionDelivery
 from bot.ui.guess import GuessResponder, answer_of, guess_view, question_text, result_text, scores_text
 from bot.ui.interactions import MESSAGE_ID, Interaction, send_private
 from bot.ui.message import internal_error, text_message
@@ -30,13 +30,16 @@ from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
 from core.inference.pipeline import ignore_progress
 from core.service.identify import IdentifyResult
-from core.service.sources import LinkSource, OpenFile
+from core.service.sources import AttachmentSource, LinkSource, OpenFile
 from core.settings import MIB
 
 log = logging.getLogger(__name__)
 
 POSTED_KINDS: Final = (RequestKind.AUTOSCAN.value, RequestKind.MENU.value)
 """Requests about songs that are in a message of a member's, and so can be posted again."""
+
+MOST_LINK: Final = 1_500
+"""Characters of a link: the question has to stand around it."""
 
 MOST_TRIED: Final = 6
 MOST_SCORES: Final = 10
@@ -64,16 +67,17 @@ class Guess(commands.Cog):
         self._bot = bot
         self._services = services
         self._files = DiscordFiles(bot.http, services.settings.allowed_hosts)
-        self._clocks: set[asyncio.Task[None]] = set()
+        self._clocks: dict[asyncio.Task[None], Game] = {}
 
     async def cog_unload(self) -> None:
-        """Leave the games that are going on to the next start."""
+        """Leave the games that are going on to the next client, or the next start."""
         for clock in self._clocks:
             clock.cancel()
+        self._services.games.leave(self._clocks.values())
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
-        """Go on with what the process before has left: its games are ended, when their time is up."""
+        """Go on with what the process or client before has left: its games are ended, when their time is up."""
         for game in self._services.games.take_leftovers():
             self._start_clock(game)
 
@@ -84,7 +88,7 @@ class Guess(commands.Cog):
         self,
         interaction: Interaction,
         file: discord.Attachment | None = None,
-        link: app_commands.Range[str, 1, 2000] | None = None,
+        link: app_commands.Range[str, 1, MOST_LINK] | None = None,
     ) -> None:
         """Start a game with a file, a link, or a song that was posted in this server."""
         own = interaction.locale.value
@@ -119,7 +123,7 @@ class Guess(commands.Cog):
             else:
                 await self._play_posted(interaction, game)
         except StoreError:
-            await delivery.failed(text_message(internal_error(own)), None)
+            await self._fail(interaction, game, internal_error(own))
 
     @root.command(name=phrase("guess.scores.name"), description=phrase("guess.scores.description"))
     async def scores(self, interaction: Interaction) -> None:
@@ -172,15 +176,15 @@ class Guess(commands.Cog):
         for posted in chosen:
             if guild is None or not _is_public(guild, posted.channel_id, game.channel_id):
                 continue
-            song = await self._find(guild, posted)
+            song = await self._find(guild, posted, interaction.filesize_limit)
             if song is not None:
                 link = f"https://discord.com/channels/{guild.id}/{posted.channel_id}/{posted.message_id}"
                 self._classify(interaction, game, song, link, posted.sha256)
                 return
         await self._fail(interaction, game, translate("bot.guess.nothing-posted", interaction.locale.value))
 
-    async def _find(self, guild: discord.Guild, posted: PostedSong) -> Song | None:
-        """Look a song up in its message; its link there is a fresh one."""
+    async def _find(self, guild: discord.Guild, posted: PostedSong, most_bytes: int) -> Song | None:
+        """Look a song up in its message; its link there is a fresh one. Gives None where it cannot be posted again."""
         channel = guild.get_channel_or_thread(posted.channel_id)
         if not isinstance(channel, discord.abc.Messageable):
             return None
@@ -194,7 +198,10 @@ class Guess(commands.Cog):
         songs = autoscan_songs(message, "en").songs
         named = [song for song in songs if song.name == posted.name]
         # A voice message has a name in the language of the one who asked.
-        return next(iter(named), songs[0] if len(songs) == 1 else None)
+        found = next(iter(named), songs[0] if len(songs) == 1 else None)
+        # Members may upload more than the bot does.
+        too_large = found is not None and _declared_bytes(found) > most_bytes
+        return None if too_large else found
 
     def _classify(
         self, interaction: Interaction, game: Game, song: Song, link: str | None, sha256: str | None = None
@@ -206,7 +213,15 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, sentence)
 
         # Recorded as private: nobody shall find the song before the answer is shown, nor is it theirs to share.
-        request = JobRequest(RequestKind.GUESS, interaction.user.id, interaction.guild_id, True, game.locale, (song,))
+        request = JobRequest(
+            RequestKind.GUESS,
+            interaction.user.id,
+            interaction.guild_id,
+            True,
+            game.locale,
+            (song,),
+            own_locale=interaction.locale.value,
+        )
         self._services.jobs.start_answer(request, GuessResponder(begin, fail))
 
     async def _begin(
@@ -227,8 +242,9 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, translate("bot.guess.nothing-posted", own))
         spoiler = song.source.url if isinstance(song.source, LinkSource) else None
         try:
-            if spoiler is None:
-                await self._post(interaction, game, song)
+            if spoiler is None and not await self._post(interaction, game, song):
+                mb = interaction.filesize_limit // MIB
+                return await self._fail(interaction, game, translate("bot.guess.too-large", own, mb=mb))
             answer = answer_of(identified.prediction, name, link or spoiler, game.locale)
             opened = await services.games.open(game_id, answer, services.settings.guess_s)
             if opened is None:
@@ -246,8 +262,8 @@ class Guess(commands.Cog):
             return await self._fail(interaction, game, internal_error(own))
         return True
 
-    async def _post(self, interaction: Interaction, game: Game, song: Song) -> None:
-        """Upload the song under a name that tells nothing.
+    async def _post(self, interaction: Interaction, game: Game, song: Song) -> bool:
+        """Upload the song under a name that tells nothing; False where it is larger than Discord takes here.
 
         Raises:
             GenreGenieError: it cannot be fetched again.
@@ -255,21 +271,26 @@ class Guess(commands.Cog):
         async with song.source.open(self._services.fetcher, ignore_progress) as opened:
             if not isinstance(opened, OpenFile):  # pragma: no cover - every source of a game is a file
                 raise GenreGenieError(ErrorCode.UNAVAILABLE)
+            # Of a link to a file of Discord's nothing has said it before.
+            if opened.path.stat().st_size > interaction.filesize_limit:
+                return False
             file = discord.File(opened.path, f"guess-the-genre{media_suffix(song.name) or '.mp3'}")
             await interaction.edit_original_response(
                 content=translate("bot.guess.title", game.locale), attachments=[file], allowed_mentions=NO_MENTIONS
             )
+        return True
 
     async def _fail(self, interaction: Interaction, game: Game, sentence: str) -> bool:
         """Take the game back, and tell why to the one alone who asked for it."""
-        with contextlib.suppress(StoreError):
-            await self._services.games.delete(game.id or 0)
+        if game.id is not None:
+            with contextlib.suppress(StoreError):
+                await self._services.games.delete(game.id)
         return await InteractionDelivery(interaction, private=False).failed(text_message(sentence), None)
 
     def _start_clock(self, game: Game) -> None:
         clock = asyncio.create_task(self._end(game))
-        self._clocks.add(clock)
-        clock.add_done_callback(self._clocks.discard)
+        self._clocks[clock] = game
+        clock.add_done_callback(lambda ended: self._clocks.pop(ended, None))
 
     async def _end(self, game: Game) -> None:
         """Wait until a game's time is up, count it, and show the answer in place of the question."""
@@ -292,12 +313,11 @@ class Guess(commands.Cog):
             try:
                 await self._edit(game, text)
                 return True
-            except discord.NotFound:
-                return True
-            except discord.Forbidden as error:
-                log.info("A game's answer could not be shown: code %s", error.code)
-                return True
             except FAILURES as error:
+                # What Discord refuses it will always refuse: its message is gone, or may not be edited.
+                if isinstance(error, discord.HTTPException) and error.status < 500 and error.status not in TRY_AGAIN:
+                    log.info("A game's answer could not be shown: status %s, code %s", error.status, error.code)
+                    return True
                 log.warning("A game's answer was not shown: %s", type(error).__name__)
             if seconds is not None:
                 await asyncio.sleep(seconds)
@@ -314,6 +334,11 @@ class Guess(commands.Cog):
             channel = self._bot.get_partial_messageable(game.channel_id, guild_id=game.guild_id)
             message = channel.get_partial_message(game.message_id)
             await message.edit(content=text, view=None, allowed_mentions=NO_MENTIONS)
+
+
+def _declared_bytes(song: Song) -> int:
+    """Give what Discord says that a posted file has; 0 where it does not say."""
+    return song.source.size or 0 if isinstance(song.source, AttachmentSource) else 0
 
 
 def _is_audio(file: discord.Attachment) -> bool:

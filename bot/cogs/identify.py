@@ -119,6 +119,7 @@ class Identify(commands.Cog):
             left_out=found.left_out,
             capabilities=services.notices.interaction_capabilities(interaction, locale),
             place=reply_place(interaction),
+            own_locale=interaction.locale.value,
             songs_id=songs_id,
         )
         services.jobs.start_answer(request, services.respond(InteractionDelivery(interaction, private=private)))

@@ -24,7 +24,6 @@ from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.message import internal_error
 from bot.ui.owner import (
     OwnerButton,
-    Owners,
     defaults_text,
     errors_text,
     find_server,
@@ -85,7 +84,6 @@ class Owner(commands.Cog):
     def __init__(self, bot: commands.AutoShardedBot, services: BotServices) -> None:
         self._bot = bot
         self._services = services
-        self._owners = Owners(bot)
 
     def offer_in(self, guild_id: int | None) -> None:
         """Register `/owner` in one server, or nowhere; a cog would register it everywhere."""
@@ -115,7 +113,7 @@ class Owner(commands.Cog):
     async def cog_check(self, ctx: Context) -> bool:  # type: ignore[override]  # the library's type is a union
         """Refuse everybody else."""
         current_reference.set(new_reference())
-        return await self._owners.has(ctx.author.id)
+        return await self._services.owners.has(self._bot, ctx.author.id)
 
     async def cog_command_error(self, ctx: Context, error: Exception) -> None:  # type: ignore[override]  # likewise
         """Say what was wrong, to owners; others learn nothing of these commands by direct message."""
@@ -183,7 +181,7 @@ class Owner(commands.Cog):
         """Serve a member or a server no more; a server is left."""
         await ctx.defer(ephemeral=True)
         kind, subject_id, locale = Subject(what), _id(subject), self._locale(ctx)
-        if kind is Subject.USER and await self._owners.has(subject_id):
+        if kind is Subject.USER and await self._services.owners.has(self._bot, subject_id):
             await self._respond(ctx, translate("bot.owner.not-an-owner", locale))
             return
         await self._services.host.put(kind, subject_id, allowed=False)
@@ -303,7 +301,7 @@ class Owner(commands.Cog):
             # First: once is enough, and `owner status` says it again.
             await self._services.meta.set(key, version)
             log.info("The owners are told: %s", text)
-            for user_id in await self._owners.ids():
+            for user_id in await self._services.owners.ids(self._bot):
                 channel = await self._bot.create_dm(discord.Object(user_id))
                 await channel.send(text, allowed_mentions=NO_MENTIONS)
         except (discord.HTTPException, *NETWORK_ERRORS, StoreError) as error:

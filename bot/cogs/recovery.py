@@ -1,4 +1,7 @@
-"""After a crash: what an earlier process left open is ended, or begun again where nobody has to ask."""
+"""After a crash: what an earlier process left open is ended, or begun again where nobody has to ask.
+
+So is what an earlier client of this process could not answer before it was closed.
+"""
 
 import asyncio
 import contextlib
@@ -7,7 +10,7 @@ import time
 from typing import Final
 
 import discord
-from discord.ext import commands
+from discord.ext import commands, tasks
 
 from bot.cogs.autoscan import FAILURES, WORKING_EMOJI, Autoscan
 from bot.services import BotServices
@@ -21,6 +24,7 @@ from core.logging_setup import current_reference
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 4
+LOOK_AGAIN_S: Final = 15.0
 RECENT_S: Final = 3_600.0
 """Audio that was posted longer ago is not answered any more: the talk has moved on."""
 
@@ -29,7 +33,7 @@ MOST_READ: Final = 100
 
 
 class Recovery(commands.Cog):
-    """Goes through the open requests of the process before, once.
+    """Goes through the open requests that were left, each once.
 
     Args:
         bot: edits its messages.
@@ -43,9 +47,26 @@ class Recovery(commands.Cog):
         self._autoscan = autoscan
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
+    async def cog_load(self) -> None:
+        """Begin to look for what is left later."""
+        self.look_again.start()
+
+    async def cog_unload(self) -> None:
+        """End that."""
+        self.look_again.cancel()
+
     @commands.Cog.listener()
     async def on_ready(self) -> None:
         """End what is open."""
+        self._take()
+
+    @tasks.loop(seconds=LOOK_AGAIN_S)
+    async def look_again(self) -> None:
+        """End what jobs of the client before have left since: they may take longer than it takes to connect anew."""
+        if self._bot.is_ready():
+            self._take()
+
+    def _take(self) -> None:
         for left in self._services.open_requests.take_leftovers():
             self._services.jobs.start(self._end(left))
 

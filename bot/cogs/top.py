@@ -9,6 +9,7 @@ from discord.ext import commands
 
 from bot.services import BotServices
 from bot.storage.database import StoreError
+from bot.storage.retention import DAY_S
 from bot.ui.delivery import InteractionDelivery
 from bot.ui.interactions import Interaction
 from bot.ui.message import OutgoingMessage, internal_error, text_message
@@ -21,7 +22,7 @@ SERVER: Final = "server"
 ME: Final = "me"
 MONTH: Final = "month"
 EVER: Final = "ever"
-MONTH_S: Final = 30 * 86_400.0
+MONTH_DAYS: Final = 30
 
 _WHO = [app_commands.Choice(name=phrase(f"top.who.{who}"), value=who) for who in (SERVER, ME)]
 _SINCE = [app_commands.Choice(name=phrase(f"top.since.{since}"), value=since) for since in (MONTH, EVER)]
@@ -65,8 +66,10 @@ class Top(commands.Cog):
         self, interaction: Interaction, period: Literal["month", "ever"], locale: str, *, mine: bool
     ) -> OutgoingMessage:
         tastes = self._services.tastes
-        since = time.time() - MONTH_S if period == MONTH else None
-        title = translate(f"bot.top.{'me' if mine else 'server'}-{period}", locale)
+        # Requests that are deleted sooner are not there to be counted.
+        days = min(MONTH_DAYS, self._services.settings.retention_days)
+        since = time.time() - days * DAY_S if period == MONTH else None
+        title = translate(f"bot.top.{'me' if mine else 'server'}-{period}", locale, n=days)
         if not mine:
             return await top_message(title, await tastes.of_guild(interaction.guild_id or 0, since), locale)
         counts = await tastes.of_member(interaction.user.id, since)

@@ -21,6 +21,7 @@ class Job:
         steps: where each admitted song stands, with the share of the step that is done, 0 to 1.
         task: classifies the songs.
         cancel_reason: key of the sentence that the asker reads; None unless it was cancelled.
+        recorded: whether what comes of it is stored: not where all that is stored of its asker is being deleted.
     """
 
     request: JobRequest
@@ -29,6 +30,7 @@ class Job:
     steps: list[tuple[Step, float | None]] = field(init=False)
     task: "asyncio.Task[list[SongResult]] | None" = None
     cancel_reason: str | None = None
+    recorded: bool = True
 
     def __post_init__(self) -> None:
         """Let every song begin in the queue."""
@@ -38,6 +40,10 @@ class Job:
     def waiting(self) -> bool:
         """Whether no song of it has had its turn."""
         return all(step is Step.QUEUED for step, _ in self.steps)
+
+    def has_ended(self, index: int) -> bool:
+        """Whether something has come of one of the request's songs."""
+        return index < len(self.steps) and self.steps[index][0] is Step.DONE
 
     @property
     def place(self) -> int:

@@ -93,6 +93,15 @@ class RequestRecorder:
         except StoreError:
             return
 
+    async def left(self, written: "asyncio.Task[int] | None") -> None:
+        """Leave a request that could not be answered to whoever looks next at what is open."""
+        if written is None:
+            return
+        try:
+            await self._open_requests.leave(await written)
+        except StoreError:
+            return
+
     async def record(
         self, request: JobRequest, song: Song, outcome: IdentifyResult | GenreGenieError, seconds: float = 0.0
     ) -> SongResult:

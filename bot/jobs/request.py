@@ -78,6 +78,7 @@ class JobRequest:
         place: where the answer goes; None where it cannot be found again after a crash.
         restores: id of the stored request whose answer the message shows until this one's takes its place.
         attempt: how often it was begun before a crash.
+        own_locale: the asker's language; None where nobody has told it, and it is that of the answer.
         songs_id: the message that holds the songs, where that is neither the answer nor the one answered.
         reference: short id, in the log and under errors; that of the running task where it has one.
     """
@@ -95,8 +96,14 @@ class JobRequest:
     place: ReplyPlace | None = None
     restores: int | None = None
     attempt: int = 0
+    own_locale: str | None = None
     songs_id: int | None = None
     reference: str = field(default_factory=lambda: current_reference.get() or new_reference())
+
+    @property
+    def asker_locale(self) -> str:
+        """Language of what is said to the asker alone."""
+        return self.own_locale or self.locale
 
     @property
     def group(self) -> int:

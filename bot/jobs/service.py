@@ -16,6 +16,7 @@ from bot.jobs.result import SongResult
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildStore
 from bot.storage.host import HostStore
+from bot.storage.retention import Scope
 from core.errors import ConfigurationError, ErrorCode, GenreGenieError, too_long
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
 from core.logging_setup import current_reference
@@ -92,6 +93,13 @@ class JobService:
         """Find a job that is on its way."""
         return self._jobs.get(key)
 
+    def forget(self, scope: Scope) -> None:
+        """Cancel the jobs of whose data is about to be deleted, and record nothing more of them."""
+        for job in self._jobs.values():
+            if scope.has(job.request.guild_id, job.request.user_id):
+                job.recorded = False
+                job.cancel("error.cancelled")
+
     async def answer(self, request: JobRequest, responder: Responder) -> None:
         """Take a request all the way; whatever fails, its asker is told, by the next process if need be."""
         current_reference.set(request.reference)
@@ -105,9 +113,11 @@ class JobService:
         finally:
             if answered:
                 await self._recorder.closed(written)
+            elif not self._closing:
+                await self._recorder.left(written)
 
     async def _answered(self, request: JobRequest, responder: Responder) -> bool:
-        """Take a request to its answer; False where the end of the process leaves it to the next one."""
+        """Take a request to its answer; False where the end of the process, or of its client, leaves it to the next."""
         try:
             if self._closing:
                 return await self._put_off(request, responder)
@@ -118,8 +128,13 @@ class JobService:
             return await self._answer(request, responder)
         except Exception:
             log.exception("A request failed")
+        try:
             await responder.sentence(request, "error.internal")
-            return True
+        except Exception as error:
+            # Nothing can be said: the client, which discord.py may give up at any time, is closed.
+            log.error("An answer could not be delivered: %s", type(error).__name__)
+            return False
+        return True
 
     def _refusal(self, request: JobRequest) -> str | None:
         """Key of the sentence with which the host refuses a request; None where it does not."""
@@ -132,8 +147,8 @@ class JobService:
         return None
 
     async def _put_off(self, request: JobRequest, responder: Responder) -> bool:
-        """Ask to be asked again; what nobody has asked for by a command, the next process answers."""
-        if request.kind in (RequestKind.AUTOSCAN, RequestKind.DIRECT) and request.place is not None:
+        """Ask to be asked again, unless the next process answers: False."""
+        if _answered_next_time(request):
             return False
         return await responder.sentence(request, RESTARTING)
 
@@ -207,8 +222,12 @@ class JobService:
             # An edit under way is waited for: one that comes after the answer would cover it.
             await asyncio.gather(progress, return_exceptions=True)
         if job.task.cancelled():
-            for song in job.request.songs:
-                await self._recorder.record(job.request, song, GenreGenieError(ErrorCode.CANCELLED))
+            # What the next process answers has not come to an end.
+            put_off = job.cancel_reason == RESTARTING and _answered_next_time(job.request)
+            if job.recorded and not put_off:
+                for index, song in enumerate(job.request.songs):
+                    if not job.has_ended(index):
+                        await self._recorder.record(job.request, song, GenreGenieError(ErrorCode.CANCELLED))
             return None
         return job.task.result()
 
@@ -292,6 +311,11 @@ class JobService:
         longest = self._guilds.settings(request.guild_id).max_duration_s
         if longest is not None and identified.prediction.duration > longest:
             raise too_long(longest)
+
+
+def _answered_next_time(request: JobRequest) -> bool:
+    """Whether the next process answers what this one does not: what nobody has asked for by a command."""
+    return request.kind in (RequestKind.AUTOSCAN, RequestKind.DIRECT) and request.place is not None
 
 
 async def _logged(coroutine: Coroutine[Any, Any, None]) -> None:

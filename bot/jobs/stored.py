@@ -4,18 +4,25 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from bot.jobs.discord_files import DiscordFileSource
 from bot.jobs.request import Song
 from core.audio.spectrogram import QuantizedMel
 from core.service.sources import AttachmentSource, LinkSource, SpectrogramSource
 
 
 def songs_to_json(songs: Sequence[Song]) -> str:
-    """Write songs down so that they can be asked about again; a kept spectrogram only by its song's digest."""
+    """Write songs down so that they can be asked about again; a kept spectrogram only by its song's digest.
+
+    Raises:
+        TypeError: a song comes from where nobody could look for it later.
+    """
     return json.dumps([_song_to_dict(song) for song in songs])
 
 
 async def songs_from_json(text: str, spectrogram: Callable[[str], Awaitable[QuantizedMel | None]]) -> tuple[Song, ...]:
     """Read what `songs_to_json` wrote; songs whose spectrogram is gone are left out.
+
+    A file that Discord holds is a link again, as it was before `bot.jobs.discord_files.DiscordFiles` recognised it.
 
     Args:
         text: the songs.
@@ -41,4 +48,6 @@ def _song_to_dict(song: Song) -> dict[str, Any]:
         return {"name": song.name, "sha256": source.digest}
     if isinstance(source, AttachmentSource):
         return {"name": song.name, "file": source.url, "size": source.size}
-    return {"name": song.name, "link": source.name}
+    if isinstance(source, LinkSource | DiscordFileSource):
+        return {"name": song.name, "link": source.url}
+    raise TypeError(f"{type(source).__name__} cannot be written down")

@@ -1,6 +1,6 @@
 """The games of `/guess`: each member's guess, kept as soon as it is made, and the scores of a server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -16,6 +16,12 @@ MOST_GAMES: Final = 3
 MOST_GUESSES: Final = 1_000
 """Members who can take part in one game."""
 
+PREPARE_S: Final = 900.0
+"""How long a song may take to be there: as long as the interaction's token lives, with which it is posted."""
+
+GIVEN_UP_S: Final = 900.0
+"""A game that nobody has ended for so long is in nobody's way any more, whatever kept it from being struck off."""
+
 PREPARED, OPEN, ENDED = "prepared", "open", "ended"
 
 
@@ -29,7 +35,7 @@ class Game:
         message_id: the bot's own message.
         token: the interaction's, which edits the message for fifteen minutes.
         state: `prepared` until the song is there, `open` for guesses, `ended` until the answer is shown.
-        ends_at: seconds since the epoch.
+        ends_at: seconds since the epoch; until the song is there, when it has to be.
         host_knows: whether who started it chose the song, and so may not guess.
         correct: the genres that are right, by commas: one, or those that are tied.
         headline: the answer in the game's language.
@@ -125,8 +131,12 @@ class GameStore:
             rows = await connection.execute(select(games).where(games.c.owner == self.owner))
             self._leftovers = [_game(row) for row in rows]
 
+    def leave(self, left: Iterable[Game]) -> None:
+        """Add games to those that are left: their client is closed, and another may follow."""
+        self._leftovers.extend(left)
+
     def take_leftovers(self) -> Sequence[Game]:
-        """Give the games that an earlier process left, once."""
+        """Give the games that an earlier process or client left, once."""
         leftovers, self._leftovers = self._leftovers, []
         return leftovers
 
@@ -136,11 +146,14 @@ class GameStore:
         Raises:
             StoreError: nothing was saved.
         """
-        values = asdict(game)
+        now = self._database.clock()
+        values = {**asdict(game), "ends_at": now + PREPARE_S}
         del values["id"]
+        given_up = and_(games.c.guild_id == game.guild_id, games.c.ends_at < now - GIVEN_UP_S)
         in_guild = select(games.c.channel_id).where(games.c.guild_id == game.guild_id)
         async with self._database.writing() as connection:
             await lock_until_commit(connection, game.guild_id)
+            await connection.execute(delete(games).where(given_up))
             channels = [row.channel_id for row in await connection.execute(in_guild)]
             if game.channel_id in channels or len(channels) >= MOST_GAMES:
                 return None

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
     FromClause,
     Row,
@@ -14,7 +13,6 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    func,
     select,
     true,
     union,
@@ -23,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database, StoreError, among, insert_missing, insert_new, upsert
-from bot.storage.tables import channels, guilds, meta, requests, scores
+from bot.storage.tables import channels, guilds, joined, meta
 
 DEFAULTS: Final = "guild-defaults"
 """Key under which the settings are stored that a server has until its admin changes one: JSON."""
@@ -207,15 +205,17 @@ class GuildStore:
         async with self._database.writing() as connection:
             await insert_missing(connection, guilds.c.guild_id, guild_ids, {"links": True})
             await connection.execute(update(guilds).where(among(guilds.c.guild_id, guild_ids)).values(left_at=left_at))
+            await connection.execute(delete(joined).where(among(joined.c.guild_id, guild_ids)))
         self.forget(guild_ids)
 
     async def mark_present(self, guild_ids: Sequence[int]) -> None:
-        """End the grace time of servers that the bot is in.
+        """Note servers that the bot is in, and end the grace time of those that it had left.
 
         Raises:
             StoreError: nothing was saved.
         """
         async with self._database.writing() as connection:
+            await insert_missing(connection, joined.c.guild_id, guild_ids, {})
             returned = await connection.execute(
                 update(guilds)
                 .where(guilds.c.left_at.is_not(None), among(guilds.c.guild_id, guild_ids))
@@ -228,18 +228,18 @@ class GuildStore:
                 await self._read(connection, lambda table: among(table.c.guild_id, back))
 
     async def known_ids(self) -> set[int]:
-        """Servers of this process's shards of which anything is stored and whose grace time has not begun.
+        """Servers of this process's shards that the bot was in when it last looked, and has not left since.
 
         Raises:
             StoreError: the database failed.
         """
-        # Of those tables with many rows a server, an index is asked for one server after the other.
-        of_many = map(_each_guild, (requests, scores))
-        stored = (select(table.c.guild_id).where(self._is_ours(table)) for table in (*of_many, guilds, channels))
+        # What its admins have set, a server has from before the bot noted which it is in. What was asked there says
+        # nothing: members who have the bot on their account take it to servers that it never joined.
+        stored = (select(table.c.guild_id).where(self._is_ours(table)) for table in (joined, guilds, channels))
         left = select(guilds.c.guild_id).where(guilds.c.left_at.is_not(None), self._is_ours(guilds))
         async with self._database.reading() as connection:
             known = {row.guild_id for row in await connection.execute(union(*stored))}
-            return known - {row.guild_id for row in await connection.execute(left)} - {None}
+            return known - {row.guild_id for row in await connection.execute(left)}
 
     async def delete(self, connection: AsyncConnection, chosen: Callable[[Table], ColumnElement[bool]]) -> None:
         """Delete servers' settings and channels; `forget` follows when the transaction has ended well.
@@ -264,16 +264,6 @@ def left_before(moment: float) -> Callable[[Table], ColumnElement[bool]]:
     """Condition, for a table, for the servers that the bot left at that moment (seconds since the epoch) or earlier."""
     left = select(guilds.c.guild_id).where(guilds.c.left_at <= moment)
     return lambda table: guilds.c.left_at <= moment if table is guilds else table.c.guild_id.in_(left)
-
-
-def _each_guild(table: Table) -> CTE:
-    """Make a table of a table's different servers, and null, that takes as long as they are many, not its rows.
-
-    It skips through an index that begins with the server: https://wiki.postgresql.org/wiki/Loose_indexscan.
-    """
-    found = select(func.min(table.c.guild_id).label("guild_id")).cte(f"guilds_of_{table.name}", recursive=True)
-    following = select(func.min(table.c.guild_id)).where(table.c.guild_id > found.c.guild_id).scalar_subquery()
-    return found.union_all(select(following).where(found.c.guild_id.is_not(None)))
 
 
 def _is_blank() -> ColumnElement[bool]:

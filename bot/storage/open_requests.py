@@ -75,8 +75,18 @@ class OpenRequestStore:
         async with self._database.reading() as connection:
             self._leftovers = [_open_request(row) for row in await connection.execute(theirs)]
 
+    async def leave(self, request_id: int) -> None:
+        """Add a request to what is left open: this process cannot end it where it was asked.
+
+        Raises:
+            StoreError: the database failed; the next process finds it.
+        """
+        request = await self.get(request_id)
+        if request is not None:
+            self._leftovers.append(request)
+
     def take_leftovers(self) -> Sequence[OpenRequest]:
-        """Give what an earlier process left open, once."""
+        """Give what an earlier process, or this one, left open, once."""
         leftovers, self._leftovers = self._leftovers, []
         return leftovers
 

@@ -58,7 +58,7 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A server's requests within the retention time, as counts.
+    """A server's requests of a time, as counts.
 
     Attributes:
         outcomes: `verdict` or an error's code → requests, most first.
@@ -142,14 +142,15 @@ class RequestStore:
             locale: str | None = (await connection.execute(query)).scalar()
             return locale
 
-    async def stats(self, guild_id: int) -> Stats:
-        """Count a server's requests.
+    async def stats(self, guild_id: int, seconds: float) -> Stats:
+        """Count what was asked in a server in the last seconds, and corrected.
 
         Raises:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
-            in_guild = requests.c.guild_id == guild_id
+            since = self._database.clock() - seconds
+            in_guild = (requests.c.guild_id == guild_id) & (requests.c.asked_at >= since)
 
             async def counts(column: ColumnElement[str | None]) -> dict[str, int]:
                 number = func.count()
@@ -160,9 +161,9 @@ class RequestStore:
 
             outcomes = await counts(requests.c.outcome)
             genres = await counts(requests.c.genre)
-            corrected = await connection.execute(
-                select(func.count()).select_from(corrections).where(corrections.c.guild_id == guild_id)
-            )
+            # Those are kept for longer than the requests that they are about.
+            recent = (corrections.c.guild_id == guild_id) & (corrections.c.corrected_at >= since)
+            corrected = await connection.execute(select(func.count()).select_from(corrections).where(recent))
             return Stats(outcomes, genres, corrected.scalar_one())
 
     async def since(self, seconds: float) -> dict[str, int]:

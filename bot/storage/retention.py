@@ -1,9 +1,9 @@
 """Deleting what an admin wants deleted, and what is past its time."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, select
+from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 
 from bot.settings import BotSettings
 from bot.storage.database import DELETE_LOCK, Database, delete_in_steps, lock_until_commit
@@ -14,7 +14,10 @@ from bot.storage.tables import corrections, games, genre_counts, guesses, open_r
 
 DAY_S: Final = 86_400.0
 OPEN_S: Final = DAY_S
-"""How long a request that a crash has ended can be asked again: Discord's addresses of files last as long."""
+"""How long a request that a crash has ended can be asked again: Discord's addresses of files last as long.
+
+A game that was never ended is kept for as long: the process that had it may come back only then.
+"""
 
 PERIOD_S: Final = 3_600.0
 TURN: Final = "tidied"
@@ -45,6 +48,10 @@ class Scope:
         wanted = {"guild_id": self.guild_id, "user_id": self.user_id}
         return and_(*(table.c[name] == value for name, value in wanted.items() if value is not None))
 
+    def has(self, guild_id: int | None, user_id: int) -> bool:
+        """Whether what a member asks in a server, or directly (None), is meant."""
+        return self.guild_id in (None, guild_id) and self.user_id in (None, user_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
@@ -56,6 +63,8 @@ class Holdings:
         songs: spectrograms and results of songs that nobody else asked about.
         scores: scores in the guessing game, one a server.
         taste: whether the genres they ask about are counted.
+        open: requests that are not answered yet, or were interrupted.
+        games: guessing games that are not over and that they started or take part in.
     """
 
     requests: int
@@ -63,10 +72,12 @@ class Holdings:
     songs: int
     scores: int = 0
     taste: bool = False
+    open: int = 0
+    games: int = 0
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return bool(self.requests or self.corrections or self.songs or self.scores or self.taste)
+        return any(astuple(self))
 
 
 class Retention:
@@ -96,12 +107,23 @@ class Retention:
             StoreError: the database failed.
         """
         async with self._database.reading() as connection:
-            counts = [
-                (await connection.execute(select(func.count()).select_from(table).where(scope.of(table)))).scalar_one()
-                for table in (requests, corrections, scores, genre_counts)
-            ]
+            taking_part = select(guesses.c.game_id).where(scope.of(guesses))
+            theirs = {table: scope.of(table) for table in (requests, corrections, scores, genre_counts, open_requests)}
+            theirs[games] = or_(scope.of(games), games.c.id.in_(taking_part))
+            counts = {
+                table: (await connection.execute(select(func.count()).select_from(table).where(own))).scalar_one()
+                for table, own in theirs.items()
+            }
             songs = await self._results.kept_for(connection, scope.of(requests))
-        return Holdings(counts[0], counts[1], songs, counts[2], scope.user_id is not None and counts[3] > 0)
+        return Holdings(
+            counts[requests],
+            counts[corrections],
+            songs,
+            counts[scores],
+            counts[genre_counts] > 0,
+            counts[open_requests],
+            counts[games],
+        )
 
     async def forget(self, scope: Scope) -> None:
         """Delete all that is stored of someone, and give the room back to the disk.
@@ -137,6 +159,7 @@ class Retention:
         for table, expired in (
             (requests, requests.c.asked_at < oldest_request),
             (open_requests, open_requests.c.asked_at < now - OPEN_S),
+            (games, games.c.ends_at < now - OPEN_S),
             (corrections, corrections.c.corrected_at < oldest_correction),
             (scores, scores.c.played_at < oldest_correction),
         ):

@@ -19,7 +19,7 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA: Final = "0008"
+SCHEMA: Final = "0009"
 """The newest migration."""
 
 ID: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -44,6 +44,14 @@ guilds = Table(
     Column("cooldown_s", Float),
     Column("places", Integer),
     Column("left_at", Float),
+)
+
+# The servers that the bot is in, so that the next start knows which it has left: members who have it on their account
+# ask in others too.
+joined = Table(
+    "joined",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
 )
 
 channels = Table(

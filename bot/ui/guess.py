@@ -13,10 +13,11 @@ from bot.jobs.result import SongResult
 from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.storage.games import Answer, Game, GameResult, Score
+from bot.ui.delivery import InteractionDelivery
 from bot.ui.embeds import capitalised, escaped, genre_name
 from bot.ui.gate import let_in
-from bot.ui.interactions import Interaction, send_private
-from bot.ui.message import internal_error
+from bot.ui.interactions import Interaction
+from bot.ui.message import MAX_TEXT, fitting, internal_error, text_message, units
 from core.constants import GENRES
 from core.errors import GenreGenieError
 from core.i18n.catalog import error_sentence, translate
@@ -50,6 +51,8 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
     async def callback(self, interaction: Interaction) -> None:
         """Keep the guess, and tell the one who made it."""
         services, locale = services_of(interaction), interaction.locale.value
+        if not await services.acknowledge(interaction, private=True):
+            return
         try:
             game = await services.games.get(int(self.key))
             if game is None or game.guild_id != interaction.guild_id or self.genre not in GENRES:
@@ -62,7 +65,7 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
                 text = translate("bot.guess.over", locale)
         except StoreError:
             text = internal_error(locale)
-        await send_private(interaction, text)
+        await InteractionDelivery(interaction, private=True).final(text_message(text))
 
 
 class GuessResponder:
@@ -86,16 +89,16 @@ class GuessResponder:
         """Begin the game with the song; False when that could not be shown."""
         [result] = results
         if isinstance(result.outcome, GenreGenieError):
-            return await self._fail(error_sentence(result.outcome, request.locale))
+            return await self._fail(error_sentence(result.outcome, request.asker_locale))
         return await self._begin(result.outcome, result.name)
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Say why there is no game."""
-        return await self._fail(translate(key, request.locale))
+        return await self._fail(translate(key, request.asker_locale))
 
     async def refused(self, request: JobRequest, key: str) -> bool:
         """Say why there is no game."""
-        return await self._fail(translate(key, request.locale))
+        return await self._fail(translate(key, request.asker_locale))
 
 
 def answer_of(prediction: Prediction, name: str, link: str | None, locale: str) -> Answer:
@@ -126,9 +129,14 @@ def question_text(game: Game, spoiler: str | None = None) -> str:
 
 
 def result_text(result: GameResult) -> str:
-    """Say what the song is, who was right, and what all guessed."""
+    """Say what the song is, who was right, and what all guessed; without the link where that leaves no room for it."""
+    text = _result_text(result, result.game.link)
+    return text if units(text) <= MAX_TEXT else fitting(_result_text(result, None), MAX_TEXT)
+
+
+def _result_text(result: GameResult, link: str | None) -> str:
     game, locale = result.game, result.game.locale
-    name = f"**{escaped(game.name)}**" + (f" {game.link}" if game.link else "")
+    name = f"**{escaped(game.name)}**" + (f" {link}" if link else "")
     lines = [
         translate("bot.guess.answer", locale, answer=game.headline),
         translate("bot.guess.song", locale, name=name),

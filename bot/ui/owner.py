@@ -1,8 +1,8 @@
-"""What owners read, their buttons, and who they are."""
+"""What owners read, and their buttons."""
 
 import contextlib
+import logging
 import re
-import time
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
@@ -17,57 +17,22 @@ from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings
 from bot.storage.host import HostSwitches, Subject
 from bot.storage.requests import ErrorRow
-from bot.ui.delivery import NO_MENTIONS
+from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.embeds import escaped
 from bot.ui.interactions import Interaction, send_private
+from bot.ui.message import internal_error
 from core.fetch.ytdlp_install import ytdlp_version
 from core.i18n.catalog import translate
 from core.version import VERSION, version_line
 
-OWNERS_KEPT_S: Final = 600.0
-"""Whoever leaves the team is no owner any more after this time."""
+log = logging.getLogger(__name__)
 
 PER_PAGE: Final = 10
 MONTH_S: Final = 30 * 86_400.0
 PRESENCE: Final = "/genre · /help"
 """What the bot is seen listening to: the commands by their English names, which Discord finds in every language."""
 
-ROLES: Final = (discord.TeamMemberRole.admin, discord.TeamMemberRole.developer)
 LEAVE, STAY, PAGE = "leave", "stay", "page"
-
-
-class Owners:
-    """Who hosts the bot: its application's owner, or of a team its admins and developers.
-
-    Args:
-        client: logged in.
-    """
-
-    def __init__(self, client: discord.Client) -> None:
-        self._client = client
-        self._ids: frozenset[int] = frozenset()
-        self._read_at = -OWNERS_KEPT_S
-
-    async def ids(self) -> frozenset[int]:
-        """Ask Discord, if that was a while ago.
-
-        Raises:
-            discord.HTTPException: Discord does not say.
-        """
-        if time.monotonic() - self._read_at >= OWNERS_KEPT_S:
-            application = await self._client.application_info()
-            team = application.team
-            self._ids = frozenset(
-                [application.owner.id]
-                if team is None
-                else [member.id for member in team.members if member.role in ROLES or member.id == team.owner_id]
-            )
-            self._read_at = time.monotonic()
-        return self._ids
-
-    async def has(self, user_id: int) -> bool:
-        """Whether somebody is an owner."""
-        return user_id in await self.ids()
 
 
 class OwnerButton(DynamicItem[Button[View]], template=r"gg:owner:(?P<action>leave|stay|page):(?P<value>\d{1,20})"):
@@ -92,12 +57,18 @@ class OwnerButton(DynamicItem[Button[View]], template=r"gg:owner:(?P<action>leav
 
     async def callback(self, interaction: Interaction) -> None:
         """Do it, for an owner."""
-        locale = interaction.locale.value
-        if not await Owners(interaction.client).has(interaction.user.id):
-            await send_private(interaction, translate("bot.owner.not-allowed", locale))
-            return
-        services = services_of(interaction)
+        services, locale = services_of(interaction), interaction.locale.value
+        # Before Discord is asked who owns it, which may take longer than an acknowledgement may.
         if not await services.acknowledge(interaction, thinking=False):
+            return
+        try:
+            is_owner = await services.owners.has(interaction.client, interaction.user.id)
+        except (discord.HTTPException, *NETWORK_ERRORS) as error:
+            log.warning("The owners are not known: %s", type(error).__name__)
+            await send_private(interaction, internal_error(locale))
+            return
+        if not is_owner:
+            await send_private(interaction, translate("bot.owner.not-allowed", locale))
             return
         view: View | None = None
         if self.action == PAGE:

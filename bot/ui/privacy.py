@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 import discord
 from discord.ui import Button, DynamicItem, Item, View
 
-from bot.services import services_of
+from bot.services import BotServices, services_of
 from bot.settings import BotSettings
 from bot.storage.database import StoreError
 from bot.storage.retention import Holdings, Scope
@@ -59,17 +59,27 @@ class ForgetButton(DynamicItem[Button[View]], template=r"gg:forget:(?P<action>as
         locale, guild_id = interaction.locale.value, interaction.guild_id
         if self.action == ME:
             services = services_of(interaction)
-            await services.retention.forget(Scope(user_id=interaction.user.id))
+            await _forget(services, Scope(user_id=interaction.user.id))
             services.locales.forget(interaction.user.id)
             return translate("bot.privacy.forgot-me", locale)
         # An admin may have lost the right since the question was asked.
         if guild_id is None or not interaction.permissions.manage_guild:
             return translate("bot.privacy.not-allowed", locale)
         if self.action == SERVER:
-            await services_of(interaction).retention.forget(Scope(guild_id))
+            await _forget(services_of(interaction), Scope(guild_id))
             return translate("bot.admin.forgot-server", locale)
-        await services_of(interaction).retention.forget(Scope(guild_id, int(self.action)))
+        await _forget(services_of(interaction), Scope(guild_id, int(self.action)))
         return translate("bot.admin.forgot-member", locale, member=f"<@{self.action}>")
+
+
+async def _forget(services: BotServices, scope: Scope) -> None:
+    """End what is on its way of someone, which would be stored afterwards, and delete what is stored.
+
+    Raises:
+        StoreError: nothing was deleted.
+    """
+    services.jobs.forget(scope)
+    await services.retention.forget(scope)
 
 
 PRIVACY_ITEMS: Final = (ForgetButton,)
@@ -88,10 +98,17 @@ def stored_text(settings: BotSettings, locale: str) -> str:
 
 
 def held_text(held: Holdings, locale: str) -> str:
-    """List what is stored of someone: requests, corrections, songs of nobody else, scores, as far as there are any."""
+    """List what is stored of someone, as far as there is anything."""
     if not held:
         return translate("bot.privacy.held-nothing", locale)
-    counts = {"requests": held.requests, "corrections": held.corrections, "songs": held.songs, "scores": held.scores}
+    counts = {
+        "requests": held.requests,
+        "open": held.open,
+        "corrections": held.corrections,
+        "songs": held.songs,
+        "games": held.games,
+        "scores": held.scores,
+    }
     lines = [translate(f"bot.privacy.n-{name}", locale, n=n) for name, n in counts.items() if n]
     if held.taste:
         lines.append(translate("bot.privacy.taste", locale))

@@ -48,18 +48,19 @@ class DiscordResponder:
         """Show the songs' results, with as much as the channel allows; what failed is the asker's own business."""
         errors = [result.outcome for result in results if isinstance(result.outcome, GenreGenieError)]
         if len(errors) == len(results):
-            message = _traceable(results_message(results, request.locale), request, errors)
+            message = _traceable(results_message(results, request.asker_locale), request, errors, request.asker_locale)
             return await self._delivery.failed(message, errors[0].code)
         view = results_view(results, request.locale, whole=request.whole)
         if request.kind is RequestKind.COMPARE and len(results) == 2:
             if errors:
-                return await self._delivery.failed(
-                    results_message(results, request.locale, failed=True), errors[0].code
-                )
+                message = results_message(results, request.asker_locale, failed=True)
+                return await self._delivery.failed(message, errors[0].code)
             compared = await compare_message(results, request.locale, view)
             return await self._delivery.final(compared.fitted(request.capabilities))
-        # What is private can say everything in one message.
-        message = results_message(results, request.locale, view, failed=None if request.private else False)
+        # Where nobody but the asker reads, one message says everything: a second answer to a message, of the same
+        # nonce, Discord would take for another attempt at the first.
+        alone = request.private or request.kind is RequestKind.DIRECT
+        message = results_message(results, request.locale, view, failed=None if alone else False)
         if request.left_out and len(results) > 1:
             notice = translate("bot.reply.more-songs", request.locale, n=request.left_out, songs=len(request.songs))
             message = message.with_notice(notice)
@@ -68,33 +69,38 @@ class DiscordResponder:
             message = message.with_notice(
                 translate("bot.reply.members-say", request.locale, n=MEMBERS_AGREE, genre=genre)
             )
-        if request.private:
-            message = _traceable(message, request, errors)
+        if alone:
+            message = _traceable(message, request, errors, request.locale)
         delivered = await self._delivery.final(message.fitted(request.capabilities))
-        if errors and not request.private:
-            message = _traceable(results_message(results, request.locale, failed=True), request, errors)
+        if errors and not alone:
+            message = results_message(results, request.asker_locale, failed=True)
+            message = _traceable(message, request, errors, request.asker_locale)
             await self._delivery.failed(message, errors[0].code, beside=True)
         return delivered
 
     async def sentence(self, request: JobRequest, key: str) -> bool:
         """Show a sentence instead of results."""
-        message = text_message(translate(key, request.locale))
+        alone = request.kind is RequestKind.AUTOSCAN or request.restores is not None
+        locale = request.asker_locale if alone else request.locale
+        message = text_message(translate(key, locale))
         if key == INTERNAL:
-            message = message.with_notice(reference_line(request.reference, request.locale))
-        if request.kind is RequestKind.AUTOSCAN or request.restores is not None:
+            message = message.with_notice(reference_line(request.reference, locale))
+        if alone:
             return await self._delivery.failed(message, None)
         return await self._delivery.final(message.fitted(request.capabilities))
 
     async def refused(self, request: JobRequest, key: str) -> bool:
         """Say to the asker alone why nothing is begun."""
-        return await self._delivery.failed(text_message(translate(key, request.locale)), None)
+        return await self._delivery.failed(text_message(translate(key, request.asker_locale)), None)
 
 
-def _traceable(message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError]) -> OutgoingMessage:
+def _traceable(
+    message: OutgoingMessage, request: JobRequest, errors: Sequence[GenreGenieError], locale: str
+) -> OutgoingMessage:
     """Put the request's id under what a host may be asked about."""
     if not any(error.code in TRACEABLE for error in errors):
         return message
-    return message.with_notice(reference_line(request.reference, request.locale))
+    return message.with_notice(reference_line(request.reference, locale))
 
 
 def progress_text(job: Job) -> str:

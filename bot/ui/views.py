@@ -8,8 +8,10 @@ from typing import Any, Final, Self
 import discord
 from discord.ui import Button, DynamicItem, Item, Select, View
 
+from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.request import JobRequest, RequestKind, Song
 from bot.jobs.result import SongResult
+from bot.jobs.sources import FoundSongs
 from bot.jobs.stored import songs_from_json
 from bot.services import BotServices, services_of
 from bot.storage.database import StoreError
@@ -467,6 +469,7 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         start=None if whole else next_start(stored),
         capabilities=services.notices.interaction_capabilities(interaction, locale),
         place=reply_place(interaction),
+        own_locale=interaction.locale.value,
         restores=stored.id,
     )
     former = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
@@ -492,18 +495,21 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
         gone = text_message(translate("bot.gone", interaction.locale.value))
         await delivery.failed(gone, ErrorCode.UNAVAILABLE)
         return
+    files = DiscordFiles(interaction.client.http, services.settings.allowed_hosts)
+    found = files.with_files(FoundSongs(songs, waiting.left_out))
     request = JobRequest(
         RequestKind(waiting.kind),
         interaction.user.id,
         interaction.guild_id,
         waiting.private,
         waiting.locale,
-        songs,
+        found.songs,
         whole=waiting.whole,
         start=waiting.start,
-        left_out=waiting.left_out,
+        left_out=found.left_out,
         capabilities=services.notices.interaction_capabilities(interaction, waiting.locale),
         place=reply_place(interaction),
+        own_locale=interaction.locale.value,
         restores=waiting.restores if former is not None else None,
     )
     services.jobs.start_answer(request, services.respond(delivery))

@@ -19,7 +19,14 @@ _LIVE_PACE: Final = 2.0
 _LIVE_BYTES_PER_SECOND: Final = 128 * 1024
 """Where the bytes do not say how long they play: twice the pace of the dearest MP3, or that of FLAC."""
 
+_JUDGED_EVERY_SECONDS: Final = 1.0
+"""The bytes are looked at in the event loop: no more often than somebody would notice."""
+
 _SAMPLE_BYTES: Final = 128 * 1024
+
+_MOST_HEADERS: Final = 2_000
+"""Headers that are read of one sample. Sound of any kind needs far fewer; bytes that a server chose to look like the
+beginnings of frames, and are none, would need one each."""
 
 _KBITS: Final = {
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -51,6 +58,7 @@ class StreamPace:
         self._path = path
         self._began: float | None = None
         self._arrived: deque[tuple[float, int]] = deque()
+        self._judged_at = float("-inf")
 
     def is_endless(self, received: int) -> bool:
         """Whether it is a station, now that so many bytes are there; False as long as that is too early to say."""
@@ -69,6 +77,9 @@ class StreamPace:
         rate = (received - before) / (now - since)
         if rate > _LIVE_BYTES_PER_SECOND:
             return False
+        if now - self._judged_at < _JUDGED_EVERY_SECONDS:
+            return False
+        self._judged_at = now
         played = bytes_per_second(self._latest())
         return played is None or rate / played <= _LIVE_PACE
 
@@ -84,15 +95,19 @@ class StreamPace:
 def bytes_per_second(data: bytes) -> float | None:
     """Give the pace at which a piece of MP3, MP2 or AAC (ADTS) is played; None for anything else.
 
+    None as well where no frames follow each other among the first `_MOST_HEADERS` headers.
+
     Args:
         data: from anywhere in the stream.
     """
-    start = 0
-    while (start := data.find(b"\xff", start)) >= 0:
+    start, headers = 0, 0
+    while (start := data.find(b"\xff", start)) >= 0 and headers < _MOST_HEADERS:
         position, frames, seconds = start, 0, 0.0
-        while frame := _frame(data, position):
+        while headers < _MOST_HEADERS and (frame := _frame(data, position)):
             size, duration = frame
             position, frames, seconds = position + size, frames + 1, seconds + duration
+            headers += 1
+        headers += 1
         if frames >= _MIN_FRAMES:
             return (position - start) / seconds
         start = position if frames > 1 else start + 1

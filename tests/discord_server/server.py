@@ -274,6 +274,9 @@ class Discord:
     def delete_message(self, message: Message) -> None:
         self.world.delete_message(message)
 
+    def delete_together(self, *messages: Message) -> None:
+        self.world.delete_together(*messages)
+
     def react(self, message: Message, emoji: str, *, user: User) -> None:
         react(self.world, message, emoji, user)
 

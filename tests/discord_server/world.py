@@ -124,6 +124,17 @@ class World:
             self.gateway.dispatch_message("MESSAGE_UPDATE", message)
         self.journal.notify()
 
+    def delete_together(self, *messages: Message) -> None:
+        """Delete messages of one channel as a ban or a moderator's bot does."""
+        channel = messages[0].channel
+        for message in messages:
+            message.deleted = True
+        data: dict[str, Any] = {"ids": [str(message.id) for message in messages], "channel_id": str(channel.id)}
+        if channel.guild:
+            data["guild_id"] = str(channel.guild.id)
+        self.gateway.dispatch("MESSAGE_DELETE_BULK", data, guild=channel.guild, intent=1 << 9)
+        self.journal.notify()
+
     def delete_message(self, message: Message) -> None:
         message.deleted = True
         channel = message.channel

@@ -18,8 +18,10 @@ from bot.releases import Releases
 from bot.services import BotServices
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings, GuildStore
+from bot.storage.retention import DAY_S
 from bot.storage.stores import Stores
 from bot.ui.interactions import Acknowledger
+from bot.ui.owners import Owners
 from bot.ui.permissions import PermissionNotices
 from bot.ui.responder import DiscordResponder
 from core.proxy.interface import Proxy
@@ -27,6 +29,7 @@ from core.service.admission import Admission
 from core.service.fetcher import Fetcher
 from core.service.identify import LocalIdentifier
 from core.workers.pool import WorkerPool
+from tests.bot.storage.rows import Clock, row
 
 ON_SHARD_0, ALSO_ON_SHARD_0, ON_SHARD_1 = 2 << 22, 4 << 22, 1 << 22
 
@@ -66,6 +69,7 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
         workers=lambda: (pool.ready_count, pool.busy_count),
         admission=admission,
         host=stores.host,
+        owners=Owners(),
         guilds=stores.guilds,
         requests=stores.requests,
         results=stores.results,
@@ -112,6 +116,26 @@ async def test_at_start_a_server_that_it_is_in_again_ends_its_grace_time(setting
     await stores.guilds.mark_left(ON_SHARD_0)
     await Guilds(bot_in(ON_SHARD_0), services(settings, stores)).on_ready()
     assert stores.guilds.settings(ON_SHARD_0).language == "es"
+
+
+async def test_what_is_asked_where_the_bot_never_was_is_kept_as_long_as_other_requests(
+    settings: BotSettings, tmp_path: Path
+) -> None:
+    clock = Clock()
+    stores = Stores(settings, clock=clock)
+    await stores.open()
+    await Guilds(bot_in(ON_SHARD_0), services(settings, stores)).on_ready()
+    # The one server has thrown the bot out while it was away; in the other a member has it on their account.
+    left, never = [
+        await stores.requests.add(row(guild_id=guild_id, asked_at=clock.now))
+        for guild_id in (ON_SHARD_0, ALSO_ON_SHARD_0)
+    ]
+    await Guilds(bot_in(), services(settings, stores)).on_ready()
+    clock.now += (settings.grace_days + 1) * DAY_S
+    await stores.retention.apply()
+    assert await stores.requests.get(left) is None
+    assert await stores.requests.get(never)
+    await stores.close()
 
 
 async def test_a_server_that_throws_the_bot_out_begins_its_grace_time(settings: BotSettings, stores: Stores) -> None:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from core.constants import GENRES
+from core.errors import ErrorCode
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, details, genre_of, picture_of
+from tests.bot.end_to_end.answers import answer, answer_under, details, genre_of, picture_of, sentence
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song, voice_message
@@ -109,6 +110,18 @@ async def test_a_message_that_is_taken_back_is_not_answered(discord: Discord, sc
     assert [message.reply_to for message in discord.messages_of_bot(scanned.channel)] == [answered]
 
 
+async def test_messages_that_are_deleted_together_are_not_answered(discord: Discord, scanned: House) -> None:
+    gone = [
+        discord.post_message(scanned.channel, user, files=[new_song(10, bytes_per_s=50_000)])
+        for user in (scanned.ana, scanned.ben)
+    ]
+    await discord.until(lambda: all(message.files[0].downloads for message in gone), what="the downloads begin")
+    discord.delete_together(*gone)
+    answered = discord.post_message(scanned.channel, scanned.ana, files=[new_song(6)])
+    await answer_under(discord, answered)
+    assert [message.reply_to for message in discord.messages_of_bot(scanned.channel)] == [answered]
+
+
 async def test_posted_audio_is_answered_in_the_servers_language(discord: Discord, bot: BotProcess) -> None:
     house = furnished(discord, locale="es-ES")
     await switch(discord, house, "on")
@@ -160,3 +173,17 @@ async def test_a_song_that_is_sent_to_the_bot_is_answered_without_a_command(
     assert genre_of(await answer_under(discord, posted)) in GENRES
     await discord.until(lambda: posted.reactions_ever == [EAR] and not posted.reactions[EAR], what="the reaction goes")
     assert len(discord.messages_of_bot(channel)) == 1  # none to the greeting
+
+
+async def test_of_several_songs_that_are_sent_to_the_bot_one_message_says_what_failed_too(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    channel = discord.direct_messages(house.ana)
+    words = File("words.mp3", b"not audio" * 100)
+    posted = discord.post_message(channel, house.ana, files=[new_song(6, name="tune.wav"), words])
+    reply = await answer_under(discord, posted)
+    tune, failed = reply.content.splitlines()
+    assert tune.startswith("1. **tune.wav**: ")
+    assert failed == f"2. **words.mp3**: {sentence(ErrorCode.NOT_AUDIO)}"
+    await discord.until(lambda: posted.reactions_ever == [EAR] and not posted.reactions[EAR], what="the reaction goes")
+    assert discord.messages_of_bot(channel) == [reply]

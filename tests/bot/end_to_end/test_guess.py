@@ -1,12 +1,16 @@
 """The guessing game, from the command to the scores."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 import pytest_asyncio
 
+from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
+from core.settings import MIB
 from tests.bot.end_to_end.answers import answer_under, genre_of
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
@@ -135,6 +139,63 @@ async def test_what_cannot_be_played_is_told_to_the_asker_alone(game_bot: BotPro
     discord.deny(place.channel, place.ben, "attach_files")
     refused = discord.slash("guess play", user=place.ben, channel=place.channel, file=new_song(6))
     await refused.reply(lambda reply: reply.content == translate("bot.guess.not-allowed", "en"))
+
+
+@pytest.mark.slow
+async def test_songs_that_are_larger_than_the_bot_may_post_are_not_played(
+    game_bot: BotProcess, place: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discord, music = game_bot.discord, place.guild.channels[1]
+    switched = discord.slash("genregenie channel on", user=place.owner, channel=music)
+    await switched.reply(lambda reply: bool(reply.content))
+    # A member with Nitro has posted it.
+    posted = discord.post_message(music, user=place.ben, files=[new_song(SONG_S)])
+    await answer_under(discord, posted)
+    monkeypatch.setattr(discord.world, "attachment_size_limit", MIB)
+    chosen = discord.slash("guess play", user=place.ana, channel=place.channel)
+    await chosen.reply(lambda reply: reply.content == translate("bot.guess.nothing-posted", "en"))
+    linked = discord.slash("guess play", user=place.ana, channel=place.channel, link=posted.files[0].url)
+    told = await linked.reply(lambda reply: reply.content == translate("bot.guess.too-large", "en", mb=1))
+    assert told.only_for is place.ana
+    assert discord.messages_of_bot(place.channel) == []
+
+
+async def test_a_guess_is_acknowledged_before_the_database_has_it(game_bot: BotProcess, place: House) -> None:
+    discord = game_bot.discord
+    game = await begun(discord, place, place.ana, file=new_song(SONG_S))
+    with closing(sqlite3.connect(game_bot.data / DATABASE_FILE, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        pressed = discord.click(game, f"gg:guess:{_key(game)}:jazz", user=place.ben)
+        await pressed.acknowledged()
+        connection.execute("ROLLBACK")
+    shown = await pressed.reply(lambda reply: bool(reply.content))
+    assert shown.content == translate("bot.guess.noted", "en", genre=NAMES["jazz"])
+    assert shown.only_for is place.ben
+
+
+@pytest.mark.slow
+async def test_an_answer_that_discord_refuses_leaves_the_channel_free(game_bot: BotProcess, place: House) -> None:
+    discord = game_bot.discord
+    game = await begun(discord, place, place.ana, file=new_song(SONG_S))
+    discord.fail("edit_followup", 400)
+    discord.fail("edit_message", 400)
+    await discord.until(lambda: discord.exchanges("edit_message"), what="the refused answer")
+    assert is_open(game)
+    assert await begun(discord, place, place.ana, file=new_song(SONG_S))
+
+
+async def test_a_database_that_fails_after_the_command_leaves_the_channel_free(
+    game_bot: BotProcess, place: House
+) -> None:
+    discord = game_bot.discord
+    with closing(sqlite3.connect(game_bot.data / DATABASE_FILE)) as connection:
+        connection.execute("ALTER TABLE requests RENAME TO hidden")
+        failed = discord.slash("guess play", user=place.ana, channel=place.channel)
+        told = await failed.reply(lambda reply: translate("error.internal", "en") in reply.content)
+        assert told.only_for is place.ana
+        connection.execute("ALTER TABLE hidden RENAME TO requests")
+    empty = discord.slash("guess play", user=place.ana, channel=place.channel)
+    await empty.reply(lambda reply: reply.content == translate("bot.guess.nothing-posted", "en"))
 
 
 @pytest.mark.slow

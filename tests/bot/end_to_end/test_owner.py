@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from discord.http import Route
 
-from bot.ui.owner import Owners
+from bot.ui.owners import Owners
 from core.constants import GENRES
 from core.errors import ErrorCode
 from core.i18n.catalog import translate
@@ -115,6 +115,28 @@ async def test_the_command_is_nowhere_but_in_the_owners_server_and_refuses_every
     song = hosted.discord.post_message(hosted.discord.direct_messages(house.ana), house.ana, files=[new_song(6)])
     assert genre_of(await answer_under(hosted.discord, song)) in GENRES
     assert len(hosted.discord.messages_of_bot(hosted.discord.direct_messages(house.ana))) == 1
+
+
+async def test_a_button_is_acknowledged_and_then_discord_is_asked_at_most_once_who_may_press_it(
+    hosted: Hosted,
+) -> None:
+    discord, direct = hosted.discord, hosted.discord.direct_messages(hosted.host)
+    # What asks for the owners at each start is done.
+    await discord.until(lambda: len(discord.messages_of_bot(direct)) >= 2, what="the notices")
+    house, stay = furnished(discord), translate("bot.owner.button.stay", "en")
+    questions = [await hosted.slash("leave", server=str(house.guild.id)) for _ in range(2)]
+    await hosted.bot.restart()
+    discord.fail("get_oauth2_application", 403)
+    failed = discord.click(questions[0], stay, user=hosted.host)
+    told = await failed.reply(lambda reply: translate("error.internal", "en") in reply.content)
+    assert told.only_for is hosted.host
+    asked = len(discord.exchanges("get_oauth2_application"))
+    for question in questions:
+        discord.click(question, stay, user=hosted.host)
+        await discord.until(
+            lambda question=question: question.content == translate("bot.owner.stayed", "en"), what="the sentence"
+        )
+    assert len(discord.exchanges("get_oauth2_application")) == asked + 1
 
 
 async def test_status_servers_and_errors_say_how_it_is(hosted: Hosted) -> None:
@@ -267,6 +289,6 @@ async def test_of_a_team_its_admins_and_developers_are_owners() -> None:
         client = library.Client(intents=library.Intents.none())
         with patch.object(Route, "BASE", discord.api_url):
             await client.login(discord.token)
-            ids = await Owners(client).ids()
+            ids = await Owners().ids(client)
             await client.close()
         assert ids == {people["admin"].id, people["developer"].id}

@@ -74,6 +74,20 @@ async def test_anyone_sees_and_deletes_their_own_wherever_they_ask(
     assert (await details(discord, reply, house.ana)).content == translate("bot.details.gone", "en")
 
 
+async def test_what_is_under_way_is_named_and_ended_with_the_rest(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(10, bytes_per_s=10_000))
+    under_way = await asked.reply(lambda message: translate("bot.button.cancel", "en") in message.buttons)
+    mine = await answer(discord.slash("privacy", user=house.ana, channel=house.channel))
+    assert f"\n- {translate('bot.privacy.n-open', 'en', n=1)}" in mine.content
+    await pressed(discord, mine, button("ask"), house.ana)
+    await pressed(discord, mine, button("me"), house.ana)
+    assert mine.content == translate("bot.privacy.forgot-me", "en")
+    await discord.until(lambda: under_way.content == translate("error.cancelled", "en"), what="its end")
+    assert rows_about(bot, house.ana.id) == {}
+
+
 async def test_who_changes_their_mind_keeps_everything(discord: Discord, bot: BotProcess, house: House) -> None:
     await identified(discord, house.ana, house.channel)
     asked = await forget(discord, house, what="server")
@@ -89,10 +103,10 @@ async def test_forgetting_a_server_asks_first_and_deletes_its_rows_and_settings(
     await identified(discord, house.ana, house.channel)
     asked = await forget(discord, house, what="server")
     assert "\n- 1 request\n- " in asked.content
-    assert rows_about(bot, house.guild.id) == {"guilds": 1, "requests": 1, "genre_counts": 1}
+    assert rows_about(bot, house.guild.id) == {"joined": 1, "guilds": 1, "requests": 1, "genre_counts": 1}
     await pressed(discord, asked, button("server"), house.owner)
     assert asked.content == translate("bot.admin.forgot-server", "en")
-    assert rows_about(bot, house.guild.id) == {}
+    assert rows_about(bot, house.guild.id) == {"joined": 1}, "the bot is still in it"
     stats = await answer(discord.slash("genregenie stats", user=house.owner, channel=house.channel))
     assert " 0 requests, " in stats.content
 

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,33 @@ async def test_what_a_kill_interrupts_says_so_and_is_asked_again_with_a_button(t
         assert discord.complaints == []
 
 
+async def test_links_to_files_of_discords_are_asked_again_whatever_command_they_were_given_to(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path, GENREGENIE_WORKERS="3") as process:
+        house = furnished(discord)
+        ana: dict[str, Any] = {"user": house.ana, "channel": house.channel}
+        slow = [discord.world.upload(house.channel, slow_at_first()) for _ in range(3)]
+        one, two, three = slow
+        quick = discord.world.upload(house.channel, new_song(6))
+        posted = discord.post_message(house.channel, house.ben, f"listen: {three.url}")
+        one.expire()  # Discord renews it for the bot, each time that it is asked about
+        asked = [
+            discord.slash("genre", **ana, link=one.url),
+            discord.slash("compare", **ana, **{"first-link": two.url, "second-link": quick.url}),
+            discord.message_command("Identify genre", posted, user=house.ana),
+        ]
+        shown = [await request.reply(lambda message: CANCEL in message.buttons) for request in asked]
+        await discord.until(lambda: all(upload.downloads for upload in slow), what="the downloads")
+        await kill(process)
+        await process.start()
+        for message in shown:
+            await discord.until(lambda message=message: message.content == INTERRUPTED, what="the end of the progress")
+            await press(discord, message, AGAIN, house.ana)
+        assert one.file.name in shown[0].text
+        assert shown[1].embeds[0]["title"] == translate("bot.compare.title", "en")
+        assert three.file.name in shown[2].text
+        assert discord.complaints == []
+
+
 async def test_a_private_request_whose_token_is_gone_is_closed_logged_and_said_directly(tmp_path: Path) -> None:
     async with Discord() as discord, BotProcess(discord, tmp_path) as process:
         house = furnished(discord)
@@ -141,6 +169,26 @@ async def test_posted_audio_is_answered_by_the_next_start_and_never_twice(tmp_pa
         await process.start()
         assert len(discord.messages_of_bot(house.channel)) == 2
         assert discord.complaints == []
+
+
+@pytest.mark.slow
+async def test_what_outlasts_its_client_is_taken_up_by_the_next(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path, GENREGENIE_GUESS_S="40") as process:
+        house = furnished(discord)
+        played = discord.slash("guess play", user=house.ben, channel=house.channel, file=new_song(40))
+        game = await played.reply(lambda message: len(message.controls) == len(GENRES))
+        # Longer than a client that is given up waits for its answers.
+        _, message = await begun(discord, house, file=new_song(8, bytes_per_s=12_000, slow_downloads=1))
+        discord.world.gateway.dispatch("MESSAGE_CREATE", {}, guild=house.guild)
+        await process.until(lambda: "trying again in 1 s" in process.log, "the end of the client")
+        await discord.until(lambda: message.content == INTERRUPTED, what="the end of the progress")
+        await press(discord, message, AGAIN, house.ana)
+        assert genre_of(message) in GENRES
+        await discord.until(lambda: not game.controls, what="the answer of the game")
+        assert translate("bot.guess.votes", "en", votes="") in game.content
+        assert open_requests(tmp_path) == 0
+        assert discord.complaints == []
+        process.log = ""  # which has the trace of the answer that had no client
 
 
 COPY = """

@@ -1,12 +1,14 @@
 """`/genre`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.constants import GENRES
+from core.errors import ErrorCode
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, details, genre_of, picture_of, votes_counted, votes_in
+from tests.bot.end_to_end.answers import answer, details, genre_of, picture_of, sentence, votes_counted, votes_in
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -99,6 +101,26 @@ async def test_public_answers_speak_the_servers_language_and_private_ones_the_me
     assert translate("bot.button.wrong", "en") in private.buttons
     own = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song, private=True))
     assert translate("bot.button.wrong", "es") in own.buttons
+
+
+async def test_what_fails_is_told_to_the_asker_alone_in_their_own_language(discord: Discord, bot: BotProcess) -> None:
+    house = furnished(discord, locale="es-ES")
+    eve = discord.user("eve", locale="en-GB")
+    house.guild.join(eve)
+    place: dict[str, Any] = {"user": eve, "channel": house.channel}
+    broken = File("words.mp3", b"words " * 100)
+    some = discord.post_message(house.channel, house.ana, files=[new_song(6), broken])
+    why = sentence(ErrorCode.NOT_AUDIO)
+    for asked, expected in (
+        (discord.slash("genre", **place, file=broken), why),
+        (discord.slash("guess play", **place, file=broken), why),
+        (discord.slash("compare", **place, first=broken, second=new_song(6)), f"1. **words.mp3**: {why}"),
+        (discord.message_command("Identify genre", some, user=eve), f"2. **words.mp3**: {why}"),
+    ):
+        told = await asked.reply(lambda message: message.only_for is eve and bool(message.content))
+        assert told.content == expected
+    [public] = discord.messages_of_bot(house.channel)
+    assert translate("bot.pick.placeholder", "es") == public.controls[0]["placeholder"]
 
 
 async def test_commands_are_named_in_every_language_for_those_who_speak_it(discord: Discord, bot: BotProcess) -> None:

@@ -1,8 +1,10 @@
 """What a server, and each member, asks about most."""
 
+from pathlib import Path
+
 from core.i18n.catalog import translate
 from tests.bot.end_to_end.answers import answer, genre_of, mention, picture_of, press
-from tests.bot.end_to_end.conftest import House
+from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord
@@ -21,6 +23,13 @@ async def test_a_servers_genres_are_a_picture_with_its_text(discord: Discord, bo
         assert f"{genre} 100%" in top.embeds[0]["description"]
         assert len(picture_of(top)) < 120_000
         assert genre in (top.file(".png").description or "")
+
+
+async def test_the_title_says_no_more_days_than_requests_are_kept(tmp_path: Path) -> None:
+    async with Discord() as discord, BotProcess(discord, tmp_path, GENREGENIE_RETENTION_DAYS="7"):
+        house = furnished(discord)
+        nothing = await answer(discord.slash("top", user=house.ben, channel=house.channel))
+        assert nothing.content.splitlines()[0] == f"**{translate('bot.top.server-month', 'en', n=7)}**"
 
 
 async def test_a_member_sees_their_own_genres_once_they_want_them_counted(

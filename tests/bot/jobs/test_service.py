@@ -11,12 +11,13 @@ import pytest
 from bot.jobs.job import Job
 from bot.jobs.member_locales import MemberLocales
 from bot.jobs.records import RequestRecorder
-from bot.jobs.request import JobRequest, RequestKind, Song
+from bot.jobs.request import JobRequest, ReplyPlace, RequestKind, Song
 from bot.jobs.result import SongResult
 from bot.jobs.service import JobService
 from bot.monitoring import Metrics
 from bot.settings import BotSettings
 from bot.storage.guilds import GuildSettings
+from bot.storage.retention import Scope
 from bot.storage.stores import Stores
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
@@ -27,7 +28,7 @@ from core.service.sources import LinkSource
 from core.verdict import Segment
 from tests.support.verdicts import make_verdict
 
-HOME, ANN = 1, 10
+HOME, ELSEWHERE, ANN, BEA = 1, 2, 10, 20
 VERDICT = make_verdict(Segment(62.0, 65.0, tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)))
 
 
@@ -87,6 +88,7 @@ def service(
     tmp_path: Path,
     answer: Callable[[Request], Awaitable[IdentifyResult]],
     own: BotSettings | None = None,
+    slots: int = 1,
 ) -> JobService:
     own = own or settings(tmp_path)
     return JobService(
@@ -94,7 +96,7 @@ def service(
         host=stores.host,
         guilds=stores.guilds,
         identifier=MadeUpIdentifier(answer),
-        admission=Admission(own.limits, slots=1),
+        admission=Admission(own.limits, slots=slots),
         recorder=RequestRecorder(
             stores.requests,
             stores.open_requests,
@@ -118,6 +120,10 @@ async def rock(_: Request) -> IdentifyResult:
 async def never(_: Request) -> IdentifyResult:
     await asyncio.Event().wait()
     raise AssertionError("nobody sets it")
+
+
+async def outcomes(stores: Stores) -> dict[str, int]:
+    return (await stores.requests.stats(HOME, 60.0)).outcomes
 
 
 def codes(answers: Answers) -> list[str]:
@@ -185,8 +191,78 @@ async def test_a_cancelled_job_gives_its_reason_and_is_counted(stores: Stores, t
     answers = Watching()
     await asyncio.wait_for(jobs.answer(request("a", "b"), answers), 20)
     assert answers.sentences == ["error.cancelled"]
-    assert (await stores.requests.stats(HOME)).outcomes == {"cancelled": 2}
+    assert await outcomes(stores) == {"cancelled": 2}
     assert jobs.find(seen[0].key) is None
+
+
+async def test_of_a_cancelled_job_each_song_is_counted_once(stores: Stores, tmp_path: Path) -> None:
+    async def but_not_b(identify: Request) -> IdentifyResult:
+        return await (never if identify.source.name.endswith("b") else rock)(identify)
+
+    class Impatient(Answers):
+        async def progress(self, job: Job) -> None:
+            if job.has_ended(0) and job.has_ended(2):
+                job.cancel("error.cancelled")
+
+    answers = Impatient()
+    await asyncio.wait_for(service(stores, tmp_path, but_not_b, slots=2).answer(request("a", "b", "c"), answers), 20)
+    assert answers.sentences == ["error.cancelled"]
+    assert await outcomes(stores) == {"verdict": 2, "cancelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [({"place": ReplyPlace(5, posted_id=6)}, {}), ({"kind": RequestKind.SLASH}, {"cancelled": 1})],
+    ids=["posted", "asked"],
+)
+async def test_what_the_next_process_answers_is_not_counted_as_cancelled(
+    stores: Stores, tmp_path: Path, values: dict[str, Any], counted: dict[str, int]
+) -> None:
+    jobs = service(stores, tmp_path, never)
+    jobs.start(jobs.answer(request(**values), Answers()))
+    await asyncio.sleep(0.1)
+    await jobs.close(0.05)
+    assert await outcomes(stores) == counted
+
+
+@pytest.mark.parametrize("scope", [Scope(user_id=ANN), Scope(HOME), Scope(HOME, ANN)])
+async def test_nothing_is_recorded_of_jobs_whose_data_is_deleted_meanwhile(
+    stores: Stores, tmp_path: Path, scope: Scope
+) -> None:
+    jobs, hers, others = service(stores, tmp_path, never), Answers(), Answers()
+    place = ReplyPlace(5, message_id=6)
+    task = jobs.start(jobs.answer(request(kind=RequestKind.SLASH, place=place), hers))
+    jobs.start(jobs.answer(request(user_id=BEA, guild_id=ELSEWHERE), others))
+    await asyncio.sleep(0.1)
+    jobs.forget(scope)
+    await stores.retention.forget(scope)
+    await asyncio.wait_for(task, 20)
+    assert hers.sentences == ["error.cancelled"]
+    assert not await stores.retention.held(Scope(user_id=ANN))
+    assert others.sentences == []
+    await jobs.close(0.05)
+    assert others.sentences == ["bot.restarting"]
+
+
+@pytest.mark.parametrize("said", [False, True])
+async def test_what_cannot_be_said_at_all_is_left_to_the_next_client(
+    stores: Stores, tmp_path: Path, said: bool
+) -> None:
+    class Closed(Answers):
+        async def results(self, request: JobRequest, results: Sequence[SongResult]) -> bool:
+            raise RuntimeError("Session is closed")
+
+        async def sentence(self, request: JobRequest, key: str) -> bool:
+            if not said:
+                raise RuntimeError("Session is closed")
+            return await super().sentence(request, key)
+
+    answers = Closed()
+    await service(stores, tmp_path, rock).answer(request(place=ReplyPlace(5, message_id=6)), answers)
+    left = [(one.user_id, one.message_id) for one in stores.open_requests.take_leftovers()]
+    assert (answers.sentences, left) == ((["error.internal"], []) if said else ([], [(ANN, 6)]))
+    await stores.open_requests.load()
+    assert bool(stores.open_requests.take_leftovers()) is not said, "nor is it struck off"
 
 
 async def test_an_error_without_a_code_is_internal_and_harms_no_other_song(stores: Stores, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.storage.games import MOST_GAMES, Answer, Game
+from bot.storage.games import GIVEN_UP_S, MOST_GAMES, PREPARE_S, Answer, Game
 from bot.storage.retention import DAY_S, Holdings, Scope
 from bot.storage.stores import Stores
-from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, Clock, row
+from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, ON_BOTH, Clock, row
 
 GAME = Game("", HOME, ANN, 5, 6, "a token", "en", host_knows=True)
 ROCK = Answer("rock", "Rock", "rock 7, metal 3", "song.mp3", None)
@@ -61,6 +61,28 @@ async def test_a_channel_has_one_game_and_a_server_few(stores: Stores) -> None:
     assert await stores.games.prepare(replace(GAME, channel_id=200, guild_id=ELSEWHERE))
 
 
+@pytest.mark.parametrize("begun", [True, False])
+@ON_BOTH
+async def test_a_game_that_nobody_ended_is_in_nobodys_way_for_long(stores: Stores, clock: Clock, begun: bool) -> None:
+    left = await stores.games.prepare(replace(GAME, owner="shards that there are no more")) or 0
+    if begun:
+        await stores.games.open(left, ROCK, 30)
+        await stores.games.guess(left, BEA, "rock")
+    clock.now += PREPARE_S
+    assert await stores.games.prepare(GAME) is None, "it may yet be ended"
+    await stores.games.prepare(replace(GAME, guild_id=ELSEWHERE, channel_id=50))
+    clock.now += GIVEN_UP_S + 1
+    again = await stores.games.prepare(GAME)
+    assert again
+    assert await stores.games.get(left) is None
+    clock.now += DAY_S
+    await stores.retention.apply()
+    assert await stores.games.get(again), "the process that had it may come back"
+    clock.now += PREPARE_S + 1
+    await stores.retention.apply()
+    assert await stores.games.get(again) is None
+
+
 async def test_games_are_found_after_a_crash_by_the_process_that_had_them(stores: Stores) -> None:
     game_id = await stores.games.prepare(GAME) or 0
     await stores.games.prepare(replace(GAME, channel_id=9, owner="4-7"))
@@ -75,7 +97,7 @@ async def test_forgetting_takes_guesses_and_scores(stores: Stores, clock: Clock)
     game_id = await stores.games.prepare(replace(GAME, user_id=BEA)) or 0
     await stores.games.open(game_id, ROCK, 30)
     await stores.games.guess(game_id, ANN, "rock")
-    assert await stores.retention.held(Scope(user_id=ANN)) == Holdings(0, 0, 0, 1)
+    assert await stores.retention.held(Scope(user_id=ANN)) == Holdings(0, 0, 0, 1, games=1)
     await stores.retention.forget(Scope(user_id=ANN))
     assert [score.user_id for score in await stores.games.best(HOME, 10)] == [BEA]
     result = await stores.games.end(game_id)

@@ -46,9 +46,12 @@ async def test_the_language_of_public_answers_is_the_admins_then_the_servers_own
 
 
 @ON_BOTH
-async def test_a_server_is_known_by_anything_that_is_stored_of_it_until_the_bot_leaves(stores: Stores) -> None:
-    for guild_id in (3, None, 6, 3, 6, 3):
-        await stores.requests.add(row(guild_id=guild_id))
+async def test_a_server_is_known_by_the_bots_being_in_it_or_by_its_settings_until_the_bot_leaves(
+    stores: Stores,
+) -> None:
+    await stores.requests.add(row(guild_id=2))  # of a member who has the bot on their account
+    await stores.guilds.mark_present([3])
+    await stores.guilds.mark_present([3, 6])
     await stores.guilds.save(GuildSettings(4, "es"))
     await stores.guilds.switch_autoscan(5, 50, on=True)
     assert await stores.guilds.known_ids() == {3, 4, 5, 6}

@@ -275,6 +275,7 @@ async def _write(directory: Path) -> None:
     await stores.open()
     await stores.guilds.save(GuildSettings(7, "es", False, 600.0, 5.0, 3))
     await stores.guilds.switch_autoscan(7, 70, on=True)
+    await stores.guilds.mark_present([7])
     await stores.meta.set("commands", "a hash")
     mel = QuantizedMel(np.zeros((N_MELS, 25), np.uint8), np.full(25, 200, np.uint8), -3.0, 24 * HOP_LENGTH)
     shares = tuple(0.55 if genre == "rock" else 0.05 for genre in GENRES)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+from bot.storage.requests import Stats
 from bot.storage.retention import DAY_S
 from bot.storage.stores import Stores
 from bot.storage.tables import metadata
@@ -16,17 +17,21 @@ async def test_a_request_comes_back_with_its_id(stores: Stores) -> None:
 
 
 @ON_BOTH
-async def test_stats_count_one_server_only(stores: Stores) -> None:
-    await stores.requests.add(row())
+async def test_stats_count_one_server_and_its_last_days_only(stores: Stores, clock: Clock) -> None:
+    await stores.corrections.add(row(), ANN, "metal")
+    await stores.requests.add(row(asked_at=clock.now))
+    clock.now += 8 * DAY_S
+    assert await stores.requests.stats(HOME, 7 * DAY_S) == Stats({}, {}, 0)
+    clock.now -= 8 * DAY_S
     await stores.requests.add(row(genre="jazz"))
     await stores.requests.add(replace(row(), outcome="silent", genre=None, sha256=None))
     await stores.requests.add(row(guild_id=ELSEWHERE))
     await stores.corrections.add(row(), ANN, "jazz")
-    stats = await stores.requests.stats(HOME)
+    stats = await stores.requests.stats(HOME, 7 * DAY_S)
     assert stats.outcomes == {"verdict": 2, "silent": 1}
     assert stats.genres == {"rock": 1, "jazz": 1}
     assert stats.corrections == 1
-    assert (await stores.requests.stats(ELSEWHERE)).corrections == 0
+    assert (await stores.requests.stats(ELSEWHERE, 7 * DAY_S)).corrections == 0
 
 
 @ON_BOTH

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from bot.storage.engine import DATABASE_FILE
+from bot.storage.games import Answer, Game
 from bot.storage.guilds import GuildSettings
+from bot.storage.open_requests import OpenRequest
 from bot.storage.retention import DAY_S, Holdings, Scope
 from bot.storage.stores import Stores
 from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, ON_BOTH, Clock, key, result, row, spectrogram
@@ -80,6 +82,29 @@ async def test_forgetting_someone_everywhere_reaches_direct_messages_and_what_on
     assert b"\x4d" * 100 not in all_bytes(tmp_path), "nor the spectrogram that nobody else asked for"
 
 
+@ON_BOTH
+async def test_what_is_under_way_is_held_and_forgotten_too(stores: Stores) -> None:
+    song = '[{"name": "song.mp3", "link": "https://example.org/secret"}]'
+    left = OpenRequest("", "slash", ANN, HOME, 5, False, "en", song, False, None, 0, None, 0.0, 0, None, 6, None)
+    interrupted = await stores.open_requests.add(left)
+    await stores.open_requests.interrupt(interrupted)
+    game_id = await stores.games.prepare(Game("", HOME, BEA, 5, 6, None, "en", host_knows=True)) or 0
+    await stores.games.open(game_id, Answer("rock", "Rock", "rock 10", "song.mp3", None), 30)
+    await stores.games.guess(game_id, ANN, "rock")
+    assert await stores.retention.held(Scope(user_id=ANN)) == Holdings(0, 0, 0, open=1, games=1)
+    assert await stores.retention.held(Scope(HOME, BEA)) == Holdings(0, 0, 0, games=1)
+    assert await stores.retention.held(Scope(HOME)) == Holdings(0, 0, 0, open=1, games=1)
+    assert not await stores.retention.held(Scope(ELSEWHERE))
+    for scope in (Scope(user_id=ANN), Scope(HOME)):
+        await stores.retention.forget(scope)
+        assert not await stores.retention.held(scope)
+
+
+async def test_a_server_is_told_that_its_counts_go(stores: Stores) -> None:
+    await stores.requests.add(row())
+    assert await stores.retention.held(Scope(HOME)) == Holdings(1, 0, 0, taste=True)
+
+
 def test_a_scope_is_never_everyone_everywhere() -> None:
     with pytest.raises(ValueError, match="a server or a member"):
         Scope()
@@ -100,7 +125,7 @@ async def test_a_server_that_was_left_is_forgotten_after_its_grace_time_only(sto
     await stores.retention.apply()
     await stores.guilds.mark_present([HOME])
     assert stores.guilds.settings(HOME).language is None
-    assert (await stores.requests.stats(HOME)).outcomes == {}
+    assert (await stores.requests.stats(HOME, 30 * DAY_S)).outcomes == {}
 
 
 async def test_retention_deletes_the_old_and_gives_the_room_back(stores: Stores, clock: Clock, tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 """What a game shows."""
 
+from dataclasses import replace
+
 import pytest
 
+from bot.cogs.guess import MOST_LINK
 from bot.storage.games import Game, GameResult, Score
+from bot.ui.embeds import escaped
 from bot.ui.guess import MOST_NAMED, answer_of, guess_view, question_text, result_text, scores_text
+from bot.ui.message import MAX_TEXT, units
 from core.constants import GENRES
 from core.i18n.catalog import translate
 from core.i18n.languages import locales
@@ -47,6 +52,20 @@ def test_a_thousand_winners_fit_a_message() -> None:
     text = result_text(GameResult(GAME, many, dict.fromkeys(many, 3)))
     assert len(text) < 2_000
     assert translate("bot.guess.more", "en", n=1_000 - MOST_NAMED) in text
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_the_longest_link_name_and_result_fit_a_message(locale: str) -> None:
+    link = "https://example.org/".ljust(MOST_LINK, "a")
+    asked = replace(GAME, user_id=10**18, locale=locale, name="_" * 200, link=link, votes=" 10, ".join(GENRES))
+    assert units(question_text(asked, link)) <= MAX_TEXT
+    many = {10**18 + number: GENRES[number % len(GENRES)] for number in range(1_000)}
+    text = result_text(GameResult(asked, many, dict.fromkeys(many, 30)))
+    assert units(text) <= MAX_TEXT
+    assert escaped("_" * 200) in text
+    assert link not in text
+    short = replace(asked, link="https://example.org/song")
+    assert "https://example.org/song" in result_text(GameResult(short, many, dict.fromkeys(many, 30)))
 
 
 @pytest.mark.parametrize("locale", locales())

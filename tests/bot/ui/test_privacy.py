@@ -45,7 +45,7 @@ def test_nothing_is_said_of_spectrograms_that_are_not_kept(locale: str) -> None:
 def test_what_is_stored_and_held_fits_into_one_message(locale: str) -> None:
     many = 10**9
     text = stored_text(BotSettings(retention_days=3650, correction_days=3650, grace_days=3650), locale)
-    held = held_text(Holdings(many, many, many), locale)
+    held = held_text(Holdings(many, many, many, many, True, many, many), locale)
     assert len(f"{text}\n\n{translate('bot.privacy.mine', locale, held=held)}") <= 2_000
 
 

@@ -56,6 +56,26 @@ def test_what_is_no_mpeg_audio_says_nothing(data: bytes) -> None:
     assert bytes_per_second(data) is None
 
 
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\xfb\x90\x00", b"\xff\xf1\x50\x80\x00\xff"])
+def test_headers_that_only_cost_time_are_not_read_to_the_end(sounds: dict[str, bytes], filler: bytes) -> None:
+    assert bytes_per_second(filler * (100_000 // len(filler)) + sounds["mp3"][:16_000]) is None
+    assert bytes_per_second(filler * (1_000 // len(filler)) + sounds["mp3"][:16_000]) is not None
+
+
+def test_the_bytes_are_looked_at_once_a_second(
+    sounds: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, known = tmp_path / "media", []
+    pace = StreamPace(file)
+    for moment in (n / 4 for n in range(28)):
+        monkeypatch.setattr(radio.time, "monotonic", lambda moment=moment: moment)
+        # First what arrives faster than it is played, then what does not say how long it plays.
+        file.write_bytes(sounds["mp3"] if moment <= 5.0 else b"no sound")
+        if pace.is_endless(int(moment * 3 * 16_000)):
+            known.append(moment)
+    assert known == [6.0]
+
+
 @pytest.mark.parametrize("kind", ["mp3", "vbr", "aac", "ogg"])
 @pytest.mark.parametrize("burst", [0, 300_000])
 def test_a_station_is_known_within_seconds(
