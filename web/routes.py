@@ -103,7 +103,7 @@ class Pages:
             return web.json_response({"state": "unknown"}, headers={"Cache-Control": "no-store"})
         have = request.query.get("have", "")
         shown = _Shown(job, locale_of(request), request.query.get("silent") == "1")
-        if have.isdigit():
+        if have.isdecimal():  # isdigit() takes ² too, which is no number to int()
             shown.verdicts = int(have[:4])
         return web.json_response(shown.update(job.current()), headers={"Cache-Control": "no-store"}, dumps=as_json)
 

@@ -288,6 +288,20 @@ async def test_a_made_up_cookie_does_not_help(serve: Serve, client: aiohttp.Clie
         assert response.status == 401
 
 
+@pytest.mark.parametrize(("method", "status"), [("GET", 401), ("POST", 303)], ids=["page", "logout"])
+async def test_a_cookie_that_is_no_text_is_no_session(
+    serve: Serve, caplog: pytest.LogCaptureFixture, method: str, status: int
+) -> None:
+    host = (await serve(web_password=PASSWORD)).removeprefix("http://")
+    path = "/en/jobs/a" if method == "GET" else "/en/logout"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n"
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    writer.write(head.encode() + b'Cookie: genregenie="\xff"\r\n\r\n')
+    assert (await reader.readline()).split()[1] == str(status).encode()
+    writer.close()
+    assert "Traceback" not in caplog.text
+
+
 def test_an_ipv6_network_is_one_visitor() -> None:
     assert visitor_of("2001:db8:1:2::a") == visitor_of("2001:db8:1:2:ffff::b") != visitor_of("2001:db8:1:3::a")
     assert visitor_of("192.0.2.1") != visitor_of("192.0.2.2")

@@ -69,6 +69,12 @@ def test_a_time_that_is_none_asks_for_the_main_section(client: httpx.Client, job
     assert verdict(client, again)["section"] == verdict(client, job)["section"]
 
 
+@pytest.mark.parametrize("have", ["²", "-1", "", "٣"])
+def test_a_count_that_is_none_counts_as_nothing(client: httpx.Client, job: str, have: str) -> None:
+    answer = client.get(f"/en/jobs/{job}", params={"have": have})
+    assert (answer.status_code, answer.json()["state"]) == (200, "done")
+
+
 def test_a_part_of_what_is_not_known_is_not_found(client: httpx.Client) -> None:
     assert answered(client, start(client, {"of": "never", "whole": True}))["code"] == "not-found"
 
