@@ -263,6 +263,63 @@ def test_a_recording_shows_its_level_and_can_be_discarded(visit: Visit) -> None:
     assert tab.evaluate("document.activeElement.id") == "gg-file"
 
 
+MICROPHONES = """
+    () => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.microphones = [];
+        window.allowed = Promise.resolve();
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await window.allowed;
+            const stream = await ask(wanted);
+            window.microphones.push(...stream.getTracks());
+            return stream;
+        };
+    }
+"""
+"""Notes each microphone that is switched on, once `allowed` resolves, as a visitor answers the browser's question."""
+
+
+def microphones(tab: Page) -> list[str]:
+    return tab.evaluate("window.microphones.map((one) => one.readyState)")
+
+
+def test_a_second_press_on_record_switches_on_no_second_microphone(visit: Visit) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.evaluate(MICROPHONES)
+    tab.evaluate("for (let press = 0; press < 2; press += 1) document.getElementById('gg-record').click()")
+    expect(tab.locator("#gg-discard")).to_be_visible(timeout=WAIT_MS)
+    tab.wait_for_timeout(500)
+    assert microphones(tab) == ["live"]
+    tab.get_by_role("button", name=translate("web.discard")).click()
+    expect(tab.locator("#gg-drop")).to_be_visible()
+    assert microphones(tab) == ["ended"]
+
+
+def test_a_microphone_that_is_allowed_when_a_song_is_under_way_is_switched_off(visit: Visit, hour: Path) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.evaluate(MICROPHONES)
+    tab.evaluate("() => { window.allowed = new Promise((resolve) => { window.allow = resolve; }); }")
+    tab.get_by_role("button", name=translate("web.record")).click()
+    tab.set_input_files("#gg-file", hour)
+    tab.wait_for_selector('#gg-state[data-state="working"]')
+    tab.evaluate("window.allow()")
+    tab.wait_for_function("() => window.microphones.length")
+    tab.wait_for_timeout(500)
+    assert microphones(tab) == ["ended"]
+    expect(tab.locator("#gg-discard")).to_be_hidden()
+    tab.get_by_role("button", name=translate("web.cancel")).click()
+    expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_microphone_that_cannot_be_recorded_is_switched_off(visit: Visit) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.evaluate(MICROPHONES)
+    tab.evaluate("() => { window.MediaRecorder = class { constructor() { throw new Error('no such format'); } }; }")
+    tab.get_by_role("button", name=translate("web.record")).click()
+    expect(tab.locator("#gg-local-error")).to_have_text(translate("web.no-microphone"), timeout=WAIT_MS)
+    assert microphones(tab) == ["ended"]
+
+
 def test_a_reload_keeps_all_songs_of_the_visit(visit: Visit, song: Path, long_song: Path) -> None:
     tab = visit()
     tab.set_input_files("#gg-file", [song, long_song])

@@ -19,6 +19,7 @@
   let active = null; // the song that is being sent or classified
   let shown = null; // the song whose votes are shown: the player holds it
   let recorder = null;
+  let asking = false; // whether the browser asks the visitor for the microphone
   let turn = 0; // number of the request: tells one result from the next that looks the same
 
   // ---- What is shown
@@ -407,8 +408,9 @@
   }
 
   find("gg-record").addEventListener("click", async () => {
-    if (active || recorder) return;
+    if (active || recorder || asking) return;
     showError("");
+    asking = true;
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({
@@ -417,14 +419,36 @@
     } catch {
       showError(strings.noMicrophone);
       return;
+    } finally {
+      asking = false;
     }
+    // The visitor may have given another song while the browser asked for permission.
+    if (active || !record(stream)) release(stream);
+  });
+
+  function release(stream) {
+    for (const track of stream.getTracks()) track.stop();
+  }
+
+  // Record until the visitor stops it; false if that cannot begin.
+  function record(stream) {
     const pieces = [];
-    const meter = levelMeter(stream);
-    recorder = new MediaRecorder(stream);
-    recorder.ondataavailable = (event) => pieces.push(event.data);
+    let own, meter;
+    try {
+      own = new MediaRecorder(stream);
+      meter = levelMeter(stream);
+      own.start(1000);
+    } catch {
+      meter?.close();
+      showError(strings.noMicrophone);
+      return false;
+    }
+    recorder = own;
+    own.ondataavailable = (event) => pieces.push(event.data);
     let discarded = false;
     const began = performance.now();
     const stop = find("gg-sending-stop");
+    const halt = () => own.state !== "inactive" && own.stop();
     const clock = () => {
       const seconds = Math.floor((performance.now() - began) / 1000);
       const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
@@ -432,35 +456,34 @@
       showProgress(enough ? (meter.quiet() ? strings.recordingQuiet : strings.recordingEnough) : strings.recordingShort, seconds / strings.maxRecording);
       stop.textContent = `${strings.stop} (${time})`;
       stop.setAttribute("aria-disabled", String(!enough));
-      if (seconds >= strings.maxRecording) recorder?.stop();
+      if (seconds >= strings.maxRecording) halt();
     };
     const finish = () => {
       clearInterval(timer);
       meter.close();
-      for (const track of stream.getTracks()) track.stop();
+      release(stream);
       stop.removeAttribute("aria-disabled");
       hideProgress(); // first: it looks where the focus is
       find("gg-discard").hidden = find("gg-level-row").hidden = true;
     };
-    recorder.onstop = () => {
-      const type = recorder.mimeType;
+    own.onstop = () => {
       recorder = null;
       finish();
       if (discarded) next();
-      else take([new File(pieces, strings.recordingName, { type })]);
+      else take([new File(pieces, strings.recordingName, { type: own.mimeType })]);
     };
-    recorder.start(1000);
     showProgress(strings.recordingShort, 0, strings.stop, () => {
-      if (stop.getAttribute("aria-disabled") !== "true") recorder?.stop();
+      if (stop.getAttribute("aria-disabled") !== "true") halt();
     });
     find("gg-level-row").hidden = find("gg-discard").hidden = false;
     find("gg-discard").onclick = () => {
       discarded = true;
-      recorder?.stop();
+      halt();
     };
     clock();
     const timer = setInterval(clock, 250);
-  });
+    return true;
+  }
 
   // Show how loud the microphone is: nobody wants to learn from an answer that it was off.
   function levelMeter(stream) {
