@@ -474,3 +474,20 @@ def test_a_server_restarted_in_the_middle_of_ten_uploads_ends_with_ten_answers(
         for tab in tabs:
             assert genre_shown(tab)
         context.close()
+
+
+def test_a_song_that_is_cancelled_as_the_server_goes_away_leaves_the_page_free(
+    browser: Browser, model: str | None, tmp_path: Path, hour: Path
+) -> None:
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(WAIT_MS)
+    tab = context.new_page()
+    with PageProcess(tmp_path, MAX_DURATION_S="7200") as going:
+        tab.goto(going.address)
+        tab.set_input_files("#gg-file", hour)
+        tab.wait_for_selector('#gg-state[data-state="working"]')
+        tab.route("**/cancel", lambda route: route.abort())
+        tab.get_by_role("button", name=translate("web.cancel")).click()
+        going.kill()
+        expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+    context.close()

@@ -16,7 +16,7 @@ from tests.web.page import PageProcess
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core, likewise")
-Page, expect = playwright.Page, playwright.expect
+Page, Route, expect = playwright.Page, playwright.Route, playwright.expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
 
@@ -185,12 +185,31 @@ def test_a_part_that_is_cancelled_keeps_the_answer_before(visit: Visit, page: Pa
     assert workers
     try:
         tab.locator("[data-whole]").click()
-        tab.locator("[data-cancel]:visible, #gg-sending-stop:visible").first.click()
+        tab.locator("[data-cancel]").click()
     finally:
         for worker in workers:
             worker.resume()
     expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
     assert (heard(tab), tab.url) == (before, address)
+
+
+def test_an_answer_to_what_was_given_up_is_not_taken_for_the_next(visit: Visit, album: Path) -> None:
+    tab = visit()
+    ask(tab, album)
+    held: list[Route] = []
+    tab.route("**/en/jobs", lambda route: held.append(route))
+    for start in ("0:10", "1:00"):
+        tab.locator("#gg-start").fill(start)
+        with tab.expect_request("**/en/jobs"):
+            tab.keyboard.press("Enter")
+        if start == "0:10":
+            tab.locator("#gg-sending-stop").click()
+            expect(tab.locator("#gg-start")).to_be_visible()
+    with tab.expect_request("**/cancel"):
+        held[0].continue_()
+    held[1].continue_()
+    expect(tab.locator(".gg-verdict")).to_contain_text("1:00–1:30", timeout=WAIT_MS)
+    done(tab)
 
 
 def test_a_shared_answer_is_seen_by_others_and_taken_back_by_who_shared_it(visit: Visit, song: Path) -> None:

@@ -244,9 +244,18 @@
     if (!song.job || song.lostAt) end(song);
   }
 
+  // Whether a request for a song is the one in hand: it may have been given up meanwhile, and the song asked about anew.
+  function isInHand(song, asked) {
+    return song === active && song.turn === asked;
+  }
+
   // The server cannot be reached: try again for a while. It may be starting anew.
   function lost(song, again) {
-    if (song !== active || song.cancelled) return;
+    if (song !== active) return;
+    if (song.cancelled) { // and the server cannot say so
+      end(song);
+      return;
+    }
     song.lostAt ||= performance.now();
     const waited = performance.now() - song.lostAt;
     if (waited > PATIENCE_MS) {
@@ -256,11 +265,15 @@
     form.setAttribute("data-submitted", "");
     showStatus(IDLE);
     showProgress(strings.again, null, strings.cancel, cancel);
-    song.timer = setTimeout(() => song === active && again(), Math.min(5_000, POLL_MS + waited / 4));
+    song.timer = setTimeout(again, Math.min(5_000, POLL_MS + waited / 4));
   }
 
   // The server does not know the song any more: it was started anew, or has not been asked for too long.
   function resend(song) {
+    if (song.cancelled) {
+      end(song);
+      return;
+    }
     song.tries += 1;
     song.job = null;
     song.verdicts = 0;
@@ -278,12 +291,17 @@
 
   // What a response means for a song; true if it is as it should be.
   async function accepted(response, song) {
+    const asked = song.turn;
     if (response.status === 401) location.assign("login");
-    else if (!response.ok) end(song, (await response.json().catch(() => ({}))).error ?? strings.lost);
-    return response.ok && song === active;
+    else if (!response.ok) {
+      const { error } = await response.json().catch(() => ({}));
+      if (isInHand(song, asked)) end(song, error ?? strings.lost);
+    }
+    return response.ok;
   }
 
   function send(song) {
+    const asked = song.turn;
     const upload = (song.upload = new XMLHttpRequest());
     showProgress(strings.sending, 0, strings.cancel, cancel);
     upload.open("POST", `song?name=${encodeURIComponent(song.file.name)}`);
@@ -295,7 +313,9 @@
       song.upload = null;
       song.lostAt = 0;
       const response = new Response(upload.response, { status: upload.status });
-      if (await accepted(response, song)) start(song, await response.json());
+      if (!(await accepted(response, song))) return;
+      const sent = await response.json();
+      if (isInHand(song, asked)) start(song, sent);
     };
     upload.onerror = () => {
       song.upload = null;
@@ -305,55 +325,59 @@
   }
 
   async function start(song, request) {
+    const asked = song.turn;
     form.setAttribute("data-submitted", "");
     showProgress(strings.waiting, null, strings.cancel, cancel);
-    let response;
+    let response, job;
     try {
-      response = await post("jobs", { ...request, ...song.part, turn: song.turn });
+      response = await post("jobs", { ...request, ...song.part, turn: asked });
+      if (response.ok) ({ job } = await response.json());
     } catch {
-      lost(song, () => submit(song));
+      if (isInHand(song, asked)) lost(song, () => submit(song));
       return;
     }
-    if (response.ok && song.cancelled) post(`jobs/${(await response.json()).job}/cancel`).catch(() => {});
-    else if (await accepted(response, song)) await started(song, response);
-  }
-
-  async function started(song, response) {
-    song.lostAt = 0;
-    song.job = (await response.json()).job;
-    showAddress(song);
-    follow(song);
+    if (!isInHand(song, asked)) {
+      if (job) post(`jobs/${job}/cancel`).catch(() => {}); // given up before the server had said its name
+    } else if (await accepted(response, song)) {
+      song.lostAt = 0;
+      song.job = job;
+      showAddress(song);
+      follow(song);
+    }
   }
 
   function follow(song) {
+    const asked = song.turn;
     const stream = (song.stream = new EventSource(`jobs/${song.job}/events?silent=${song.file ? 0 : 1}`));
-    stream.onmessage = (event) => update(song, JSON.parse(event.data));
+    stream.onmessage = (event) => {
+      if (isInHand(song, asked)) update(song, JSON.parse(event.data));
+    };
     stream.onerror = () => {
       stream.close();
-      if (song === active) poll(song);
+      if (isInHand(song, asked)) poll(song);
     };
   }
 
   // The way to go on where no stream is to be had: it broke, or the visitor's other tabs have theirs.
   async function poll(song) {
+    const asked = song.turn;
     let answer;
     try {
       const response = await fetch(`jobs/${song.job}?silent=${song.file ? 0 : 1}&have=${song.verdicts}`);
       if (response.status >= 500) throw new Error("not now");
-      if (!(await accepted(response, song))) return;
+      if (!isInHand(song, asked) || !(await accepted(response, song))) return;
       answer = await response.json();
     } catch {
-      lost(song, () => poll(song));
+      if (isInHand(song, asked)) lost(song, () => poll(song));
       return;
     }
-    if (song !== active) return;
+    if (!isInHand(song, asked)) return;
     song.lostAt = 0;
     update(song, answer);
-    if (song === active && song.job) song.timer = setTimeout(() => song === active && poll(song), POLL_MS);
+    if (isInHand(song, asked) && song.job) song.timer = setTimeout(() => poll(song), POLL_MS);
   }
 
   function update(song, answer) {
-    if (song !== active) return;
     if (answer.state === "unknown" || (answer.code === "not-found" && (song.file || song.of))) {
       song.stream?.close();
       resend(song);
