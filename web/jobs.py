@@ -114,6 +114,7 @@ class Job:
         task: the work.
         answered: done once the state is the last one.
         share: address under which others can see the answer, and the secret that takes it back.
+        sharing: held while that begins.
         corrections: how often the visitor has said what the song really is.
     """
 
@@ -126,6 +127,7 @@ class Job:
         self.name: str = earlier.name if earlier is not None else request.link or ""
         self.link: str | None = earlier.link if earlier is not None else request.link
         self.share: tuple[str, str] | None = None
+        self.sharing = asyncio.Lock()
         self.corrections = 0
         self.state = ViewState()
         self.ticket: Ticket | None = None

@@ -16,7 +16,7 @@ from tests.web.page import PageProcess
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core, likewise")
-Page, Route, expect = playwright.Page, playwright.Route, playwright.expect
+Browser, Page, Route, expect = playwright.Browser, playwright.Page, playwright.Route, playwright.expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
 
@@ -233,6 +233,54 @@ def test_a_shared_answer_is_seen_by_others_and_taken_back_by_who_shared_it(visit
     tab.get_by_role("button", name=translate("web.share.end")).click()
     expect(tab.locator("#gg-mine")).to_have_text(translate("web.shared.ended"))
     assert tab.request.get(address).status == 404
+
+
+def share(tab: Page) -> str:
+    """Share the answer that a tab shows, and give its address."""
+    tab.locator("[data-panel=share] summary").click()
+    tab.locator("[data-share]").click()
+    link = tab.locator("#gg-share-link")
+    expect(link).to_have_value(re.compile("/shared/"))
+    return str(link.input_value())
+
+
+def test_who_shares_in_two_tabs_can_take_both_back(visit: Visit, song: Path) -> None:
+    first = visit()
+    second = first.context.new_page()
+    second.goto(first.url)
+    for tab in (first, second):  # both are open before either shares
+        ask(tab, song)
+    addresses = [share(tab) for tab in (first, second)]
+    for address in addresses:
+        first.goto(address)
+        first.get_by_role("button", name=translate("web.share.end")).click()
+        expect(first.locator("#gg-mine")).to_have_text(translate("web.shared.ended"))
+
+
+def test_who_cannot_take_an_answer_back_reads_why(browser: Browser, page: PageProcess, song: Path) -> None:
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(WAIT_MS)
+    tab = context.new_page()
+    tab.goto(page.address)
+    ask(tab, song)
+    address, answer = share(tab), tab.url
+    kept = tab.evaluate("localStorage.getItem('genregenie-shared')")
+    tab.evaluate(
+        "kept => localStorage.setItem('genregenie-shared', kept)", json.dumps(dict.fromkeys(json.loads(kept), "x"))
+    )
+    tab.goto(address)
+    stop = tab.get_by_role("button", name=translate("web.share.end"))
+    stop.click()
+    expect(tab.locator("#gg-not-ended")).to_have_text(translate("web.share.refused"))
+    tab.route("**/end", lambda route: route.abort())
+    stop.click()
+    expect(tab.locator("#gg-not-ended")).to_have_text(translate("web.lost"))
+    tab.unroute("**/end")
+    tab.goto(answer)
+    stop.click()
+    expect(tab.locator("[data-panel=share] .gg-said")).to_have_text(translate("web.share.refused"))
+    assert tab.request.get(address).status == 200
+    context.close()
 
 
 def test_a_correction_is_thanked_for(visit: Visit, page: PageProcess, song: Path) -> None:

@@ -591,6 +591,7 @@
   });
 
   async function share(button) {
+    button.disabled = true; // one link is enough
     try {
       const response = await post(`jobs/${shown.job}/share`);
       if (!response.ok) {
@@ -607,6 +608,9 @@
       say(button, "");
     } catch {
       say(button, strings.lost);
+    } finally {
+      button.disabled = false;
+      if (focusIsLost()) button.focus();
     }
   }
 
@@ -619,7 +623,11 @@
   async function unshare(button) {
     const path = find("gg-share-link").dataset.path;
     try {
-      if (!(await takeBack(path, path.split("/").pop()))) throw new Error("not now");
+      const response = await takeBack(path, path.split("/").pop());
+      if (!response.ok) {
+        say(button, await failureOf(response));
+        return;
+      }
       showShared(button, false);
       say(button, strings.shareEnded);
       button.closest("details").querySelector("[data-share]").focus();
