@@ -121,7 +121,9 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
     AccessControl(settings, sessions, files).protect(app)
     card = read_card(model_file(settings.model))
     corrections = Corrections(settings.data_dir / CORRECTIONS_FILE)
-    answers = Answers(settings, service.jobs, corrections, Shares(settings.data_dir / SHARES_FOLDER), files)
+    shares = Shares(settings.data_dir / SHARES_FOLDER)
+    app.cleanup_ctx.append(shares.keep_tidy)
+    answers = Answers(settings, service.jobs, corrections, shares, files)
     pages = Pages(settings, service.jobs, service.uploads, files, Accuracy.of(card.described))
     add_routes(app, pages, answers, login, api)
     return app
