@@ -55,7 +55,8 @@ class PageRequest:
         link: a link instead, or None.
         default_name: what to call an upload without a name.
         turn: number of the request in its tab.
-        compare: whether to ask the other models too, and to keep the song for what its visitor asks next.
+        compare: whether to ask the other models too, and to keep the answer and the song for what its visitor asks
+            next.
         of: the answer about the same song that another part is asked for of, instead of a song.
         whole: vote over the whole song.
         from_s: take the thirty seconds from this second on.
@@ -292,6 +293,9 @@ class PageJobs:
             self._stop_idling()
             self._idle = asyncio.get_running_loop().call_later(IDLE_S, return_memory)
         if self._jobs.get(job.key) is not job:
+            return
+        if not job.request.compare:  # a program's, which has it in hand and is told no key
+            self._forget(job)
             return
         self._set_timer(job, KEPT_S, self._forget)
         answered = [one for one in self._jobs.values() if one.answered.done()]
