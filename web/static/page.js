@@ -300,10 +300,17 @@
     return response.ok;
   }
 
-  function send(song) {
+  async function send(song) {
     const asked = song.turn;
-    const upload = (song.upload = new XMLHttpRequest());
     showProgress(strings.sending, 0, strings.cancel, cancel);
+    try {
+      await song.file.slice(0, 1).arrayBuffer(); // sending a folder, or what has been moved, looks like a lost connection
+    } catch {
+      if (isInHand(song, asked)) end(song, strings.unreadable);
+      return;
+    }
+    if (!isInHand(song, asked)) return;
+    const upload = (song.upload = new XMLHttpRequest());
     upload.open("POST", `song?name=${encodeURIComponent(song.file.name)}`);
     upload.setRequestHeader("Content-Type", "application/octet-stream");
     upload.upload.onprogress = (event) => {
@@ -404,9 +411,11 @@
 
   function take(files) {
     if (recorder || !files.length) return;
-    const fitting = [...files].filter((file) => file.size <= strings.maxBytes).slice(0, strings.maxSongs);
-    add(...fitting.map((file) => ({ file, name: file.name })));
-    if (fitting.length < files.length) showError(strings.tooLarge);
+    const fitting = [...files].filter((file) => file.size <= strings.maxBytes);
+    const taken = fitting.slice(0, strings.maxSongs);
+    add(...taken.map((file) => ({ file, name: file.name })));
+    const left = [fitting.length < files.length && strings.tooLarge, taken.length < fitting.length && strings.tooMany];
+    if (left.some(Boolean)) showError(left.filter(Boolean).join(" "));
   }
 
   find("gg-file").addEventListener("change", (event) => {
