@@ -14,7 +14,7 @@ from aiohttp import web
 
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
-from web.access import CONTENT_SECURITY_POLICY, AccessControl, RateLimiter
+from web.access import CONTENT_SECURITY_POLICY, FOLLOWED, AccessControl, RateLimiter
 from web.addresses import visitor_of
 from web.answers import Answers
 from web.app import listen
@@ -202,6 +202,20 @@ async def test_too_many_requests_are_told_when_to_retry(serve: Serve, client: ai
         assert (await response.json())["error"] == sentence
     async with client.get(address + "/static/page.js") as response:
         assert response.status == 200
+
+
+async def test_who_follows_songs_has_a_limit_of_their_own(serve: Serve, client: aiohttp.ClientSession) -> None:
+    address = await serve(web_requests_per_minute=10)
+    paths = ["/en/jobs/a", "/en/jobs/a?have=1", "/en/jobs/a/spectrogram.png", "/en/jobs/a/sound"]
+    for number in range(10 * FOLLOWED):
+        async with client.get(address + paths[number % len(paths)]) as response:
+            assert response.status == 200
+    for path in paths:
+        async with client.get(address + path) as response:
+            assert (response.status, 0 < int(response.headers["Retry-After"]) <= 60) == (429, True)
+    for path in ("/en/", "/static/page.js"):  # who has followed too much can still ask, and the page still loads
+        async with client.get(address + path) as response:
+            assert response.status == 200
 
 
 async def test_responses_carry_the_security_headers(serve: Serve, client: aiohttp.ClientSession) -> None:
