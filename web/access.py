@@ -40,7 +40,13 @@ ASSET: Final = "asset"
 """Routes that need no password and are not counted: what the page of a shared answer looks like."""
 
 FREE: Final = "free"
-"""Routes that are not counted against the rate limit: the page's script, and how a song is getting on and sounds."""
+"""Routes that are not counted against the rate limit: the page's script, and its example."""
+
+FOLLOW: Final = "follow"
+"""Routes with a rate limit of their own: how a song is getting on, what it looks like and how it sounds."""
+
+FOLLOWED: Final = 10
+"""How many times as many of these requests a visitor has: twenty tabs that poll each second stay within them."""
 
 PAGE: Final = "page"
 """Routes that lead to the login where there is no session."""
@@ -108,6 +114,7 @@ class AccessControl:
         self._sessions = sessions
         self._files = files
         self._requests = RateLimiter(settings.web_requests_per_minute)
+        self._follows = RateLimiter(FOLLOWED * settings.web_requests_per_minute)
 
     def protect(self, app: web.Application) -> None:
         """Put access control in front of an application."""
@@ -146,7 +153,8 @@ class AccessControl:
             return web.Response(text="This page is not here.", status=421)
         locale, kind = locale_of(request), _kind(request)
         if kind not in (FREE, ASSET):
-            wait_s = self._requests.wait_s(visitor(request, self._settings))
+            limiter = self._follows if kind == FOLLOW else self._requests
+            wait_s = limiter.wait_s(visitor(request, self._settings))
             if wait_s:
                 error = GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s)
                 return self._refuse(request, error_sentence(error, locale), 429, wait_s)

@@ -131,21 +131,19 @@ class Answers:
     async def share(self, request: web.Request) -> web.Response:
         """Share an answer, and give its address and the secret that takes it back."""
         job = self._answer(request)
-        who = visitor(request, self.settings)
-        if job.share is None:
-            try:
-                job.share = await asyncio.to_thread(self.shares.start, who, job.state.verdicts, job.state.picture)
-            except GenreGenieError as error:
-                return error_response(error, locale_of(request), 503)
-        token, secret = job.share
+        try:
+            # Also where its visitor hangs up meanwhile: nobody could take back what is shared without their knowledge.
+            token, secret = await asyncio.shield(self._share(job, visitor(request, self.settings)))
+        except GenreGenieError as error:
+            return error_response(error, locale_of(request), 503)
         return web.json_response({"token": token, "secret": secret, "path": shared_path(locale_of(request), token)})
 
     async def unshare(self, request: web.Request) -> web.Response:
         """Take a shared answer back; whoever shared it has the secret."""
         token, secret = request.match_info["token"], (await read_object(request)).get("secret")
-        who = visitor(request, self.settings)
-        if not await asyncio.to_thread(self.shares.end, token, secret if isinstance(secret, str) else "", who):
-            raise web.HTTPForbidden
+        if not await asyncio.to_thread(self.shares.end, token, secret if isinstance(secret, str) else ""):
+            refused = {"error": translate("web.share.refused", locale_of(request))}
+            return web.json_response(refused, status=403, dumps=as_json)
         self.jobs.not_shared(token)
         return web.Response(status=204)
 
@@ -166,6 +164,17 @@ class Answers:
         if answer is None or answer.picture is None:
             raise web.HTTPNotFound
         return web.Response(body=answer.picture, content_type="image/png", headers=_NOT_INDEXED)
+
+    async def _share(self, job: Job, who: str) -> tuple[str, str]:
+        """Share an answer once, however often that is asked; gives its address and the secret that takes it back.
+
+        Raises:
+            GenreGenieError: as `Shares.start` does.
+        """
+        async with job.sharing:
+            if job.share is None:
+                job.share = await asyncio.to_thread(self.shares.start, who, job.state.verdicts, job.state.picture)
+            return job.share
 
     async def _shared(self, token: str) -> SharedAnswer | None:
         return await asyncio.to_thread(self.shares.find, token)

@@ -27,6 +27,9 @@ PATH: Final = "/api/v1/classify"
 SEND_TIMEOUT_S: Final = 30.0
 """Longest that a client may take to read a part of a stream."""
 
+RESTART_S: Final = 10
+"""Seconds after which a page that is being closed may be there again."""
+
 STATUS_CODES: Final = {
     ErrorCode.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -70,7 +73,7 @@ class Api:
             async with contextlib.aclosing(self._jobs.watch(job)) as states:
                 async for _ in states:
                     pass
-            return _answer(_result(job, request), job.state.error)
+            return _answer(_result(job, request), _error(job))
         finally:
             self._jobs.cancel(job)
 
@@ -120,12 +123,20 @@ def _progress(state: ViewState) -> dict[str, Any]:
     return {"step": state.step.value, "share": state.share, "place": state.place}
 
 
+def _error(job: Job) -> GenreGenieError | None:
+    """Say why a request has no verdict, once nothing more is to come of it; None if it has one."""
+    if job.state.verdicts:
+        return None
+    error = job.state.error
+    if error is None or error.code is ErrorCode.CANCELLED:  # its program is there: the page is being closed
+        return GenreGenieError(ErrorCode.BUSY, retry_after=RESTART_S)
+    return error
+
+
 def _result(job: Job, request: web.Request) -> dict[str, Any]:
-    """Give the contract of `genregenie classify --json` for an answered request."""
-    state = job.state
-    if state.verdicts:
-        return state.verdicts[0].to_json()
-    return _failed(job.name, state.error or GenreGenieError(ErrorCode.CANCELLED), request)
+    """Give the contract of `genregenie classify --json` for a request that nothing more is to come of."""
+    error = _error(job)
+    return job.state.verdicts[0].to_json() if error is None else _failed(job.name, error, request)
 
 
 def _failed(source: str, error: GenreGenieError, request: web.Request) -> dict[str, Any]:

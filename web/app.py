@@ -94,13 +94,11 @@ async def open_service(
             fetcher = Fetcher(settings, proxy=shared.fetcher.proxy, files=files)
             pool = shared.pool
         turns = shared.turns if shared is not None else None
-        admission = Admission.for_workers(
-            settings.limits, pool.size, shared=turns, face=NAME, links_here=settings.queue_url is None
-        )
+        admission = Admission.for_workers(settings.limits, pool.size, shared=turns, face=NAME)
         uploads = Uploads(fetcher.files, settings)
         stack.callback(uploads.close)
         identifier: Identifier = LocalIdentifier(settings, pool=pool, fetcher=fetcher)
-        if settings.queue_url is not None:  # uploads are this machine's, links are anybody's
+        if settings.queue_url is not None:  # what visitors send is this machine's, the API's links are anybody's
             from core.queue.asker import open_queue
 
             identifier = await open_queue(stack, settings, local=identifier, store_is_shared=False)
@@ -123,7 +121,9 @@ def build_app(service: Service, settings: WebSettings) -> web.Application:
     AccessControl(settings, sessions, files).protect(app)
     card = read_card(model_file(settings.model))
     corrections = Corrections(settings.data_dir / CORRECTIONS_FILE)
-    answers = Answers(settings, service.jobs, corrections, Shares(settings.data_dir / SHARES_FOLDER), files)
+    shares = Shares(settings.data_dir / SHARES_FOLDER)
+    app.cleanup_ctx.append(shares.keep_tidy)
+    answers = Answers(settings, service.jobs, corrections, shares, files)
     pages = Pages(settings, service.jobs, service.uploads, files, Accuracy.of(card.described))
     add_routes(app, pages, answers, login, api)
     return app

@@ -55,7 +55,8 @@ class PageRequest:
         link: a link instead, or None.
         default_name: what to call an upload without a name.
         turn: number of the request in its tab.
-        compare: whether to ask the other models too, and to keep the song for what its visitor asks next.
+        compare: whether to ask the other models too, and to keep the answer and the song for what its visitor asks
+            next.
         of: the answer about the same song that another part is asked for of, instead of a song.
         whole: vote over the whole song.
         from_s: take the thirty seconds from this second on.
@@ -114,6 +115,7 @@ class Job:
         task: the work.
         answered: done once the state is the last one.
         share: address under which others can see the answer, and the secret that takes it back.
+        sharing: held while that begins.
         corrections: how often the visitor has said what the song really is.
     """
 
@@ -126,6 +128,7 @@ class Job:
         self.name: str = earlier.name if earlier is not None else request.link or ""
         self.link: str | None = earlier.link if earlier is not None else request.link
         self.share: tuple[str, str] | None = None
+        self.sharing = asyncio.Lock()
         self.corrections = 0
         self.state = ViewState()
         self.ticket: Ticket | None = None
@@ -290,6 +293,9 @@ class PageJobs:
             self._stop_idling()
             self._idle = asyncio.get_running_loop().call_later(IDLE_S, return_memory)
         if self._jobs.get(job.key) is not job:
+            return
+        if not job.request.compare:  # a program's, which has it in hand and is told no key
+            self._forget(job)
             return
         self._set_timer(job, KEPT_S, self._forget)
         answered = [one for one in self._jobs.values() if one.answered.done()]

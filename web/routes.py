@@ -10,7 +10,7 @@ from aiohttp import web
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import translate
 from core.i18n.languages import locales
-from web.access import API, ASSET, BEARER, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
+from web.access import API, ASSET, BEARER, FOLLOW, FREE, OPEN, PAGE, UPLOAD, error_response, locale_of
 from web.addresses import visitor
 from web.answers import Answers, shared_path
 from web.api import PATH, Api
@@ -103,7 +103,7 @@ class Pages:
             return web.json_response({"state": "unknown"}, headers={"Cache-Control": "no-store"})
         have = request.query.get("have", "")
         shown = _Shown(job, locale_of(request), request.query.get("silent") == "1")
-        if have.isdigit():
+        if have.isdecimal():  # isdigit() takes ² too, which is no number to int()
             shown.verdicts = int(have[:4])
         return web.json_response(shown.update(job.current()), headers={"Cache-Control": "no-store"}, dumps=as_json)
 
@@ -224,11 +224,11 @@ def add_routes(
     router.add_get(language, page.first, name=f"{PAGE}.bare")
     router.add_post(f"{language}/song", page.upload, name=f"{UPLOAD}.song")
     router.add_post(f"{language}/jobs", page.start, name=f"{API}.start")
-    router.add_get(job, page.state, name=f"{FREE}.state", allow_head=False)
+    router.add_get(job, page.state, name=f"{FOLLOW}.state", allow_head=False)
     router.add_get(f"{job}/events", page.events, name=f"{API}.events", allow_head=False)
-    router.add_get(f"{job}/spectrogram.png", page.picture, name=f"{FREE}.picture")
+    router.add_get(f"{job}/spectrogram.png", page.picture, name=f"{FOLLOW}.picture")
     router.add_post(f"{job}/cancel", page.cancel, name=f"{API}.cancel")
-    router.add_get(f"{job}/sound", answers.sound, name=f"{FREE}.sound", allow_head=False)
+    router.add_get(f"{job}/sound", answers.sound, name=f"{FOLLOW}.sound", allow_head=False)
     router.add_get(f"{job}/result.json", answers.json, name=f"{API}.json")
     router.add_get(f"{job}/votes.png", answers.picture, name=f"{API}.votes")
     router.add_post(f"{job}/correction", answers.correct, name=f"{API}.correct")

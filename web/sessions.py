@@ -58,7 +58,8 @@ class Sessions:
             self._write()
 
     def _digest(self, session: str) -> str:
-        return hmac.new(self._key, session.encode(), hashlib.sha256).hexdigest()
+        # A cookie may hold any bytes, which the server hands on as half characters where they are no UTF-8.
+        return hmac.new(self._key, session.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
     def _read(self) -> dict[str, float]:
         try:

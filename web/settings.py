@@ -44,7 +44,8 @@ class WebSettings(Settings):
     web_cooldown_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """Seconds between two requests from one address."""
     web_requests_per_minute: int = Field(default=240, ge=10)
-    """HTTP requests from one address, not counting the page's scripts and styles."""
+    """HTTP requests from one address, not counting the page's scripts and styles. How songs are getting on, and what
+    they look and sound like, is counted apart, up to ten times as often."""
 
     @field_validator("web_password")
     @classmethod

@@ -1,5 +1,6 @@
 """Answers that their visitors share: a file each, under an address that nobody can guess, for a week."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -7,17 +8,21 @@ import json
 import os
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass
+from logging import getLogger
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
+
+from aiohttp import web
 
 from core.errors import ErrorCode, GenreGenieError
 from core.private_files import make_private_directory
 from core.settings import MIB
 from core.verdict import Prediction, SongInfo, Verdict
+
+log = getLogger(__name__)
 
 FOLDER: Final = "page-shared"
 SHARE_S: Final = 7 * 86_400
@@ -26,7 +31,10 @@ MAX_BYTES: Final = 64 * MIB
 """All shared answers together; one is some ten kilobytes, that of a whole long song up to a megabyte."""
 
 MAX_PER_VISITOR: Final = 20
-"""Answers that one visitor may share until the page is started anew, less those taken back."""
+"""Answers that one visitor may share at a time. Who shared which is forgotten when the page is started anew."""
+
+TIDY_S: Final = 3_600.0
+"""How often what has ended is deleted; nobody sees it any more from its end on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Shares:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
         self._clock = clock
-        self._by_visitor: Counter[str] = Counter()
+        self._visitors: dict[str, str] = {}  # of the files that this process has written, by their names
         self._lock = Lock()
         self._remove_ended()
 
@@ -99,7 +107,7 @@ class Shares:
             return None
         return SharedAnswer(verdicts, picture, _end_of(path)) if verdicts else None
 
-    def end(self, token: str, secret: str, visitor: str) -> bool:
+    def end(self, token: str, secret: str) -> bool:
         """Take an answer back, and return whether the secret allows it; to be called beside the event loop."""
         read = self._read(token)
         if read is None:
@@ -108,27 +116,41 @@ class Shares:
         if not hmac.compare_digest(str(data.get("secret")), _digest(secret)):
             return False
         path.unlink(missing_ok=True)
-        if self._by_visitor[visitor]:
-            self._by_visitor[visitor] -= 1
         return True
+
+    async def keep_tidy(self, _: web.Application) -> AsyncIterator[None]:
+        """Delete what has ended from time to time, while an application runs (one of its `cleanup_ctx`)."""
+        tidying = asyncio.create_task(self._tidy())
+        yield
+        tidying.cancel()
+        await asyncio.wait([tidying])
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            try:
+                await asyncio.to_thread(self._tidy_once)
+            except OSError as error:
+                log.warning("Answers whose sharing has ended cannot be deleted: %s", error.strerror)
+
+    def _tidy_once(self) -> None:
+        with self._lock:
+            self._remove_ended()
 
     def _write(self, visitor: str, token: str, content: bytes) -> None:
         try:
             make_private_directory(self._folder)
             kept = self._remove_ended()
             held = sum(path.stat().st_size for path in kept)
-            if (
-                self._by_visitor[visitor] >= MAX_PER_VISITOR
-                or len(kept) >= MAX_SHARES
-                or held + len(content) > MAX_BYTES
-            ):
+            own = sum(self._visitors.get(path.name) == visitor for path in kept)
+            if own >= MAX_PER_VISITOR or len(kept) >= MAX_SHARES or held + len(content) > MAX_BYTES:
                 raise GenreGenieError(ErrorCode.BUSY)
             path = self._folder / f"{round(self._clock()) + SHARE_S}-{_digest(token)}.json"
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
         except OSError:
             raise GenreGenieError(ErrorCode.BUSY) from None
-        self._by_visitor[visitor] += 1
+        self._visitors[path.name] = visitor
 
     def _read(self, token: str) -> tuple[Path, dict[str, Any]] | None:
         for path in self._folder.glob(f"*-{_digest(token)}.json"):
@@ -150,6 +172,8 @@ class Shares:
                 kept.append(path)
             else:
                 path.unlink(missing_ok=True)
+        names = {path.name for path in kept}
+        self._visitors = {name: visitor for name, visitor in self._visitors.items() if name in names}
         return kept
 
 

@@ -121,6 +121,8 @@ def form_html(settings: WebSettings, locale: str, files: Static | None = None) -
         "maxRecording": MAX_RECORDING_S,
         "minRecording": MIN_RECORDING_S,
         "tooLarge": error_sentence(too_large, locale),
+        "tooMany": translate("web.too-many", locale, n=MAX_SONGS),
+        "unreadable": translate("web.unreadable", locale),
         "lost": translate("web.lost", locale),
         "again": translate("web.again", locale),
         "sending": translate("web.sending", locale),

@@ -93,16 +93,19 @@ class TemporaryFiles:
             max_bytes: how many bytes the job may write.
 
         Raises:
-            GenreGenieError: `busy`: the quota is used up or the disk is nearly full.
+            GenreGenieError: `busy`: the quota is used up, the disk is nearly full, or nothing can be written to it.
         """
         if self._own is None:
             raise RuntimeError("the temporary files have not been opened")
-        free = shutil.disk_usage(self._own).free
         reserved = self._reserved + max_bytes
-        if reserved > self._quota or free - reserved < self._min_free:
-            raise GenreGenieError(ErrorCode.BUSY)
+        try:
+            free = shutil.disk_usage(self._own).free
+            if reserved > self._quota or free - reserved < self._min_free:
+                raise GenreGenieError(ErrorCode.BUSY)
+            directory = Path(tempfile.mkdtemp(dir=self._own))
+        except OSError:  # no room for a directory, or the disk is gone
+            raise GenreGenieError(ErrorCode.BUSY) from None
         self._reserved = reserved
-        directory = Path(tempfile.mkdtemp(dir=self._own))
         try:
             yield directory
         finally:

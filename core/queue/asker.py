@@ -269,8 +269,7 @@ class QueueIdentifier:
             try:
                 await self._queue.register_asker(self.name)
                 self.state = await self._queue.state()
-                if self._asked:
-                    await self._look_after(dict(self._asked))
+                await self._look_after()
             except DatabaseError:
                 self.state = None
             except Exception:  # without this task all requests would wait until they are taken for abandoned
@@ -278,12 +277,14 @@ class QueueIdentifier:
                 self.state = None
             await asyncio.sleep(CHECK_S)
 
-    async def _look_after(self, asked: dict[str, _Asked]) -> None:
+    async def _look_after(self) -> None:
         """Show places, take answers whose notification was lost, and put what is lost into the queue again, once."""
-        standing = await self._queue.standing(list(asked))
+        # Not those that are being put: they may be there by the time that it is known that they were not.
+        asked = {key: one for key, one in self._asked.items() if one.job_id is not None}
+        standing = await self._queue.standing(list(asked)) if asked else {}
         for key, one in asked.items():
             found = standing[key]
-            if one.job_id is None or key not in self._asked or one.answer.done():
+            if key not in self._asked or one.answer.done():
                 continue
             one.place(found.place)
             if found.answered:

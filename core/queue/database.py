@@ -162,6 +162,8 @@ class QueueDatabase:
     async def put(self, request: QueuedRequest, *, link: bool) -> int:
         """Put a request into the queue, behind as many of other groups as of its own; gives the job's id.
 
+        One that is there already stays where it is.
+
         Turns go round: each group's next job is one round after its last, but never in a round that is over; see
         `core.queue.schema`.
 

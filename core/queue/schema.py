@@ -39,6 +39,11 @@ DECLARE
 BEGIN
     -- Requests of one group that come at the same time take one round after the other.
     PERFORM pg_advisory_xact_lock(hashtextextended(_queue || ' ' || _group, 0));
+    -- Whoever lost the connection before it was told the job's id puts the same request again.
+    SELECT id INTO _job FROM procrastinate_jobs WHERE args ->> 'key' = _args ->> 'key' AND status IN ('todo', 'doing');
+    IF FOUND THEN
+        RETURN _job;
+    END IF;
     SELECT
         count(*) FILTER (WHERE status = 'todo'),
         greatest(

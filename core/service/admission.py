@@ -155,13 +155,7 @@ class Admission:
 
     @classmethod
     def for_workers(
-        cls,
-        limits: AdmissionLimits,
-        workers: int,
-        *,
-        shared: FairSlots | None = None,
-        face: Hashable = None,
-        links_here: bool = True,
+        cls, limits: AdmissionLimits, workers: int, *, shared: FairSlots | None = None, face: Hashable = None
     ) -> "Admission":
         """Make one whose jobs fetch apart from the workers, and links apart from files.
 
@@ -174,15 +168,12 @@ class Admission:
             shared: slots of these workers, where they are several faces'. Turns go round between the faces, so that
                 none waits for more than one song of each other's, however many those have.
             face: this face.
-            links_here: whether this machine fetches links; else it only counts those that others fetch.
         """
         admission = cls(limits, slots=workers)
         admission.shared, admission.face = shared, face
         links = LINK_SLOTS if shared is None else LINK_SLOTS // 2  # memory for as many in all
         per_group, per_requester = links - 1, links // 2
-        admission._links = FairSlots(
-            links if links_here else limits.total, per_group=per_group, per_requester=per_requester
-        )
+        admission._links = FairSlots(links, per_group=per_group, per_requester=per_requester)
         admission._files = FairSlots(workers + FETCH_AHEAD, per_group=workers + 1, per_requester=workers)
         admission.workers = FairSlots(workers, per_requester=workers - 1 if workers > 2 else None)
         return admission

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
-from web.access import CONTENT_SECURITY_POLICY, AccessControl, RateLimiter
+from web.access import CONTENT_SECURITY_POLICY, FOLLOWED, AccessControl, RateLimiter
 from web.addresses import visitor_of
 from web.answers import Answers
 from web.app import listen
@@ -204,6 +204,20 @@ async def test_too_many_requests_are_told_when_to_retry(serve: Serve, client: ai
         assert response.status == 200
 
 
+async def test_who_follows_songs_has_a_limit_of_their_own(serve: Serve, client: aiohttp.ClientSession) -> None:
+    address = await serve(web_requests_per_minute=10)
+    paths = ["/en/jobs/a", "/en/jobs/a?have=1", "/en/jobs/a/spectrogram.png", "/en/jobs/a/sound"]
+    for number in range(10 * FOLLOWED):
+        async with client.get(address + paths[number % len(paths)]) as response:
+            assert response.status == 200
+    for path in paths:
+        async with client.get(address + path) as response:
+            assert (response.status, 0 < int(response.headers["Retry-After"]) <= 60) == (429, True)
+    for path in ("/en/", "/static/page.js"):  # who has followed too much can still ask, and the page still loads
+        async with client.get(address + path) as response:
+            assert response.status == 200
+
+
 async def test_responses_carry_the_security_headers(serve: Serve, client: aiohttp.ClientSession) -> None:
     async with client.get(await serve() + "/en/") as response:
         assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
@@ -286,6 +300,20 @@ async def test_a_made_up_cookie_does_not_help(serve: Serve, client: aiohttp.Clie
     address = await serve(web_password=PASSWORD)
     async with client.get(address + "/en/jobs/a", headers={"Cookie": "genregenie=guess; genregenie="}) as response:
         assert response.status == 401
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 401), ("POST", 303)], ids=["page", "logout"])
+async def test_a_cookie_that_is_no_text_is_no_session(
+    serve: Serve, caplog: pytest.LogCaptureFixture, method: str, status: int
+) -> None:
+    host = (await serve(web_password=PASSWORD)).removeprefix("http://")
+    path = "/en/jobs/a" if method == "GET" else "/en/logout"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n"
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    writer.write(head.encode() + b'Cookie: genregenie="\xff"\r\n\r\n')
+    assert (await reader.readline()).split()[1] == str(status).encode()
+    writer.close()
+    assert "Traceback" not in caplog.text
 
 
 def test_an_ipv6_network_is_one_visitor() -> None:

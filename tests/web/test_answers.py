@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -69,6 +70,12 @@ def test_a_time_that_is_none_asks_for_the_main_section(client: httpx.Client, job
     assert verdict(client, again)["section"] == verdict(client, job)["section"]
 
 
+@pytest.mark.parametrize("have", ["²", "-1", "", "٣"])
+def test_a_count_that_is_none_counts_as_nothing(client: httpx.Client, job: str, have: str) -> None:
+    answer = client.get(f"/en/jobs/{job}", params={"have": have})
+    assert (answer.status_code, answer.json()["state"]) == (200, "done")
+
+
 def test_a_part_of_what_is_not_known_is_not_found(client: httpx.Client) -> None:
     assert answered(client, start(client, {"of": "never", "whole": True}))["code"] == "not-found"
 
@@ -132,6 +139,18 @@ def test_a_shared_answer_is_seen_without_its_sound_until_it_is_taken_back(
     assert client.get(shared["path"]).status_code == 404
     assert not list((page.data / "page-shared").iterdir())
     assert shared["path"] not in answered(client, job)["details"]
+
+
+def test_an_answer_that_is_shared_twice_at_once_is_shared_once(
+    client: httpx.Client, job: str, page: PageProcess
+) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        shared = list(threads.map(lambda _: client.post(f"/en/jobs/{job}/share").json(), range(8)))
+    assert shared == [shared[0]] * 8
+    assert len(list((page.data / "page-shared").iterdir())) == 1
+    refused = client.post(f"/es/shared/{shared[0]['token']}/end", json={"secret": "guessed"})
+    assert (refused.status_code, refused.json()) == (403, {"error": translate("web.share.refused", "es")})
+    assert client.post(f"{shared[0]['path']}/end", json={"secret": shared[0]["secret"]}).status_code == 204
 
 
 def test_an_address_that_nobody_shared_shows_nothing(client: httpx.Client) -> None:

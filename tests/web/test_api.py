@@ -1,8 +1,11 @@
 """The HTTP API of a real page."""
 
+import contextlib
 import json
 import re
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +98,25 @@ def test_who_hangs_up_leaves_no_work(api: tuple[PageProcess, httpx.Client], song
 def test_the_token_is_not_in_the_log(api: tuple[PageProcess, httpx.Client]) -> None:
     page, _ = api
     assert TOKEN not in page.log
+
+
+def test_a_page_that_is_closed_meanwhile_is_busy(model: str | None, tmp_path: Path) -> None:
+    """The link leads to a server that takes the request and never answers."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        silent.settimeout(240)
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        client = stack.enter_context(httpx.Client(headers=headers, timeout=60))
+        threads = stack.enter_context(ThreadPoolExecutor())
+        with PageProcess(tmp_path, WEB_API_TOKEN=TOKEN, ALLOWED_HOSTS=host) as page:
+            path, link = page.address + PATH[1:], {"link": f"http://{host}/song.mp3"}
+            whole = threads.submit(client.post, path, json=link)
+            streamed = threads.submit(client.post, path, json=link, headers={"Accept": "text/event-stream"})
+            for _ in range(2):
+                stack.enter_context(silent.accept()[0])
+        answer = whole.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, ErrorCode.BUSY)
+        assert int(answer.headers["Retry-After"]) > 0
+        *_, last = re.findall(r"event: result\ndata: (.*)\n\n", streamed.result().text)
+        assert json.loads(last)["error"] == answer.json()["error"]

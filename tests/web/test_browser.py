@@ -19,6 +19,7 @@ from core.verdict import Prediction
 from tests.support.processes import held, wait_until
 from tests.web.conftest import WAIT_MS
 from tests.web.page import PageProcess
+from web.view import MAX_SONGS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
 Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
@@ -143,6 +144,34 @@ def test_a_file_that_is_too_large_is_not_sent(visit: Callable[..., Page], page: 
         error_sentence(GenreGenieError(ErrorCode.TOO_LARGE, limit_mb=32)), timeout=WAIT_MS
     )
     assert sent == []
+
+
+def test_more_songs_than_are_taken_at_once_are_said_to_be_left(
+    visit: Callable[..., Page], page: PageProcess, hour: Path, tmp_path: Path
+) -> None:
+    songs = [tmp_path / f"{number}.mp3" for number in range(MAX_SONGS)]
+    for song in songs:
+        song.write_bytes(b"this is not music " * 1_000)
+    tab = visit()
+    tab.set_input_files("#gg-file", [hour, *songs])  # while the first lasts, the rest wait
+    expect(tab.locator("#gg-local-error")).to_have_text(translate("web.too-many", n=MAX_SONGS), timeout=WAIT_MS)
+    expect(tab.locator("#gg-songs li")).to_have_count(MAX_SONGS)
+    tab.close()
+
+
+def test_a_file_that_is_gone_is_not_called_a_lost_connection(
+    visit: Callable[..., Page], page: PageProcess, hour: Path, song: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.wav"
+    shutil.copy(song, moved)
+    tab = visit()
+    tab.set_input_files("#gg-file", [hour, moved])
+    tab.wait_for_selector('#gg-state[data-state="working"]')
+    moved.unlink()
+    tab.get_by_role("button", name=translate("web.cancel")).click()
+    expect(tab.locator("#gg-local-error")).to_have_text(translate("web.unreadable"), timeout=WAIT_MS)
+    expect(tab.locator("#gg-songs li").nth(1)).to_contain_text(translate("web.unreadable"))
+    expect(tab.locator("#gg-drop")).to_be_visible()
 
 
 def test_a_link_to_a_private_address_is_refused(visit: Callable[..., Page], page: PageProcess) -> None:
@@ -474,3 +503,20 @@ def test_a_server_restarted_in_the_middle_of_ten_uploads_ends_with_ten_answers(
         for tab in tabs:
             assert genre_shown(tab)
         context.close()
+
+
+def test_a_song_that_is_cancelled_as_the_server_goes_away_leaves_the_page_free(
+    browser: Browser, model: str | None, tmp_path: Path, hour: Path
+) -> None:
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(WAIT_MS)
+    tab = context.new_page()
+    with PageProcess(tmp_path, MAX_DURATION_S="7200") as going:
+        tab.goto(going.address)
+        tab.set_input_files("#gg-file", hour)
+        tab.wait_for_selector('#gg-state[data-state="working"]')
+        tab.route("**/cancel", lambda route: route.abort())
+        tab.get_by_role("button", name=translate("web.cancel")).click()
+        going.kill()
+        expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+    context.close()

@@ -1,5 +1,8 @@
 """Quotas of what is kept of songs, and of what is shared and corrected."""
 
+import contextlib
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +17,9 @@ from core.errors import GenreGenieError
 from core.fetch.tempfiles import TemporaryFiles
 from core.settings import MIB
 from core.verdict import ModelInfo, Segment
+from tests.support.processes import eventually
 from tests.support.verdicts import make_verdict
+from web.app import build_app, listen, open_service
 from web.corrections import Corrections
 from web.kept import KeptSong, KeptSongs
 from web.settings import WebSettings
@@ -107,8 +112,38 @@ def test_nobody_pushes_out_what_others_share(tmp_path: Path, monkeypatch: pytest
     shares.start("ben", [VERDICT], None)
     with pytest.raises(GenreGenieError, match="busy"):
         shares.start("eve", [VERDICT], None)
-    assert shares.end(token, secret, "ana")
+    assert shares.end(token, secret)
     shares.start("eve", [VERDICT], None)
+
+
+def test_what_has_ended_counts_for_nobody_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web.shares, "MAX_PER_VISITOR", 2)
+    now = 1_000_000_000.0
+    shares = Shares(tmp_path, clock=lambda: now)
+    for _ in range(3):
+        for _ in range(2):
+            shares.start("ana", [VERDICT], None)
+        with pytest.raises(GenreGenieError, match="busy"):
+            shares.start("ana", [VERDICT], None)
+        now += SHARE_S
+    shares.start("ana", [VERDICT], None)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_what_has_ended_is_deleted_while_the_page_runs(
+    model: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.shares, "TIDY_S", 0.05)
+    settings = WebSettings(data_dir=tmp_path)
+    folder = tmp_path / web.shares.FOLDER
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(open_service(settings, [model]))
+        sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        await stack.enter_async_context(listen(build_app(service, settings), settings, sock))
+        long_ago, now = (Shares(folder, clock=lambda at=at: at) for at in (1_000_000_000.0, time.time()))
+        now.start("ana", [VERDICT], None)
+        long_ago.start("ana", [VERDICT], None)
+        await eventually(lambda: len(list(folder.iterdir())) == 1, what="the end of what nobody sees any more")
 
 
 def test_a_file_of_a_shared_answer_that_is_none_shows_nothing(tmp_path: Path) -> None:

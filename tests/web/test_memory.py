@@ -54,6 +54,22 @@ async def test_only_the_latest_answers_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert jobs.kept == 0
 
 
+async def test_what_a_program_has_asked_takes_no_visitors_place() -> None:
+    jobs = jobs_without_workers()
+    visitor = jobs.start(PageRequest("an address", None, "not a link", ""))
+    programs = [
+        jobs.start(PageRequest("an address", None, "not a link", "", compare=False))
+        for _ in range(2 * web.jobs.MAX_KEPT_PER_VISITOR)
+    ]
+    assert jobs.kept == 1 + len(programs)
+    await eventually(lambda: jobs.active == 0)
+    assert jobs.kept == 1
+    assert jobs.find(visitor.key) is visitor
+    for job in programs:
+        (state,) = [state async for state in jobs.watch(job)]  # who has it in hand still reads how it ended
+        assert state.error is not None
+
+
 async def test_answers_are_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web.jobs, "KEPT_S", 0.05)
     jobs = jobs_without_workers()

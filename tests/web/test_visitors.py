@@ -16,7 +16,7 @@ from tests.web.page import PageProcess
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the development requirements")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core, likewise")
-Page, expect = playwright.Page, playwright.expect
+Browser, Page, Route, expect = playwright.Browser, playwright.Page, playwright.Route, playwright.expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
 
@@ -185,12 +185,31 @@ def test_a_part_that_is_cancelled_keeps_the_answer_before(visit: Visit, page: Pa
     assert workers
     try:
         tab.locator("[data-whole]").click()
-        tab.locator("[data-cancel]:visible, #gg-sending-stop:visible").first.click()
+        tab.locator("[data-cancel]").click()
     finally:
         for worker in workers:
             worker.resume()
     expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
     assert (heard(tab), tab.url) == (before, address)
+
+
+def test_an_answer_to_what_was_given_up_is_not_taken_for_the_next(visit: Visit, album: Path) -> None:
+    tab = visit()
+    ask(tab, album)
+    held: list[Route] = []
+    tab.route("**/en/jobs", lambda route: held.append(route))
+    for start in ("0:10", "1:00"):
+        tab.locator("#gg-start").fill(start)
+        with tab.expect_request("**/en/jobs"):
+            tab.keyboard.press("Enter")
+        if start == "0:10":
+            tab.locator("#gg-sending-stop").click()
+            expect(tab.locator("#gg-start")).to_be_visible()
+    with tab.expect_request("**/cancel"):
+        held[0].continue_()
+    held[1].continue_()
+    expect(tab.locator(".gg-verdict")).to_contain_text("1:00–1:30", timeout=WAIT_MS)
+    done(tab)
 
 
 def test_a_shared_answer_is_seen_by_others_and_taken_back_by_who_shared_it(visit: Visit, song: Path) -> None:
@@ -214,6 +233,54 @@ def test_a_shared_answer_is_seen_by_others_and_taken_back_by_who_shared_it(visit
     tab.get_by_role("button", name=translate("web.share.end")).click()
     expect(tab.locator("#gg-mine")).to_have_text(translate("web.shared.ended"))
     assert tab.request.get(address).status == 404
+
+
+def share(tab: Page) -> str:
+    """Share the answer that a tab shows, and give its address."""
+    tab.locator("[data-panel=share] summary").click()
+    tab.locator("[data-share]").click()
+    link = tab.locator("#gg-share-link")
+    expect(link).to_have_value(re.compile("/shared/"))
+    return str(link.input_value())
+
+
+def test_who_shares_in_two_tabs_can_take_both_back(visit: Visit, song: Path) -> None:
+    first = visit()
+    second = first.context.new_page()
+    second.goto(first.url)
+    for tab in (first, second):  # both are open before either shares
+        ask(tab, song)
+    addresses = [share(tab) for tab in (first, second)]
+    for address in addresses:
+        first.goto(address)
+        first.get_by_role("button", name=translate("web.share.end")).click()
+        expect(first.locator("#gg-mine")).to_have_text(translate("web.shared.ended"))
+
+
+def test_who_cannot_take_an_answer_back_reads_why(browser: Browser, page: PageProcess, song: Path) -> None:
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(WAIT_MS)
+    tab = context.new_page()
+    tab.goto(page.address)
+    ask(tab, song)
+    address, answer = share(tab), tab.url
+    kept = tab.evaluate("localStorage.getItem('genregenie-shared')")
+    tab.evaluate(
+        "kept => localStorage.setItem('genregenie-shared', kept)", json.dumps(dict.fromkeys(json.loads(kept), "x"))
+    )
+    tab.goto(address)
+    stop = tab.get_by_role("button", name=translate("web.share.end"))
+    stop.click()
+    expect(tab.locator("#gg-not-ended")).to_have_text(translate("web.share.refused"))
+    tab.route("**/end", lambda route: route.abort())
+    stop.click()
+    expect(tab.locator("#gg-not-ended")).to_have_text(translate("web.lost"))
+    tab.unroute("**/end")
+    tab.goto(answer)
+    stop.click()
+    expect(tab.locator("[data-panel=share] .gg-said")).to_have_text(translate("web.share.refused"))
+    assert tab.request.get(address).status == 200
+    context.close()
 
 
 def test_a_correction_is_thanked_for(visit: Visit, page: PageProcess, song: Path) -> None:
@@ -261,6 +328,63 @@ def test_a_recording_shows_its_level_and_can_be_discarded(visit: Visit) -> None:
     expect(tab.locator("#gg-drop")).to_be_visible()
     assert sent == []
     assert tab.evaluate("document.activeElement.id") == "gg-file"
+
+
+MICROPHONES = """
+    () => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.microphones = [];
+        window.allowed = Promise.resolve();
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await window.allowed;
+            const stream = await ask(wanted);
+            window.microphones.push(...stream.getTracks());
+            return stream;
+        };
+    }
+"""
+"""Notes each microphone that is switched on, once `allowed` resolves, as a visitor answers the browser's question."""
+
+
+def microphones(tab: Page) -> list[str]:
+    return tab.evaluate("window.microphones.map((one) => one.readyState)")
+
+
+def test_a_second_press_on_record_switches_on_no_second_microphone(visit: Visit) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.evaluate(MICROPHONES)
+    tab.evaluate("for (let press = 0; press < 2; press += 1) document.getElementById('gg-record').click()")
+    expect(tab.locator("#gg-discard")).to_be_visible(timeout=WAIT_MS)
+    tab.wait_for_timeout(500)
+    assert microphones(tab) == ["live"]
+    tab.get_by_role("button", name=translate("web.discard")).click()
+    expect(tab.locator("#gg-drop")).to_be_visible()
+    assert microphones(tab) == ["ended"]
+
+
+def test_a_microphone_that_is_allowed_when_a_song_is_under_way_is_switched_off(visit: Visit, hour: Path) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.evaluate(MICROPHONES)
+    tab.evaluate("() => { window.allowed = new Promise((resolve) => { window.allow = resolve; }); }")
+    tab.get_by_role("button", name=translate("web.record")).click()
+    tab.set_input_files("#gg-file", hour)
+    tab.wait_for_selector('#gg-state[data-state="working"]')
+    tab.evaluate("window.allow()")
+    tab.wait_for_function("() => window.microphones.length")
+    tab.wait_for_timeout(500)
+    assert microphones(tab) == ["ended"]
+    expect(tab.locator("#gg-discard")).to_be_hidden()
+    tab.get_by_role("button", name=translate("web.cancel")).click()
+    expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_microphone_that_cannot_be_recorded_is_switched_off(visit: Visit) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.evaluate(MICROPHONES)
+    tab.evaluate("() => { window.MediaRecorder = class { constructor() { throw new Error('no such format'); } }; }")
+    tab.get_by_role("button", name=translate("web.record")).click()
+    expect(tab.locator("#gg-local-error")).to_have_text(translate("web.no-microphone"), timeout=WAIT_MS)
+    assert microphones(tab) == ["ended"]
 
 
 def test_a_reload_keeps_all_songs_of_the_visit(visit: Visit, song: Path, long_song: Path) -> None:

@@ -19,6 +19,7 @@
   let active = null; // the song that is being sent or classified
   let shown = null; // the song whose votes are shown: the player holds it
   let recorder = null;
+  let asking = false; // whether the browser asks the visitor for the microphone
   let turn = 0; // number of the request: tells one result from the next that looks the same
 
   // ---- What is shown
@@ -243,9 +244,18 @@
     if (!song.job || song.lostAt) end(song);
   }
 
+  // Whether a request for a song is the one in hand: it may have been given up meanwhile, and the song asked about anew.
+  function isInHand(song, asked) {
+    return song === active && song.turn === asked;
+  }
+
   // The server cannot be reached: try again for a while. It may be starting anew.
   function lost(song, again) {
-    if (song !== active || song.cancelled) return;
+    if (song !== active) return;
+    if (song.cancelled) { // and the server cannot say so
+      end(song);
+      return;
+    }
     song.lostAt ||= performance.now();
     const waited = performance.now() - song.lostAt;
     if (waited > PATIENCE_MS) {
@@ -255,11 +265,15 @@
     form.setAttribute("data-submitted", "");
     showStatus(IDLE);
     showProgress(strings.again, null, strings.cancel, cancel);
-    song.timer = setTimeout(() => song === active && again(), Math.min(5_000, POLL_MS + waited / 4));
+    song.timer = setTimeout(again, Math.min(5_000, POLL_MS + waited / 4));
   }
 
   // The server does not know the song any more: it was started anew, or has not been asked for too long.
   function resend(song) {
+    if (song.cancelled) {
+      end(song);
+      return;
+    }
     song.tries += 1;
     song.job = null;
     song.verdicts = 0;
@@ -277,14 +291,26 @@
 
   // What a response means for a song; true if it is as it should be.
   async function accepted(response, song) {
+    const asked = song.turn;
     if (response.status === 401) location.assign("login");
-    else if (!response.ok) end(song, (await response.json().catch(() => ({}))).error ?? strings.lost);
-    return response.ok && song === active;
+    else if (!response.ok) {
+      const { error } = await response.json().catch(() => ({}));
+      if (isInHand(song, asked)) end(song, error ?? strings.lost);
+    }
+    return response.ok;
   }
 
-  function send(song) {
-    const upload = (song.upload = new XMLHttpRequest());
+  async function send(song) {
+    const asked = song.turn;
     showProgress(strings.sending, 0, strings.cancel, cancel);
+    try {
+      await song.file.slice(0, 1).arrayBuffer(); // sending a folder, or what has been moved, looks like a lost connection
+    } catch {
+      if (isInHand(song, asked)) end(song, strings.unreadable);
+      return;
+    }
+    if (!isInHand(song, asked)) return;
+    const upload = (song.upload = new XMLHttpRequest());
     upload.open("POST", `song?name=${encodeURIComponent(song.file.name)}`);
     upload.setRequestHeader("Content-Type", "application/octet-stream");
     upload.upload.onprogress = (event) => {
@@ -294,7 +320,9 @@
       song.upload = null;
       song.lostAt = 0;
       const response = new Response(upload.response, { status: upload.status });
-      if (await accepted(response, song)) start(song, await response.json());
+      if (!(await accepted(response, song))) return;
+      const sent = await response.json();
+      if (isInHand(song, asked)) start(song, sent);
     };
     upload.onerror = () => {
       song.upload = null;
@@ -304,55 +332,59 @@
   }
 
   async function start(song, request) {
+    const asked = song.turn;
     form.setAttribute("data-submitted", "");
     showProgress(strings.waiting, null, strings.cancel, cancel);
-    let response;
+    let response, job;
     try {
-      response = await post("jobs", { ...request, ...song.part, turn: song.turn });
+      response = await post("jobs", { ...request, ...song.part, turn: asked });
+      if (response.ok) ({ job } = await response.json());
     } catch {
-      lost(song, () => submit(song));
+      if (isInHand(song, asked)) lost(song, () => submit(song));
       return;
     }
-    if (response.ok && song.cancelled) post(`jobs/${(await response.json()).job}/cancel`).catch(() => {});
-    else if (await accepted(response, song)) await started(song, response);
-  }
-
-  async function started(song, response) {
-    song.lostAt = 0;
-    song.job = (await response.json()).job;
-    showAddress(song);
-    follow(song);
+    if (!isInHand(song, asked)) {
+      if (job) post(`jobs/${job}/cancel`).catch(() => {}); // given up before the server had said its name
+    } else if (await accepted(response, song)) {
+      song.lostAt = 0;
+      song.job = job;
+      showAddress(song);
+      follow(song);
+    }
   }
 
   function follow(song) {
+    const asked = song.turn;
     const stream = (song.stream = new EventSource(`jobs/${song.job}/events?silent=${song.file ? 0 : 1}`));
-    stream.onmessage = (event) => update(song, JSON.parse(event.data));
+    stream.onmessage = (event) => {
+      if (isInHand(song, asked)) update(song, JSON.parse(event.data));
+    };
     stream.onerror = () => {
       stream.close();
-      if (song === active) poll(song);
+      if (isInHand(song, asked)) poll(song);
     };
   }
 
   // The way to go on where no stream is to be had: it broke, or the visitor's other tabs have theirs.
   async function poll(song) {
+    const asked = song.turn;
     let answer;
     try {
       const response = await fetch(`jobs/${song.job}?silent=${song.file ? 0 : 1}&have=${song.verdicts}`);
       if (response.status >= 500) throw new Error("not now");
-      if (!(await accepted(response, song))) return;
+      if (!isInHand(song, asked) || !(await accepted(response, song))) return;
       answer = await response.json();
     } catch {
-      lost(song, () => poll(song));
+      if (isInHand(song, asked)) lost(song, () => poll(song));
       return;
     }
-    if (song !== active) return;
+    if (!isInHand(song, asked)) return;
     song.lostAt = 0;
     update(song, answer);
-    if (song === active && song.job) song.timer = setTimeout(() => song === active && poll(song), POLL_MS);
+    if (isInHand(song, asked) && song.job) song.timer = setTimeout(() => poll(song), POLL_MS);
   }
 
   function update(song, answer) {
-    if (song !== active) return;
     if (answer.state === "unknown" || (answer.code === "not-found" && (song.file || song.of))) {
       song.stream?.close();
       resend(song);
@@ -379,9 +411,11 @@
 
   function take(files) {
     if (recorder || !files.length) return;
-    const fitting = [...files].filter((file) => file.size <= strings.maxBytes).slice(0, strings.maxSongs);
-    add(...fitting.map((file) => ({ file, name: file.name })));
-    if (fitting.length < files.length) showError(strings.tooLarge);
+    const fitting = [...files].filter((file) => file.size <= strings.maxBytes);
+    const taken = fitting.slice(0, strings.maxSongs);
+    add(...taken.map((file) => ({ file, name: file.name })));
+    const left = [fitting.length < files.length && strings.tooLarge, taken.length < fitting.length && strings.tooMany];
+    if (left.some(Boolean)) showError(left.filter(Boolean).join(" "));
   }
 
   find("gg-file").addEventListener("change", (event) => {
@@ -407,8 +441,9 @@
   }
 
   find("gg-record").addEventListener("click", async () => {
-    if (active || recorder) return;
+    if (active || recorder || asking) return;
     showError("");
+    asking = true;
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({
@@ -417,14 +452,36 @@
     } catch {
       showError(strings.noMicrophone);
       return;
+    } finally {
+      asking = false;
     }
+    // The visitor may have given another song while the browser asked for permission.
+    if (active || !record(stream)) release(stream);
+  });
+
+  function release(stream) {
+    for (const track of stream.getTracks()) track.stop();
+  }
+
+  // Record until the visitor stops it; false if that cannot begin.
+  function record(stream) {
     const pieces = [];
-    const meter = levelMeter(stream);
-    recorder = new MediaRecorder(stream);
-    recorder.ondataavailable = (event) => pieces.push(event.data);
+    let own, meter;
+    try {
+      own = new MediaRecorder(stream);
+      meter = levelMeter(stream);
+      own.start(1000);
+    } catch {
+      meter?.close();
+      showError(strings.noMicrophone);
+      return false;
+    }
+    recorder = own;
+    own.ondataavailable = (event) => pieces.push(event.data);
     let discarded = false;
     const began = performance.now();
     const stop = find("gg-sending-stop");
+    const halt = () => own.state !== "inactive" && own.stop();
     const clock = () => {
       const seconds = Math.floor((performance.now() - began) / 1000);
       const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
@@ -432,35 +489,34 @@
       showProgress(enough ? (meter.quiet() ? strings.recordingQuiet : strings.recordingEnough) : strings.recordingShort, seconds / strings.maxRecording);
       stop.textContent = `${strings.stop} (${time})`;
       stop.setAttribute("aria-disabled", String(!enough));
-      if (seconds >= strings.maxRecording) recorder?.stop();
+      if (seconds >= strings.maxRecording) halt();
     };
     const finish = () => {
       clearInterval(timer);
       meter.close();
-      for (const track of stream.getTracks()) track.stop();
+      release(stream);
       stop.removeAttribute("aria-disabled");
       hideProgress(); // first: it looks where the focus is
       find("gg-discard").hidden = find("gg-level-row").hidden = true;
     };
-    recorder.onstop = () => {
-      const type = recorder.mimeType;
+    own.onstop = () => {
       recorder = null;
       finish();
       if (discarded) next();
-      else take([new File(pieces, strings.recordingName, { type })]);
+      else take([new File(pieces, strings.recordingName, { type: own.mimeType })]);
     };
-    recorder.start(1000);
     showProgress(strings.recordingShort, 0, strings.stop, () => {
-      if (stop.getAttribute("aria-disabled") !== "true") recorder?.stop();
+      if (stop.getAttribute("aria-disabled") !== "true") halt();
     });
     find("gg-level-row").hidden = find("gg-discard").hidden = false;
     find("gg-discard").onclick = () => {
       discarded = true;
-      recorder?.stop();
+      halt();
     };
     clock();
     const timer = setInterval(clock, 250);
-  });
+    return true;
+  }
 
   // Show how loud the microphone is: nobody wants to learn from an answer that it was off.
   function levelMeter(stream) {
@@ -544,6 +600,7 @@
   });
 
   async function share(button) {
+    button.disabled = true; // one link is enough
     try {
       const response = await post(`jobs/${shown.job}/share`);
       if (!response.ok) {
@@ -560,6 +617,9 @@
       say(button, "");
     } catch {
       say(button, strings.lost);
+    } finally {
+      button.disabled = false;
+      if (focusIsLost()) button.focus();
     }
   }
 
@@ -572,7 +632,11 @@
   async function unshare(button) {
     const path = find("gg-share-link").dataset.path;
     try {
-      if (!(await takeBack(path, path.split("/").pop()))) throw new Error("not now");
+      const response = await takeBack(path, path.split("/").pop());
+      if (!response.ok) {
+        say(button, await failureOf(response));
+        return;
+      }
       showShared(button, false);
       say(button, strings.shareEnded);
       button.closest("details").querySelector("[data-share]").focus();

@@ -15,37 +15,55 @@ window.genregenie = (() => {
     return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   }
 
-  // The secrets that take shared answers back, by the name in their address. A browser may refuse to keep them: then it
-  // can be done until the tab is closed.
-  const secrets = {};
-  try {
-    Object.assign(secrets, JSON.parse(localStorage.getItem(KEPT) ?? "{}"));
-  } catch { /* there are none */ }
+  // The secrets that take shared answers back, by the name in their address: those of this tab, and those that the
+  // browser keeps. It may refuse to: then it can be done until the tab is closed.
+  const own = {};
 
+  function keptSecrets() {
+    try {
+      return JSON.parse(localStorage.getItem(KEPT)) ?? {};
+    } catch {
+      return {};
+    }
+  }
+
+  function secretOf(token) {
+    return own[token] ?? keptSecrets()[token];
+  }
+
+  // `secret` is null where there is nothing to take back any more. What is kept is read anew: it is all tabs' together.
   function keepSecret(token, secret) {
-    if (secret) secrets[token] = secret;
-    else delete secrets[token];
+    const secrets = keptSecrets();
+    for (const place of [secrets, own]) {
+      delete place[token];
+      if (secret) place[token] = secret;
+    }
     try {
       localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(Object.entries(secrets).slice(-MOST_KEPT))));
     } catch { /* see above */ }
   }
 
   async function takeBack(path, token) {
-    const response = await post(`${path}/end`, { secret: secrets[token] });
+    const response = await post(`${path}/end`, { secret: secretOf(token) });
     if (response.ok) keepSecret(token, null);
-    return response.ok;
+    return response;
   }
 
   dress(document);
   const mine = find("gg-mine");
-  if (mine && secrets[mine.dataset.token]) {
+  if (mine && secretOf(mine.dataset.token)) {
     find("gg-theirs").hidden = true;
     mine.hidden = false;
     find("gg-take-back").addEventListener("click", async () => {
-      if (await takeBack(location.pathname, mine.dataset.token).catch(() => false)) {
+      const response = await takeBack(location.pathname, mine.dataset.token).catch(() => null);
+      if (response?.ok) {
         find("gg-card").remove();
         mine.textContent = mine.dataset.gone;
+        return;
       }
+      const { error } = (await response?.json().catch(() => null)) ?? {};
+      find("gg-not-ended").textContent = error ?? mine.dataset.lost;
+      find("gg-not-ended").hidden = false;
     });
   }
   return { dress, post, keepSecret, takeBack };

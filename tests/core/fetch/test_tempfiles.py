@@ -90,6 +90,22 @@ def test_a_short_disk_is_busy(root: Path) -> None:
     assert caught.value.code == "busy"
 
 
+def test_a_disk_that_takes_nothing_is_busy_and_costs_no_quota(files: TemporaryFiles, tmp_path: Path) -> None:
+    with files.job(10) as directory:
+        own, moved = directory.parent, tmp_path / "moved"
+    own.rename(moved)
+    own.touch()  # nobody can make a directory in it
+    for _ in range(3):
+        with pytest.raises(GenreGenieError) as caught, files.job(600):
+            pass
+        assert caught.value.code == "busy"
+    own.unlink()
+    moved.rename(own)
+    assert files.reserved == 0
+    with files.job(1000):
+        pass
+
+
 def test_what_a_killed_process_left_goes_at_the_next_start(
     root: Path, holder: tuple[subprocess.Popen[str], Path]
 ) -> None:

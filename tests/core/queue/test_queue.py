@@ -1,7 +1,7 @@
 """A request answered by another process: the way there and back, and what is bounded on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,11 @@ from core.constants import N_MELS
 from core.errors import ErrorCode, GenreGenieError
 from core.inference.pipeline import ClassifyOptions, Step
 from core.queue.asker import QueueIdentifier, open_database
-from core.queue.database import TIDY
+from core.queue.database import TIDY, QueueDatabase, Standing
+from core.queue.messages import QueuedRequest, portable_source, queue_name
 from core.queue.worker import QueueWorker
 from core.service.admission import Admission, AdmissionLimits, Ticket
-from core.service.identify import Request
+from core.service.identify import Request, models_digest
 from core.service.sources import AttachmentSource, LinkSource, PathSource, SpectrogramSource
 from core.settings import Settings
 from tests.core.fetch.servers import Exchange, Server, running_server
@@ -231,6 +232,61 @@ async def test_a_request_that_is_given_up_while_it_is_put_again_leaves_nothing_a
             await asyncio.wait([given_up], timeout=30)
         await eventually(lambda: jobs() == int(full), what="the end of what was put again")
         await look("the next look")
+
+
+async def test_a_request_that_is_being_put_is_not_taken_for_lost(
+    postgres: Cluster, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody works here."""
+    monkeypatch.setattr("core.queue.asker.CHECK_S", 0.1)
+    looked, known = asyncio.Event(), asyncio.Event()
+    standing = QueueDatabase.standing
+
+    async def slow_standing(queue: QueueDatabase, keys: Sequence[str]) -> dict[str, Standing]:
+        found = await standing(queue, keys)
+        looked.set()
+        await known.wait()
+        return found
+
+    monkeypatch.setattr(QueueDatabase, "standing", slow_standing)
+    database = postgres.new_database()
+    async with asking(postgres.url(database)) as asker:
+        async with await psycopg.AsyncConnection.connect(postgres.url(database)) as other:
+            # Whoever puts a job of this group waits for that.
+            name = queue_name(models_digest(None))
+            await other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s || ' ', 0))", (name,))
+            task = asyncio.create_task(asker.identify(Request(attachment(server))))
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            await eventually(lambda: postgres.sql(waiting, database) == "1", what="its being put")
+            seen: set[str] = set()
+
+            def has_looked() -> bool:
+                seen.add(postgres.sql("SELECT max(seen_at) FROM genregenie_askers", database))
+                return looked.is_set() or len(seen) > 2
+
+            await eventually(has_looked, what="two looks, or one that lasts")
+        jobs = "SELECT count(*) FROM procrastinate_jobs"
+        await eventually(lambda: postgres.sql(jobs, database) == "1", what="the job")
+        await asyncio.sleep(0.2)  # the asker is told its id
+        known.set()
+        seen.clear()
+        await eventually(lambda: has_looked() and len(seen) > 2, what="two looks more")
+        assert (asker.put_again, postgres.sql(jobs, database)) == (0, "1")
+        task.cancel()
+        await asyncio.wait([task], timeout=30)
+
+
+async def test_a_request_that_is_put_twice_is_there_once(postgres: Cluster, server: Server) -> None:
+    """As it is where the connection is lost before the first one's id has come."""
+    database = postgres.new_database()
+    async with AsyncExitStack() as stack:
+        queue = await open_database(stack, Settings.model_validate({"queue_url": postgres.url(database)}))
+        source = portable_source(attachment(server))
+        request = QueuedRequest("key", "ana", "", queue.model_sha256, source, ClassifyOptions())
+        first, again = await queue.put(request, link=False), await queue.put(request, link=False)
+        other = await queue.put(replace(request, key="another"), link=False)
+    assert first == again != other
+    assert postgres.sql("SELECT count(*) FROM procrastinate_jobs", database) == "2"
 
 
 async def test_a_lost_workers_tidying_keeps_no_song_waiting(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
