@@ -19,6 +19,7 @@
   let active = null; // the song that is being sent or classified
   let shown = null; // the song whose votes are shown: the player holds it
   let recorder = null;
+  let leftOut = ""; // what is said of files that were not taken, until something else is asked
   let asking = false; // whether the browser asks the visitor for the microphone
   let turn = 0; // number of the request: tells one result from the next that looks the same
 
@@ -199,7 +200,8 @@
     const of = part ? song.job : null;
     active = Object.assign(song, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false, job: null, part, of, before });
     song.outcome = strings.inHand;
-    showError("");
+    if (part) leftOut = "";
+    showError(leftOut);
     showSongs();
     showStatus(IDLE);
     page.classList.add("gg-earlier");
@@ -222,7 +224,7 @@
     form.removeAttribute("data-working");
     page.classList.remove("gg-earlier");
     hideProgress();
-    showError(sentence);
+    showError(sentence || leftOut);
     if (song.state !== "done" && song.before) {
       Object.assign(song, song.before, { state: "done" }); // what was answered before still stands
       if (sentence) showError(sentence);
@@ -413,9 +415,10 @@
     if (recorder || !files.length) return;
     const fitting = [...files].filter((file) => file.size <= strings.maxBytes);
     const taken = fitting.slice(0, strings.maxSongs);
-    add(...taken.map((file) => ({ file, name: file.name })));
     const left = [fitting.length < files.length && strings.tooLarge, taken.length < fitting.length && strings.tooMany];
-    if (left.some(Boolean)) showError(left.filter(Boolean).join(" "));
+    leftOut = left.filter(Boolean).join(" ");
+    add(...taken.map((file) => ({ file, name: file.name })));
+    if (leftOut) showError(leftOut);
   }
 
   find("gg-file").addEventListener("change", (event) => {
@@ -426,8 +429,10 @@
   find("gg-link-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const link = find("gg-link").value.trim();
-    if (link && !active && !recorder) add({ link, name: link });
-    else find("gg-link").focus();
+    if (link && !active && !recorder) {
+      leftOut = "";
+      add({ link, name: link });
+    } else find("gg-link").focus();
   });
 
   for (const kind of ["dragover", "dragleave", "drop"]) {
