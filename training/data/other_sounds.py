@@ -141,11 +141,13 @@ def load_recordings(loaded: LoadedData, folder: Path) -> dict[SubsetName, Record
         sounds = _recordings_of_files(_through_codecs(files))
         count = SYNTHETIC if subset is SubsetName.TRAIN else SYNTHETIC // 4
         noise, music = synthetic_noise(count, seed), synthetic_music(count, seed)
-        gathered[subset] = Recordings(
-            np.concatenate([gtzan.mel[tracks], sounds.mel, noise, music]),
-            np.concatenate([np.ones(len(tracks), bool), sounds.is_music, np.zeros(count, bool), np.ones(count, bool)]),
-            np.concatenate([np.full(len(tracks), 10), sounds.segment_counts, np.full(count, 10), np.full(count, 3)]),
-            ("gtzan/archive",) * len(tracks) + sounds.labels + ("noise/made",) * count + ("synthetic/made",) * count,
+        gathered[subset] = _joined(
+            [
+                _alike(gtzan.mel[tracks], "gtzan/archive", segments=10),
+                sounds,
+                _alike(noise, "noise/made", segments=10, is_music=False),
+                _alike(music, "synthetic/made", segments=3),
+            ]
         )
     return gathered
 
@@ -182,7 +184,13 @@ def _recording_of_segments(mel: NDArray[np.uint8]) -> Recordings:
     """One recording of music from its segments, uint8 `(n, N_MELS, SEGMENT_FRAMES + 2 * MARGIN)`."""
     inner = mel[:, :, MARGIN : MARGIN + SEGMENT_FRAMES]
     section = _repeated(to_db(np.concatenate(list(inner), axis=1)))
-    return Recordings(section[np.newaxis], np.ones(1, bool), np.array([len(mel)]), ("songs/as-is",))
+    return _alike(section[np.newaxis], "songs/as-is", segments=len(mel))
+
+
+def _alike(mel: NDArray[np.uint8], label: str, *, segments: int, is_music: bool = True) -> Recordings:
+    """Make recordings of one kind, all of so many segments."""
+    count = len(mel)
+    return Recordings(mel, np.full(count, is_music), np.full(count, segments), (label,) * count)
 
 
 def _joined(parts: Sequence[Recordings]) -> Recordings:
@@ -340,9 +348,10 @@ def with_background(recordings: Recordings, seed: int) -> Recordings:
     power = 10 ** (to_db(recordings.mel[chosen]) / 10) + 10 ** ((to_db(recordings.mel[background]) - level) / 10)
     db = 10 * np.log10(power)
     db = np.maximum(db - db.max(axis=(1, 2), keepdims=True), DB_FLOOR)
-    return Recordings(
-        np.concatenate([recordings.mel, to_uint8(db.astype(np.float32))]),
-        np.concatenate([recordings.is_music, np.ones(len(chosen), bool)]),
-        np.concatenate([recordings.segment_counts, recordings.segment_counts[chosen]]),
-        (*recordings.labels, *(f"{name}/background" for name in recordings.classes[chosen])),
+    copies = Recordings(
+        to_uint8(db.astype(np.float32)),
+        np.ones(len(chosen), bool),
+        recordings.segment_counts[chosen],
+        tuple(f"{name}/background" for name in recordings.classes[chosen]),
     )
+    return _joined([recordings, copies])
