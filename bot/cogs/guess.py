@@ -92,14 +92,14 @@ class Guess(commands.Cog):
     ) -> None:
         """Start a game with a file, a link, or a song that was posted in this server."""
         own = interaction.locale.value
-        url = pasted_link(link or "")
-        if refusal := self._refusal(interaction, file, link, url):
+        preferred = (interaction.guild_locale or interaction.locale).value
+        locale = self._services.guilds.public_locale(interaction.guild_id, preferred)
+        song = self._given_song(file, pasted_link(link or ""), locale)
+        if refusal := self._refusal(interaction, file, link, song):
             await send_private(interaction, refusal)
             return
         if not await self._services.acknowledge(interaction):
             return
-        preferred = (interaction.guild_locale or interaction.locale).value
-        locale = self._services.guilds.public_locale(interaction.guild_id, preferred)
         game = Game(
             self._services.games.owner,
             interaction.guild_id or 0,
@@ -115,10 +115,7 @@ class Guess(commands.Cog):
             game = replace(game, id=await self._services.games.prepare(game))
             if game.id is None:
                 await delivery.failed(text_message(translate("bot.guess.busy", own)), None)
-            elif file is not None:
-                self._classify(interaction, game, attachment_song(file, locale), None)
-            elif url is not None:
-                [song] = self._files.with_files(FoundSongs((link_song(url),))).songs
+            elif song is not None:
                 self._classify(interaction, game, song, None)
             else:
                 await self._play_posted(interaction, game)
@@ -141,8 +138,16 @@ class Guess(commands.Cog):
             text = internal_error(locale)
         await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
 
+    def _given_song(self, file: discord.Attachment | None, url: str | None, locale: str) -> Song | None:
+        if file is not None:
+            return attachment_song(file, locale)
+        if url is None:
+            return None
+        [song] = self._files.with_files(FoundSongs((link_song(url),))).songs
+        return song
+
     def _refusal(
-        self, interaction: Interaction, file: discord.Attachment | None, link: str | None, url: str | None
+        self, interaction: Interaction, file: discord.Attachment | None, link: str | None, song: Song | None
     ) -> str | None:
         """Say why there can be no game, before anybody sees that one was asked for."""
         locale = interaction.locale.value
@@ -151,13 +156,15 @@ class Guess(commands.Cog):
             return translate("bot.one-of-two", locale)
         if link is not None and not self._links_allowed(interaction):
             return translate("bot.links-off", locale)
-        if link is not None and url is None:
+        if link is not None and song is None:
             return translate("bot.nothing-given", locale)
+        # Of links only those to Discord's own files are posted as a file; without any song, one from this server is.
+        is_file = song is None or not isinstance(song.source, LinkSource)
         # The bot posts it for them: no more than they may themselves.
-        if not allowed.send_messages or (file is not None and not allowed.attach_files):
+        if not allowed.send_messages or (song is not None and is_file and not allowed.attach_files):
             return translate("bot.guess.not-allowed", locale)
         notice = missing_notice(missing(interaction.app_permissions, ("attach_files",)), locale)
-        if link is None and notice is not None:
+        if is_file and notice is not None:
             return notice
         if file is not None and not _is_audio(file):
             return translate("bot.guess.audio-only", locale)

@@ -54,6 +54,10 @@ TOLD_OF_RELEASE: Final = "release-told"
 """Key under which the release is stored that the owners were told of."""
 
 
+class OwnersUnknownError(commands.CheckFailure):
+    """Discord does not say who the owners are."""
+
+
 class Defaults(commands.FlagConverter, delimiter=":"):
     """What `owner defaults` takes; in a direct message `links: off cooldown: 20`."""
 
@@ -111,9 +115,15 @@ class Owner(commands.Cog):
             await self._bot.process_commands(message)
 
     async def cog_check(self, ctx: Context) -> bool:  # type: ignore[override]  # the library's type is a union
-        """Refuse everybody else."""
+        """Refuse everybody else, once the command is acknowledged: to ask Discord may take longer than that may."""
         current_reference.set(new_reference())
-        return await self._services.owners.has(self._bot, ctx.author.id)
+        if ctx.interaction is not None and not await self._services.acknowledge(ctx.interaction, private=True):
+            return False
+        try:
+            return await self._services.owners.has(self._bot, ctx.author.id)
+        except (discord.HTTPException, *NETWORK_ERRORS) as error:
+            log.warning("The owners are not known: %s", type(error).__name__)
+            raise OwnersUnknownError from error
 
     async def cog_command_error(self, ctx: Context, error: Exception) -> None:  # type: ignore[override]  # likewise
         """Say what was wrong, to owners; others learn nothing of these commands by direct message."""
@@ -121,8 +131,11 @@ class Owner(commands.Cog):
         if isinstance(error, commands.HybridCommandError):
             error = error.original
         if isinstance(error, commands.CheckFailure | app_commands.CheckFailure):
-            if ctx.interaction is not None:
-                await self._respond(ctx, translate("bot.owner.not-allowed", locale))
+            if ctx.interaction is not None and ctx.interaction.response.is_done():
+                unknown = isinstance(error, OwnersUnknownError)
+                await self._respond(
+                    ctx, internal_error(locale) if unknown else translate("bot.owner.not-allowed", locale)
+                )
             return
         if isinstance(error, commands.UserInputError):
             await self._respond(ctx, translate("bot.owner.help", locale))
@@ -147,7 +160,6 @@ class Owner(commands.Cog):
     @_under(owner, "status")
     async def status(self, ctx: Context) -> None:
         """Say how the bot is."""
-        await ctx.defer(ephemeral=True)
         day = await self._services.requests.since(86_400.0)
         release = await self._services.releases.newer()
         text = await asyncio.to_thread(
@@ -158,7 +170,6 @@ class Owner(commands.Cog):
     @_under(owner, "servers")
     async def servers(self, ctx: Context, page: commands.Range[int, 1, 10_000] = 1) -> None:
         """List the servers."""
-        await ctx.defer(ephemeral=True)
         text, view = await servers_page(self._bot.guilds, self._services, page, self._locale(ctx))
         await self._respond(ctx, text, view)
 
@@ -166,7 +177,6 @@ class Owner(commands.Cog):
     @app_commands.describe(server=phrase("owner.id.description"))
     async def leave(self, ctx: Context, server: str) -> None:
         """Ask whether to leave a server."""
-        await ctx.defer(ephemeral=True)
         guild = await find_server(self._bot, self._services.settings, _id(server))
         if guild is None:
             await self._respond(ctx, translate("bot.owner.no-server", self._locale(ctx)))
@@ -179,7 +189,6 @@ class Owner(commands.Cog):
     @app_commands.rename(subject="id")
     async def block(self, ctx: Context, what: What, subject: str) -> None:
         """Serve a member or a server no more; a server is left."""
-        await ctx.defer(ephemeral=True)
         kind, subject_id, locale = Subject(what), _id(subject), self._locale(ctx)
         if kind is Subject.USER and await self._services.owners.has(self._bot, subject_id):
             await self._respond(ctx, translate("bot.owner.not-an-owner", locale))
@@ -194,7 +203,6 @@ class Owner(commands.Cog):
     @app_commands.rename(subject="id")
     async def unblock(self, ctx: Context, what: What, subject: str) -> None:
         """Take a member or a server off both lists."""
-        await ctx.defer(ephemeral=True)
         await self._services.host.put(Subject(what), _id(subject), allowed=None)
         await self._respond(ctx, translate("bot.owner.unlisted", self._locale(ctx), id=_id(subject)))
 
@@ -203,14 +211,12 @@ class Owner(commands.Cog):
     @app_commands.rename(subject="id")
     async def allow(self, ctx: Context, what: What, subject: str) -> None:
         """Put a member or a server on the allowlist."""
-        await ctx.defer(ephemeral=True)
         await self._services.host.put(Subject(what), _id(subject), allowed=True)
         await self._respond(ctx, translate("bot.owner.allowed", self._locale(ctx), id=_id(subject)))
 
     @_under(owner, "allowlist")
     async def allowlist(self, ctx: Context, state: OnOff) -> None:
         """Serve only those on the list, or everyone who is not blocked."""
-        await ctx.defer(ephemeral=True)
         host = self._services.host
         if state == "on":
             await host.put(Subject.USER, ctx.author.id, allowed=True)
@@ -224,13 +230,11 @@ class Owner(commands.Cog):
     @_under(owner, "errors")
     async def errors(self, ctx: Context) -> None:
         """List the last errors."""
-        await ctx.defer(ephemeral=True)
         await self._respond(ctx, errors_text(await self._services.requests.last_errors(), self._locale(ctx)))
 
     @_under(owner, "maintenance")
     async def maintenance(self, ctx: Context, state: OnOff) -> None:
         """Begin nothing new, or begin again."""
-        await ctx.defer(ephemeral=True)
         await self._services.host.switch(maintenance=state == "on")
         await show_presence(self._bot, self._services.host.switches)
         running = self._services.admission.running + self._services.admission.waiting
@@ -242,14 +246,12 @@ class Owner(commands.Cog):
     @_under(owner, "links")
     async def links(self, ctx: Context, state: OnOff) -> None:
         """Follow links, or none in any server."""
-        await ctx.defer(ephemeral=True)
         await self._services.host.switch(links=state == "on")
         await self._respond(ctx, translate(f"bot.owner.links-{state}", self._locale(ctx)))
 
     @_under(owner, "defaults")
     async def defaults(self, ctx: Context, *, changes: Defaults) -> None:
         """Set or show what servers have whose admins have set nothing."""
-        await ctx.defer(ephemeral=True)
         if changes.language is not None and changes.language not in locales():
             await self._respond(
                 ctx, translate("bot.owner.languages", self._locale(ctx), languages=", ".join(locales()))

@@ -137,8 +137,10 @@ async def test_what_cannot_be_played_is_told_to_the_asker_alone(game_bot: BotPro
     assert discord.messages_of_bot(place.channel) == []
     assert await begun(discord, place, place.ana, file=new_song(SONG_S)), "the channel is free again"
     discord.deny(place.channel, place.ben, "attach_files")
-    refused = discord.slash("guess play", user=place.ben, channel=place.channel, file=new_song(6))
-    await refused.reply(lambda reply: reply.content == translate("bot.guess.not-allowed", "en"))
+    posted = discord.post_message(place.guild.channels[1], user=place.ana, files=[new_song(6)])
+    for song in ({"file": new_song(6)}, {"link": posted.files[0].url}):
+        refused = discord.slash("guess play", user=place.ben, channel=place.channel, **song)
+        await refused.reply(lambda reply: reply.content == translate("bot.guess.not-allowed", "en"))
 
 
 @pytest.mark.slow

@@ -117,7 +117,7 @@ async def test_the_command_is_nowhere_but_in_the_owners_server_and_refuses_every
     assert len(hosted.discord.messages_of_bot(hosted.discord.direct_messages(house.ana))) == 1
 
 
-async def test_a_button_is_acknowledged_and_then_discord_is_asked_at_most_once_who_may_press_it(
+async def test_a_button_or_command_is_acknowledged_and_then_discord_is_asked_at_most_once_whose_bot_it_is(
     hosted: Hosted,
 ) -> None:
     discord, direct = hosted.discord, hosted.discord.direct_messages(hosted.host)
@@ -130,6 +130,8 @@ async def test_a_button_is_acknowledged_and_then_discord_is_asked_at_most_once_w
     failed = discord.click(questions[0], stay, user=hosted.host)
     told = await failed.reply(lambda reply: translate("error.internal", "en") in reply.content)
     assert told.only_for is hosted.host
+    discord.fail("get_oauth2_application", 403)
+    assert translate("error.internal", "en") in (await hosted.slash("errors")).content
     asked = len(discord.exchanges("get_oauth2_application"))
     for question in questions:
         discord.click(question, stay, user=hosted.host)
