@@ -128,8 +128,7 @@ def test_the_page_on_the_workers_image_is_asked_whether_it_takes_connections() -
     [asked] = re.findall(
         r"create_connection\(\('127\.0\.0\.1', .*?\b(\d+)\)", read_stages()["page"].all("HEALTHCHECK")[0]
     )
-    page = yaml.safe_load((ROOT / "deploy" / "postgresql.yaml").read_text("utf-8"))["services"]["page"]
-    assert f"create_connection(('127.0.0.1', {asked}), 4)" in page["healthcheck"]["test"][-1]
+    assert f"create_connection(('127.0.0.1', {asked}), 4)" in SERVICES["page"]["healthcheck"]["test"][-1]
     assert asked == SERVICES["page"]["environment"]["GENREGENIE_WEB_PORT"]
 
 
