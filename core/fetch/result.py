@@ -39,14 +39,12 @@ class FetchedFile:
         path: inside the job's own directory.
         title: as the source names it, one line.
         uploader: who published it, one line.
-        duration: seconds that the source announces; the file may differ.
         note: key of a sentence about the source (`note.playlist-first`), or None.
     """
 
     path: Path
     title: str | None = None
     uploader: str | None = None
-    duration: float | None = None
     note: str | None = None
 
 

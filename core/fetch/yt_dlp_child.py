@@ -174,7 +174,8 @@ def _song(info: Info) -> Info:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    # Sites cut titles in the middle of an emoji; half of one is no text that the other side could read.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def _number(value: object) -> float | None:

@@ -22,7 +22,7 @@ from core.fetch.radio import StreamPace
 from core.fetch.result import ByteProgress, FetchedFile, clean_text, lease_error, refusal_error, too_large
 from core.fetch.tempfiles import LINK_COPIES
 from core.fetch.ytdlp_install import javascript_runtime, readable_paths, write_ca_bundle
-from core.fetch.ytdlp_output import Failure, OutputReader, failure_code, is_youtube
+from core.fetch.ytdlp_output import OS_CODES, Failure, OutputReader, failure_code, is_youtube
 from core.proxy.interface import Proxy
 from core.proxy.lease import ProxyLease
 from core.proxy.url_policy import RefusedError
@@ -107,7 +107,9 @@ async def fetch_link(
                 await lease.sync()
         except TimeoutError:
             raise GenreGenieError(ErrorCode.TIMEOUT) from None
-        except OSError:
+        except OSError as error:
+            if error.errno in OS_CODES:  # the disk is full
+                raise GenreGenieError(OS_CODES[error.errno]) from None
             logger.exception("Could not start yt-dlp")
             raise GenreGenieError(ErrorCode.INTERNAL) from None
         if not media.is_file() or media.is_symlink() or child_exit.status != 0:
@@ -119,7 +121,6 @@ async def fetch_link(
         media,
         title=clean_text(song.title),
         uploader=clean_text(song.uploader),
-        duration=song.duration,
         note="note.playlist-first" if song.from_playlist else None,
     )
 

@@ -15,11 +15,12 @@ logger = logging.getLogger(__name__)
 
 _LIVE_STATUSES: Final = ("is_live", "is_upcoming", "post_live")
 
-_OS_CODES: Final = {
+OS_CODES: Final = {
     errno.ENOSPC: ErrorCode.BUSY,
     errno.EDQUOT: ErrorCode.BUSY,
     errno.EFBIG: ErrorCode.TOO_LARGE,
 }
+"""What the system's errors stand for."""
 
 _REASON_CODES: Final = {
     "endless": ErrorCode.LIVE_STREAM,
@@ -53,7 +54,7 @@ class SongInfo(BaseModel):
 
     title: str | None = None
     uploader: str | None = None
-    duration: float | None = Field(default=None, ge=0.0, le=1e9)
+    duration: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     is_live: bool | None = None
     live_status: str | None = None
     availability: str | None = None
@@ -77,9 +78,9 @@ class _Progress(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    downloaded_bytes: float = Field(default=0, ge=0.0, le=1e15)
-    total_bytes: float | None = Field(default=None, ge=0.0, le=1e15)
-    total_bytes_estimate: float | None = Field(default=None, ge=0.0, le=1e15)
+    downloaded_bytes: float = Field(default=0, ge=0.0, allow_inf_nan=False)
+    total_bytes: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    total_bytes_estimate: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
 
 
 class Failure(BaseModel):
@@ -180,8 +181,8 @@ class OutputReader:
 def failure_code(failure: Failure) -> ErrorCode:
     """Return the code for a failure: from what happened, the most certain first."""
     song = failure.song
-    if failure.errno in _OS_CODES:
-        return _OS_CODES[failure.errno]
+    if failure.errno in OS_CODES:
+        return OS_CODES[failure.errno]
     for reason, code in _REASON_CODES.items():
         if reason in failure.reasons:
             return code

@@ -122,6 +122,9 @@ async def test_a_chain_of_redirects_is_followed(server: Server, fetch: Fetch, so
         "<video controls><source src='/song.mp3' type='audio/mpeg'></video>",
         '<script type="application/ld+json">{"@context": "https://schema.org", "@type": "AudioObject", "name": "An '
         'evening", "contentUrl": "{base}/song.mp3"}</script>',
+        # Cut in the middle of an emoji, as sites do that count in UTF-16.
+        '<script type="application/ld+json">{"@context": "https://schema.org", "@type": "AudioObject", "name": "An '
+        'evening \\ud83d", "contentUrl": "{base}/song.mp3"}</script>',
     ],
 )
 async def test_a_page_gives_its_sound_and_its_title(server: Server, fetch: Fetch, song: bytes, page: str) -> None:
@@ -352,20 +355,24 @@ async def test_protected_dash_is_drm_protected(server: Server, failure: Failure,
     assert await failure(server.url("/protected.mpd")) == "drm-protected"
 
 
+@pytest.mark.parametrize("duration", ["PT45M", "PT99999999999S"])
 async def test_a_song_over_the_longest_is_refused_before_its_body(
-    server: Server, failure: Failure, song: bytes
+    server: Server, failure: Failure, song: bytes, duration: str
 ) -> None:
     server.serve("/song.mp3", song, "audio/mpeg")
-    start = '{"@context": "https://schema.org", "@type": "AudioObject", "name": "Long", "duration": "PT45M", '
+    start = '{"@context": "https://schema.org", "@type": "AudioObject", "name": "Long", '
+    start += f'"duration": "{duration}", '
     page = f'<script type="application/ld+json">{start}"contentUrl": "{server.url("/song.mp3")}"}}</script>'
     assert await failure(server.serve("/page", f"<html><head>{page}</head></html>")) == "too-long"
 
 
+@pytest.mark.parametrize("length", [900_000_000, 2 * 10**15])
 async def test_a_length_over_the_limit_is_refused_at_once(
-    server: Server, failure: Failure, proxy: FetchProxy, make: Callable[..., Settings]
+    server: Server, failure: Failure, proxy: FetchProxy, make: Callable[..., Settings], length: int
 ) -> None:
     async def boast(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 900000000\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: {length}\r\n\r\n"
+        await exchange.send(head.encode())
         if exchange.method != "HEAD":
             while True:
                 await exchange.send(b"x" * 65536)
