@@ -5,6 +5,7 @@ releases a killed process's lock; what is not locked is removed at the next star
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class TemporaryFiles:
         self._root = root.absolute()  # children run in other directories
         self._quota = quota
         self._min_free = min_free
-        self._reserved = 0
+        self._reserved: dict[Path, int] = {}
         self._own: Path | None = None
         self._lock: FileLock | None = None
 
@@ -59,7 +60,7 @@ class TemporaryFiles:
     @property
     def reserved(self) -> int:
         """Bytes that the running jobs have reserved."""
-        return self._reserved
+        return sum(self._reserved.values())
 
     def open(self) -> None:
         """Remove what killed processes left and create this process's directory.
@@ -72,7 +73,7 @@ class TemporaryFiles:
         with FileLock(self._root / _LOCK, mode=0o600):
             for entry in self._root.iterdir():
                 if entry.is_dir() and not entry.is_symlink() and not _is_held(entry / _LOCK):
-                    shutil.rmtree(entry, ignore_errors=True)
+                    _remove(entry)
             own = Path(tempfile.mkdtemp(dir=self._root))
             lock = FileLock(own / _LOCK, mode=0o600, thread_local=False)  # another thread may close
             lock.acquire(blocking=False)
@@ -82,7 +83,7 @@ class TemporaryFiles:
         """Remove this process's directory with everything in it."""
         if self._own is not None and self._lock is not None:
             self._lock.release()
-            shutil.rmtree(self._own, ignore_errors=True)
+            _remove(self._own)
             self._own = self._lock = None
 
     @contextlib.contextmanager
@@ -97,7 +98,7 @@ class TemporaryFiles:
         """
         if self._own is None:
             raise RuntimeError("the temporary files have not been opened")
-        reserved = self._reserved + max_bytes
+        reserved = self.reserved + max_bytes
         try:
             free = shutil.disk_usage(self._own).free
             if reserved > self._quota or free - reserved < self._min_free:
@@ -105,12 +106,34 @@ class TemporaryFiles:
             directory = Path(tempfile.mkdtemp(dir=self._own))
         except OSError:  # no room for a directory, or the disk is gone
             raise GenreGenieError(ErrorCode.BUSY) from None
-        self._reserved = reserved
+        self._reserved[directory] = max_bytes
         try:
             yield directory
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
-            self._reserved -= max_bytes
+            _remove(directory)
+            del self._reserved[directory]
+
+    def give_back(self, directory: Path, written: int) -> None:
+        """Reserve no more for a job than it has written: it has ended writing.
+
+        Args:
+            directory: the job's own.
+            written: bytes in it.
+        """
+        self._reserved[directory] = min(self._reserved[directory], written)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory, also one in which a child has made folders that nobody may enter."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    for folder, names, _ in os.walk(directory):
+        for path in (Path(folder) / name for name in names):
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _is_held(path: Path) -> bool:

@@ -16,6 +16,8 @@ from core.sandbox.processes import end_guarded, group_options
 _WATCH_SECONDS: Final = 0.2
 _LINE_BYTES: Final = 256 * 1024
 _ERROR_BYTES: Final = 64 * 1024
+_MAX_LINES: Final = 20_000
+_LINES_A_TURN: Final = 64
 
 
 class Overrun(StrEnum):
@@ -99,9 +101,15 @@ async def run_child(
             await process.stdin.drain()
         process.stdin.close()
         try:
+            lines = 0
             while line := await process.stdout.readline():
+                lines += 1
+                if lines > _MAX_LINES:
+                    raise ValueError(f"more than {_MAX_LINES} lines")
                 on_line(line)
-        except ValueError:  # what asyncio raises for a line over the limit
+                if lines % _LINES_A_TURN == 0:  # what has come already is read without a pause
+                    await asyncio.sleep(0)
+        except ValueError:  # also what asyncio raises for a line over the limit
             overrun = Overrun.OUTPUT
             end_guarded(process)
             await _tail(process.stdout)  # a pipe that nobody reads is never seen to end, and asyncio waits for that
@@ -139,7 +147,10 @@ async def _watch(process: asyncio.subprocess.Process, bounds: Bounds) -> Overrun
 def _measure(pid: int, bounds: Bounds) -> Overrun | None:
     if resident_bytes(pid) > bounds.memory:
         return Overrun.MEMORY
-    return Overrun.DISK if used_bytes(bounds.directory) > bounds.disk else None
+    try:
+        return Overrun.DISK if used_bytes(bounds.directory) > bounds.disk else None
+    except PermissionError:  # the child hides what it writes
+        return Overrun.DISK
 
 
 def resident_bytes(pid: int) -> int:
@@ -154,10 +165,19 @@ def resident_bytes(pid: int) -> int:
 
 
 def used_bytes(directory: Path) -> int:
-    """Return the size of all files beneath a directory, bytes."""
+    """Return the size of all files beneath a directory, bytes.
+
+    Raises:
+        PermissionError: a folder in it cannot be listed.
+    """
     total = 0
-    for folder, _, names in os.walk(directory):
+    for folder, _, names in os.walk(directory, onerror=_raise_if_hidden):
         for name in names:
             with contextlib.suppress(OSError):
                 total += (Path(folder) / name).lstat().st_size
     return total
+
+
+def _raise_if_hidden(error: OSError) -> None:
+    if isinstance(error, PermissionError):  # others have gone meanwhile
+        raise error

@@ -1,7 +1,9 @@
 """Attachments and links → files on disk, with the proxy and the temporary files that both need."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.fetch.discord_cdn import fetch_attachment
@@ -11,6 +13,7 @@ from core.fetch.ytdlp import fetch_link
 from core.inference.pipeline import ProgressCallback, Step
 from core.proxy.interface import Proxy
 from core.proxy.process import ProxyProcess
+from core.sandbox.supervisor import used_bytes
 from core.settings import MIB, Settings
 
 
@@ -34,7 +37,7 @@ class Fetcher:
     ) -> AsyncIterator[FetchedFile]:
         """Download an attachment; raises as `fetch_attachment` does."""
         with self.files.job(self._settings.max_file_bytes) as directory:
-            yield await fetch_attachment(
+            fetched = await fetch_attachment(
                 url,
                 directory,
                 proxy=self.proxy,
@@ -43,14 +46,22 @@ class Fetcher:
                 size=size,
                 on_progress=_in_shares(on_progress),
             )
+            await self._give_back(directory)
+            yield fetched
 
     @contextlib.asynccontextmanager
     async def link(self, url: str, on_progress: ProgressCallback) -> AsyncIterator[FetchedFile]:
         """Download the sound that a link leads to; raises as `fetch_link` does."""
         with self.files.job(LINK_COPIES * self._settings.max_file_bytes) as directory:
-            yield await fetch_link(
+            fetched = await fetch_link(
                 url, directory, proxy=self.proxy, settings=self._settings, on_progress=_in_shares(on_progress)
             )
+            await self._give_back(directory)
+            yield fetched
+
+    async def _give_back(self, directory: Path) -> None:
+        """Leave others the room that a song did not take: until it has been classified, several more may come."""
+        self.files.give_back(directory, await asyncio.to_thread(used_bytes, directory))
 
 
 def _in_shares(on_progress: ProgressCallback) -> Callable[[int, int | None], None]:

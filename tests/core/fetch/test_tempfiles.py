@@ -80,6 +80,27 @@ def test_jobs_over_the_quota_are_busy(files: TemporaryFiles) -> None:
         pass
 
 
+def test_what_a_job_has_not_written_is_there_for_others(files: TemporaryFiles) -> None:
+    with files.job(600) as directory:
+        files.give_back(directory, 200)
+        assert files.reserved == 200
+        with files.job(800):
+            pass
+        files.give_back(directory, 300)
+        assert files.reserved == 200, "nothing is reserved twice"
+    assert files.reserved == 0
+
+
+def test_folders_that_nobody_may_enter_go_too(files: TemporaryFiles) -> None:
+    with files.job(10) as directory:
+        hidden = directory / "hidden"
+        (hidden / "deeper").mkdir(parents=True)
+        (hidden / "deeper" / "song").write_bytes(b"x")
+        (hidden / "deeper").chmod(0o300)
+        hidden.chmod(0o300)
+    assert not directory.exists()
+
+
 def test_a_short_disk_is_busy(root: Path) -> None:
     free = shutil.disk_usage(root.parent.parent).free
     with TemporaryFiles(root, quota=10 * free, min_free=free // 2) as files:
