@@ -87,7 +87,7 @@ class OpenFile:
         self, pool: WorkerPool, options: ClassifyOptions, on_progress: ProgressCallback
     ) -> ClassifyResult:
         """Classify the file."""
-        return await pool.classify_file(self.path, options, on_progress=on_progress)
+        return await pool.classify_file(self.path, options, on_progress=on_progress, spent_s=self.fetch_s)
 
 
 @dataclass(frozen=True, slots=True)

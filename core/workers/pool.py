@@ -102,6 +102,7 @@ class WorkerPool:
         self._size = size or settings.workers
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(max_queue)
         self._slots: list[asyncio.Task[None]] = []
+        self._places: list[WorkerSlot] = []
         self._first_ready: asyncio.Future[None] | None = None
         self._closing = False
         self._unusable: ConfigurationError | None = None
@@ -139,7 +140,10 @@ class WorkerPool:
         self._first_ready = asyncio.get_running_loop().create_future()
         # Nobody has to ask for readiness: a failure that nobody awaits is in the log already.
         self._first_ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
-        self._slots = [asyncio.create_task(self._keep_slot(), name=f"worker-{i}") for i in range(self._size)]
+        self._places = [WorkerSlot() for _ in range(self._size)]
+        self._slots = [
+            asyncio.create_task(self._keep_slot(slot), name=f"worker-{i}") for i, slot in enumerate(self._places)
+        ]
 
     async def ready(self) -> None:
         """Wait until a worker is warm.
@@ -152,9 +156,20 @@ class WorkerPool:
         await asyncio.shield(self._first_ready)
 
     async def classify_file(
-        self, path: Path, options: ClassifyOptions | None = None, *, on_progress: ProgressCallback | None = None
+        self,
+        path: Path,
+        options: ClassifyOptions | None = None,
+        *,
+        on_progress: ProgressCallback | None = None,
+        spent_s: float = 0.0,
     ) -> ClassifyResult:
         """Classify a file. Cancelling the caller ends the work and its ffmpeg.
+
+        Args:
+            path: of the file.
+            options: what to classify.
+            on_progress: called at each step.
+            spent_s: seconds of the job's time that fetching the file has taken.
 
         Raises:
             GenreGenieError: the file has no verdict, or `busy`, `timeout`, `internal`.
@@ -168,7 +183,7 @@ class WorkerPool:
             self._settings.job_timeout_s,
         )
         absolute = str(path.absolute())  # noqa: ASYNC240 - asks no disk
-        return await self._submit(protocol.ClassifyFile(absolute, limits, options), on_progress)
+        return await self._submit(protocol.ClassifyFile(absolute, limits, options), on_progress, spent_s)
 
     async def classify_spectrogram(
         self,
@@ -206,6 +221,7 @@ class WorkerPool:
         self,
         command: protocol.Work,
         on_progress: ProgressCallback | None,
+        spent_s: float = 0.0,
     ) -> ClassifyResult:
         if self._unusable is not None:
             raise self._unusable
@@ -213,8 +229,11 @@ class WorkerPool:
             raise GenreGenieError(ErrorCode.BUSY)
         if not self._slots:
             raise RuntimeError("the pool is not started")
+        left_s = self._settings.job_timeout_s - spent_s
+        if left_s <= 0:
+            raise GenreGenieError(ErrorCode.TIMEOUT)
         answer: asyncio.Future[ClassifyResult] = asyncio.get_running_loop().create_future()
-        job = _Job(command, on_progress, self._settings.job_timeout_s, answer)
+        job = _Job(command, on_progress, left_s, answer)
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
@@ -225,9 +244,8 @@ class WorkerPool:
         # Cancelling this await cancels the answer, upon which the slot stops the worker.
         return await job.answer
 
-    async def _keep_slot(self) -> None:
+    async def _keep_slot(self, slot: WorkerSlot) -> None:
         """Keep a worker in one slot of the pool: a fresh one whenever it is lost."""
-        slot = WorkerSlot()
         try:
             while True:
                 try:
@@ -246,7 +264,9 @@ class WorkerPool:
                 current_reference.set(None)
                 self.restarts += 1
                 slot.job = _retry_once(slot.job)
-                if slot.failed_starts >= MAX_START_FAILURES and self.ready_count == 0:
+                # Another one may yet come up.
+                none_starts = all(place.failed_starts >= MAX_START_FAILURES for place in self._places)
+                if none_starts and self.ready_count == 0:
                     if not self._was_ready:
                         self._give_up(ConfigurationError("workers end at start; see the log"))
                         return

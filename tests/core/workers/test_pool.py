@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from core.errors import ConfigurationError, ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence
 from core.inference.pipeline import ClassifyOptions, ClassifyResult, Step
 from core.settings import Settings
-from core.workers.pool import WorkerPool
+from core.workers.pool import MAX_START_FAILURES, WorkerPool, _WorkerLostError
 from tests.core.conftest import OpenPool
 from tests.core.files import BAD, make_bad, random_files
 from tests.support.audio import encode, make_song, write_wav
@@ -202,6 +203,12 @@ class TestLimits:
             pool._settings = Settings(job_timeout_s=60)
             assert (await pool.classify_file(song)).prediction.genre in GENRES
 
+    async def test_the_time_that_fetching_took_counts(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
+        async with open_pool(job_timeout_s=600.0, max_duration_s=SIX_HOURS) as pool:
+            for spent_s in (599.5, 600.0, 601.0):
+                assert await code_of(submit(pool, hours, spent_s=spent_s)) is ErrorCode.TIMEOUT
+            assert (await pool.classify_file(song, spent_s=500.0)).prediction.genre in GENRES
+
     async def test_time_in_the_queue_does_not_count(self, open_pool: OpenPool, hours: Path, song: Path) -> None:
         async with open_pool(job_timeout_s=2.0, max_duration_s=SIX_HOURS) as pool:
             first = submit(pool, hours)
@@ -369,6 +376,28 @@ class TestStarting:
 
     async def test_jobs_may_be_given_before_a_worker_is_warm(self, song: Path) -> None:
         async with WorkerPool(Settings()) as pool:
+            assert (await pool.classify_file(song)).prediction.genre in GENRES
+
+    async def test_one_that_does_not_start_leaves_the_others_their_time(
+        self, song: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spawn, failed = WorkerPool._spawn, asyncio.Event()
+        failures = 0
+
+        async def spawn_others(pool: WorkerPool) -> Process:
+            nonlocal failures
+            task = asyncio.current_task()
+            if task is not None and task.get_name() == "worker-1":
+                await failed.wait()
+                return await spawn(pool)
+            failures += 1
+            if failures > MAX_START_FAILURES:
+                failed.set()
+            raise _WorkerLostError("no memory is left")
+
+        monkeypatch.setattr(WorkerPool, "_spawn", spawn_others)
+        async with WorkerPool(Settings(), size=2) as pool:
+            await pool.ready()
             assert (await pool.classify_file(song)).prediction.genre in GENRES
 
     async def test_it_may_be_closed_before_a_worker_is_warm(self, song: Path) -> None:
