@@ -79,7 +79,8 @@ class LineFormatter(logging.Formatter):
 
     def _redacted(self, line: str) -> str:
         for secret in self._secrets:
-            line = line.replace(secret, REDACTED)
+            # As it is, and as JSON writes it.
+            line = line.replace(secret, REDACTED).replace(json.dumps(secret)[1:-1], REDACTED)
         for pattern in self._redact:
             line = pattern.sub(rf"\1{REDACTED}", line)
         return line

@@ -60,6 +60,8 @@ _RESOLVE_THREADS: Final = 128
 
 _MAX_ADDRESSES: Final = 4
 _NAT64_SECONDS: Final = 600.0
+_NAT64_RETRY_SECONDS: Final = 30.0
+_NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _ICY: Final = b"ICY "
 _METHODS: Final = (b"GET", b"HEAD", b"POST", b"CONNECT")
 
@@ -106,7 +108,7 @@ class FetchProxy(Proxy):
     ) -> None:
         super().__init__(allowed_hosts, ca_file)
         self._blocked: tuple[IPNetwork, ...] = tuple(ipaddress.ip_network(text) for text in blocked_networks)
-        self._nat64: set[IPNetwork] = set()
+        self._nat64: set[IPNetwork] | None = None
         self._nat64_known_until = 0.0
         self._max_seconds = max_seconds_per_connection
         self._idle_seconds = idle_seconds
@@ -283,16 +285,30 @@ class FetchProxy(Proxy):
             logger.error("Cannot list this machine's networks, so no address is known to be outside: %s", error)
             return []
         if any(address.version == 6 for address in addresses):
-            near |= await self._nat64_networks()
+            behind = await self._nat64_networks()
+            if behind is None:  # no IPv6 address is known to be outside
+                addresses = [address for address in addresses if address.version == 4]
+            else:
+                near |= behind
         return [address for address in addresses if not is_in(address, near) and not is_in(address, self._blocked)]
 
-    async def _nat64_networks(self) -> set[IPNetwork]:
-        """Ask every ten minutes for the prefixes behind which this network has a NAT64 (RFC 7050)."""
+    async def _nat64_networks(self) -> set[IPNetwork] | None:
+        """Ask every ten minutes for the prefixes behind which this network has a NAT64 (RFC 7050).
+
+        Returns:
+            Those of the last answer; None as long as there was none.
+        """
         now = asyncio.get_running_loop().time()
         if now >= self._nat64_known_until:
-            with contextlib.suppress(OSError, TimeoutError):
+            seconds = _NAT64_SECONDS
+            try:
                 self._nat64 = nat64_prefixes(await self._resolve_in_time(NAT64_NAME))
-                self._nat64_known_until = now + _NAT64_SECONDS
+            except (OSError, TimeoutError) as error:
+                if isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME:
+                    self._nat64 = set()
+                else:
+                    seconds = _NAT64_RETRY_SECONDS
+            self._nat64_known_until = now + seconds
         return self._nat64
 
     async def _resolve_in_time(self, host: str) -> Collection[str]:

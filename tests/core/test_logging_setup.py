@@ -38,6 +38,13 @@ def test_no_secret_and_nothing_that_a_pattern_redacts_is_in_a_line(as_json: bool
 
 
 @pytest.mark.parametrize("as_json", [True, False])
+def test_a_secret_is_removed_as_json_writes_it_too(as_json: bool) -> None:
+    formatter = LineFormatter(as_json=as_json, secrets=['pässword "one"'])
+    line = formatter.format(record("failed", fields={"name": 'with pässword "one" again'}))
+    assert "ssword" not in line
+
+
+@pytest.mark.parametrize("as_json", [True, False])
 def test_a_failure_is_one_line_that_says_where_and_not_what(as_json: bool) -> None:
     line = LineFormatter(as_json=as_json).format(failing())
     assert "\n" not in line

@@ -4,12 +4,14 @@ import asyncio
 import base64
 import contextlib
 import ipaddress
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
 from core.proxy.http_streams import EVENTS_PER_TURN, FREE_CHUNKS
 from core.proxy.lease import MAX_OPEN, ProxyLease
+from core.proxy.networks import NAT64_NAME
 from core.proxy.proxy import FetchProxy
 from core.proxy.url_policy import Refusal, RefusedError, is_local, is_public, parse_url
 from tests.core.fetch.addresses import ADDRESSES, DISGUISES
@@ -380,6 +382,27 @@ async def test_an_allowed_name_allows_neither_its_address_nor_another_name_for_i
             "music.example:22",
         ):
             assert status(await request(proxy, lease, get(f"http://{other}/"), "Host: x")) == 403
+
+
+@pytest.mark.parametrize(
+    ("answer", "outside"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "there is none"), True),
+        (socket.gaierror(socket.EAI_AGAIN, "no answer"), False),
+        (TimeoutError(), False),
+    ],
+)
+async def test_without_an_answer_about_a_nat64_no_ipv6_address_is_known_to_be_outside(
+    answer: Exception, outside: bool
+) -> None:
+    async def resolve(host: str) -> list[str]:
+        if host == NAT64_NAME:
+            raise answer
+        return ["93.184.217.20", "2a00:1450:4002::20"]
+
+    async with FetchProxy(resolver=resolve) as proxy:
+        found = await proxy._addresses(parse_url("http://song.example/", ()))
+        assert [address.version for address in found] == ([4, 6] if outside else [4])
 
 
 @pytest.mark.parametrize("failure", [OSError(), ValueError()])
