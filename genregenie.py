@@ -1,4 +1,4 @@
-"""The `genregenie` command: mounts the commands of the packages, each loaded only when it is called."""
+"""The `genregenie` command, which loads each of the packages' commands only when it is called; and `classify`."""
 
 import asyncio
 import importlib
@@ -6,7 +6,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from logging import getLogger
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO, cast
 
 import typer
@@ -14,8 +16,10 @@ import typer
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from core.inference.pipeline import Models
     from core.service.shared import OpenGuest
     from core.settings import Settings
+    from core.verdict import Prediction
 
 COMMANDS: Final = {
     "classify": ("core.cli.classify", "Classify songs: files, folders or links."),
@@ -40,6 +44,40 @@ _NEEDS_MORE: Final = "this needs more than the bot does: pip install --require-h
 
 SCALE: Final = ("procrastinate", "psycopg", "psycopg_pool")
 """What GENREGENIE_QUEUE_URL needs, whatever the command."""
+
+
+def classify(path: str | Path, *, model: str | None = None, whole: bool = False) -> "Prediction":
+    """Classify a file of your own in this process, from a script or a notebook.
+
+    What strangers send is better given to the command, whose workers are confined.
+
+    Args:
+        path: of an audio or video file.
+        model: as for `--model`.
+        whole: vote over the whole song instead of its main section.
+
+    Returns:
+        Genre, confidence, votes, probabilities and segments, among others.
+
+    Raises:
+        core.errors.GenreGenieError: the file has no verdict; `code` says why.
+        core.errors.ConfigurationError: the model or a setting cannot be used.
+    """
+    from core.audio.decode import DecodeLimits
+    from core.inference.pipeline import ClassifyOptions, classify_file
+    from core.settings import Settings, load_settings
+
+    settings = load_settings(Settings)
+    limits = DecodeLimits(settings.max_file_bytes, settings.max_duration_s, settings.job_timeout_s)
+    options = ClassifyOptions(model or settings.model, whole=whole)
+    return classify_file(Path(path), options, models=_models(), limits=limits).prediction
+
+
+@cache
+def _models() -> "Models":
+    from core.inference.pipeline import Models
+
+    return Models()
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import genregenie
+from core.constants import GENRES
+from core.errors import GenreGenieError
 from core.inference.model_card import read_card
 from core.version import VERSION
 from tests.hosting.dockerfile import copied, lineage, read_stages
@@ -45,6 +48,15 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
             (tmp_path / source).parent.mkdir(exist_ok=True)
             (tmp_path / source).symlink_to(ROOT / source)
     return request.param, tmp_path
+
+
+def test_a_line_of_python_classifies_a_file() -> None:
+    found = genregenie.classify(ROOT / "examples" / "demo.ogg")
+    assert found.genre in GENRES
+    assert len(genregenie.classify(ROOT / "examples" / "demo.ogg", whole=True).segments) > len(found.segments)
+    with pytest.raises(GenreGenieError) as raised:
+        genregenie.classify(str(ROOT / "README.md"))
+    assert raised.value.code == "not-audio"
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
