@@ -28,7 +28,6 @@ DataOption = Annotated[
     Path,
     typer.Option("--data", help="A GTZAN folder (genres, genres_original; WAV, AU or FLAC), mel.npz, or FMA's folder."),
 ]
-SplitOption = Annotated[SplitName, typer.Option("--split", help="How tracks are split; see training/data/splits.py.")]
 ListsOption = Annotated[
     Path | None, typer.Option("--lists", help="Folder of the filtered lists, where they are not beside the data.")
 ]
@@ -41,8 +40,17 @@ def train(
         typer.Argument(help="The study's plain or augmented CNN, our genie, or all of the study."),
     ],
     data: DataOption,
-    split: SplitOption = SplitName.TRACK,
-    seed: Annotated[int, typer.Option(help="Seed of the split and of the training.")] = 0,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(
+            "--split",
+            help="How tracks are split; see training/data/splits.py. Not for study, which has its own.",
+            show_default="track",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the split and of the training. Not for study.", show_default="0")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -80,13 +88,17 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which an interrupted run resumes.")] = RUNS,
 ) -> None:
     """Train a model, from GTZAN to a LiteRT file with its card. An interrupted run resumes where it stopped."""
+    if kind is Kind.STUDY and (split is not None or seed is not None):
+        raise typer.BadParameter("the study has splits and seeds of its own: leave --split and --seed out")
     import tensorflow  # noqa: F401 - where it is missing, that is said before any data is read
 
     from training import experiment
 
     folders = OutputFolders() if out is None else OutputFolders.all_in(out)
     genie = GenieConfig(teacher, without_teacher, labelled, not_music, steps)
-    config = ExperimentConfig(kind, data, split, seed, lists, epochs, test, folders, runs, genie)
+    config = ExperimentConfig(
+        kind, data, split or SplitName.TRACK, seed or 0, lists, epochs, test, folders, runs, genie
+    )
     console = Console()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:

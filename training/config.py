@@ -1,10 +1,11 @@
 """What is trained and evaluated, and where the results go: plain data, free of heavy imports."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from training.data.splits import SplitName, SubsetName
 
@@ -68,7 +69,7 @@ class OutputFolders:
     def model_path(self, kind: str, split: SplitName, seed: int) -> Path:
         """Return where a model is written; models that are not shipped carry the split and seed in their names."""
         is_study = kind in STUDY_KINDS and split is SplitName.TRACK and seed == 0
-        is_genie = kind == Kind.GENIE and split is SplitName.ALL
+        is_genie = kind == Kind.GENIE and split is SplitName.ALL and seed == 0
         if is_study or is_genie:
             return self.models / f"{kind}.tflite"
         suffix = f"-{seed}" if seed else ""
@@ -109,7 +110,7 @@ class ExperimentConfig:
     def name(self) -> str:
         """Kind of model, as its files are named; with the collection, where that is not GTZAN."""
         kind = WITHOUT_TEACHER if self.kind is Kind.GENIE and self.genie.labels_only else str(self.kind)
-        return kind if self.collection == GTZAN else f"{kind}-{self.collection.lower()}"
+        return collection_name(kind, self.collection)
 
     @property
     def run_name(self) -> str:
@@ -170,3 +171,22 @@ def kind_of(model: str) -> str:
 def run_name(kind: str, split: str, seed: int) -> str:
     """Name of a run, with which the names of its files begin: `genie-filtered-0`."""
     return f"{kind}-{split}-{seed}"
+
+
+def measurement_name(measured: Mapping[str, Any]) -> str:
+    """Name of the files of what `experiment.measure_model` gives.
+
+    `plain-track-0-test` for GTZAN; `svm-fma-track-0-test` for the baseline, which is fitted to what it is measured on;
+    `plain-on-fma-track-0-test` for a model of another collection than the measured one.
+    """
+    kind, collection, trained_on = kind_of(measured["model"]), measured.get("collection", GTZAN), measured["trained_on"]
+    if trained_on is None:
+        kind = collection_name(kind, collection)
+    elif trained_on.get("collection", GTZAN) != collection:
+        kind = f"{kind}-on-{collection.lower()}"
+    return f"{run_name(kind, measured['split'], measured['seed'])}-{measured['subset']}"
+
+
+def collection_name(kind: str, collection: str) -> str:
+    """Name of what is trained on a collection: of GTZAN's it is not said."""
+    return kind if collection == GTZAN else f"{kind}-{collection.lower()}"

@@ -1,5 +1,6 @@
 """Experiments: a configuration becomes a model with its card, or the figures of a model."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.inference.classifier import Classifier, apply_temperature
 from core.inference.model_card import model_file
-from training.config import BASELINE, EvaluationConfig, ExperimentConfig, Kind, kind_of, run_name
+from training.config import BASELINE, EvaluationConfig, ExperimentConfig, Kind, measurement_name, run_name
 from training.data.collections import load
 from training.data.gtzan import DataError, Gtzan, to_db
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
@@ -38,31 +39,53 @@ def train_genre_model(config: ExperimentConfig, callbacks: Sequence["keras.callb
 
     Raises:
         FileNotFoundError: the data, the lists, or the held-out model to fine-tune are missing.
-        DataError: the data is unusable.
+        DataError: the data is unusable, or the split lacks a subset that is needed.
     """
     gtzan = load(config.data)
     config = replace(config, collection=gtzan.collection)
     loaded = LoadedData(gtzan, make_split(config.split, gtzan, config.seed, config.lists))
-    _claim_run(config, gtzan)
+    loaded.split.require(SubsetName.TRAIN, *_measured_subsets(config))
     if config.kind is Kind.GENIE:
         return _train_genie(config, loaded)
     return _train_study_network(config, loaded, callbacks)
 
 
-def _claim_run(config: ExperimentConfig, gtzan: Gtzan) -> None:
+def _measured_subsets(config: ExperimentConfig) -> tuple[SubsetName, ...]:
+    if config.split is SplitName.ALL:
+        return ()
+    return (SubsetName.VALID, SubsetName.TEST) if config.measure_test else (SubsetName.VALID,)
+
+
+def _claim_run(config: ExperimentConfig, loaded: LoadedData, heads: Sequence[int] = ()) -> None:
     """Note what a run's folder is of, so that no other training continues with its checkpoints.
+
+    Args:
+        config: of the training.
+        loaded: its data.
+        heads: sizes of genie's heads.
 
     Raises:
         DataError: it is another training's.
     """
-    described = {"tracks": len(gtzan), "digest": gtzan.digest, "steps": config.genie.steps}
+    gtzan = loaded.gtzan
+    trained_on = "\n".join(gtzan.names[track] for track in loaded.split.train.tracks)
+    described = {
+        "tracks": len(gtzan),
+        "digest": gtzan.digest,
+        "steps": config.genie.steps,
+        "training": hashlib.sha256(trained_on.encode()).hexdigest()[:16],
+        "heads": list(heads),
+    }
     file = config.runs / config.run_name / RUN
     if not file.is_file():
         write_json(file, described)
-    elif json.loads(file.read_text()) != described:
+        return
+    noted = json.loads(file.read_text())
+    # Files of earlier releases lack the training tracks and the heads.
+    if any(noted.get(key, value) != value for key, value in described.items()):
         raise DataError(
-            f"{file.parent} holds checkpoints of other data or another number of steps; choose another folder with "
-            "--runs, or delete it"
+            f"{file.parent} holds checkpoints of other data, other lists, other heads or another number of steps; "
+            "choose another folder with --runs, or delete it"
         )
 
 
@@ -74,6 +97,7 @@ def _train_study_network(
 
     if config.split is SplitName.ALL:
         raise FileNotFoundError("only genie is trained on all tracks, after `train genie --split filtered`")
+    _claim_run(config, loaded)
     gtzan, recipe = loaded.gtzan, RECIPES[config.kind]
     recipe = replace(recipe, epochs=config.epochs or recipe.epochs)
     folder = config.runs / config.run_name
@@ -102,7 +126,9 @@ def _train_genie(config: ExperimentConfig, loaded: LoadedData) -> Path:
 
     if config.split is SplitName.ALL:
         genie.held_out_card(config)
-    fields, content = genie.make_genie(config, loaded)
+    data = genie.load_genie_data(config, loaded)
+    _claim_run(config, loaded, data.head_sizes.widths)
+    fields, content = genie.make_genie(config, data)
     _write_history(config, config.runs / config.run_name / fit.HISTORY)
     if config.split is not SplitName.ALL:
         return _write_measured(config, loaded, fields, content)
@@ -133,8 +159,7 @@ def _write_measured(config: ExperimentConfig, loaded: LoadedData, fields: "CardF
 
     folder = config.out.model_path(config.name, config.split, config.seed).parent
     classifier = Classifier(export.write_model(folder, fields, content))
-    subsets = (SubsetName.VALID, SubsetName.TEST) if config.measure_test else (SubsetName.VALID,)
-    measured = {str(subset): measure_model(classifier, loaded, subset) for subset in subsets}
+    measured = {str(subset): measure_model(classifier, loaded, subset) for subset in _measured_subsets(config)}
     metrics = {str(config.split): {subset: _summary(found) for subset, found in measured.items()}}
     path = export.write_model(folder, replace(fields, metrics=metrics), content)
     for found in measured.values():  # last, since they stand for a training that is done
@@ -223,12 +248,11 @@ def measure_model(classifier: Classifier | None, loaded: LoadedData, subset_name
         `metrics.Figures`.
 
     Raises:
-        DataError: the split has no such subset.
+        DataError: the split has no such subset, or none to fit the baseline to.
     """
     gtzan, split = loaded.gtzan, loaded.split
+    split.require(subset_name, *([SubsetName.TRAIN] if classifier is None else []))
     subset = split.subset(subset_name)
-    if not len(subset):
-        raise DataError(f"the split {split.name} has no {subset_name} subset")
     trained_on: dict[str, Any] | None = None
     if classifier is None:
         from training.baseline import fit_baseline
@@ -265,11 +289,8 @@ def measure_model(classifier: Classifier | None, loaded: LoadedData, subset_name
 
 
 def write_measurement(folder: Path, measured: dict[str, Any]) -> Path:
-    """Write what `measure_model` gives; a model of another collection has the measured one's name in the file's."""
-    kind, collection = kind_of(measured["model"]), measured["collection"]
-    if measured["trained_on"] is not None and measured["trained_on"]["collection"] != collection:
-        kind = f"{kind}-on-{collection.lower()}"
-    return write_json(measurement_file(folder, kind, measured["split"], measured["seed"], measured["subset"]), measured)
+    """Write what `measure_model` gives into the file of its name."""
+    return write_json(folder / f"{measurement_name(measured)}.json", measured)
 
 
 def write_json(path: Path, value: object) -> Path:

@@ -27,6 +27,7 @@ from training.distillation import (
     LABELS_ONLY,
     Distillation,
     DistillConfig,
+    HeadSizes,
     gather,
     predict_outputs,
 )
@@ -94,6 +95,11 @@ class GenieData:
     labelled: LabelledSongs | None
     recordings: Mapping[SubsetName, Recordings] | None
 
+    @property
+    def head_sizes(self) -> HeadSizes:
+        """Sizes of the student's heads."""
+        return HeadSizes.of(self.teacher)
+
 
 def load_genie_data(config: ExperimentConfig, loaded: LoadedData) -> GenieData:
     """Read what there is besides GTZAN.
@@ -112,7 +118,7 @@ def load_genie_data(config: ExperimentConfig, loaded: LoadedData) -> GenieData:
     recordings = None
     if options.not_music is not None:
         recordings = load_recordings(_with_validation(config, loaded), options.not_music)
-        if teacher is not None:
+        if teacher is not None and not options.labels_only:
             recordings = with_songs(recordings, teacher.songs)
     return GenieData(loaded, teacher, None if labelled is None else load_labelled(labelled), recordings)
 
@@ -171,24 +177,26 @@ def fit_heads(student: keras.Model, recipe: DistillConfig, data: GenieData, seed
     )
 
 
-def make_genie(config: ExperimentConfig, loaded: LoadedData) -> tuple[export.CardFields, bytes]:
+def make_genie(config: ExperimentConfig, data: GenieData) -> tuple[export.CardFields, bytes]:
     """Train a student and make what is served of it.
+
+    Args:
+        config: of the training.
+        data: as from `load_genie_data`.
 
     Returns:
         The card's fields without the figures on the split, and the content of the file.
 
     Raises:
-        FileNotFoundError: something is missing.
-        DataError: something is not what it should be.
+        FileNotFoundError: the held-out model is missing.
     """
-    data = load_genie_data(config, loaded)
     recipe = distill_config(config)
     student = train_student(config, recipe, data)
     _log.info("%s: fitting the heads", config.run_name)
     fitted = fit_heads(student, recipe, data, config.seed)
     model = served_network(student, fitted)
-    taught = data.teacher if fitted.tags is not None else None
-    described: dict[str, Any] = {"name": loaded.gtzan.collection, "tracks": len(loaded.split.train.tracks)}
+    taught, gtzan = data.teacher if fitted.tags is not None else None, data.loaded.gtzan
+    described: dict[str, Any] = {"name": gtzan.collection, "tracks": len(data.loaded.split.train.tracks)}
     if taught is not None:
         described["songs"] = len(taught.songs.genre)
     fields = export.CardFields(
@@ -206,6 +214,9 @@ def make_genie(config: ExperimentConfig, loaded: LoadedData) -> tuple[export.Car
     if taught is not None:
         fields = _with_details(fields, {"tags": list(heads.shown_tags(taught))})
     fields, content = _convert(model, fields, data, config)
+    if data.labelled is None and not len(data.loaded.split.valid):
+        # Nothing is left to choose a temperature on, and the figures on the card are the held-out model's too.
+        fields = replace(fields, temperature=held_out_card(config)["temperature"])
     return calibrate(fields, content, data, config.measure_test), content
 
 

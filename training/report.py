@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.constants import GENRES
-from training.config import BASELINE, STUDY_KINDS, WITHOUT_TEACHER, Kind, OutputFolders, kind_of, run_name
+from training.config import (
+    BASELINE,
+    GTZAN,
+    STUDY_KINDS,
+    WITHOUT_TEACHER,
+    Kind,
+    OutputFolders,
+    kind_of,
+    measurement_name,
+    run_name,
+)
 from training.evaluation.metrics import largest_confusions
 from training.evaluation.songs import correct_counts
 
@@ -57,12 +67,16 @@ def write_report(folders: OutputFolders) -> Path:
     """
     cards = _card_files(folders)
     names = {path.stem for path in cards}
-    measurements = read_measurements(folders.figures)
-    published = [m for m in measurements if m["model"] != BASELINE]
-    for measurement in published:
-        draw_confusion(measurement, folders.figures / f"{_stem(measurement)}.png")
+    every = read_measurements(folders.figures)
+    measurements = [m for m in every if _collection(m) == GTZAN]
+    for measurement in every:
+        if measurement["model"] == BASELINE:
+            continue
+        name = measurement_name(measurement)
+        draw_confusion(measurement, folders.figures / f"{name}.png")
         if measurement["figures"]["calibration"]:
-            draw_reliability(measurement, folders.figures / f"{_stem(measurement)}-reliability.png")
+            draw_reliability(measurement, folders.figures / f"{name}-reliability.png")
+    published = [m for m in measurements if m["model"] != BASELINE]
     others = sorted({m["model"]: m for m in published if m["model"] not in names}.items())
     sections = [
         "# Research",
@@ -74,6 +88,7 @@ def write_report(folders: OutputFolders) -> Path:
         _confusions(measurements),
         *(_card_section(path, measurements, folders) for path in cards),
         *(_other_section(name, m, measurements, folders) for name, m in others),
+        _elsewhere([m for m in every if _collection(m) != GTZAN]),
         _labelled(folders.figures),
         _songs(folders.figures),
         _robustness(folders.figures),
@@ -85,9 +100,15 @@ def write_report(folders: OutputFolders) -> Path:
     return page
 
 
-def _stem(measurement: Measurement) -> str:
-    run = run_name(kind_of(measurement["model"]), measurement["split"], measurement["seed"])
-    return f"{run}-{measurement['subset']}"
+def _collection(measurement: Measurement) -> str:
+    collection: str = measurement.get("collection", GTZAN)
+    return collection
+
+
+def _measured_on(measurement: Measurement) -> str:
+    """Name the split, and the collection where it is not GTZAN."""
+    collection = _collection(measurement)
+    return f"{'' if collection == GTZAN else f'{collection}, '}{measurement['split']}"
 
 
 def _card_files(folders: OutputFolders) -> list[Path]:
@@ -133,17 +154,37 @@ def _mean_cell(measurements: Sequence[Measurement]) -> str:
 
 def _all_measurements(measurements: Sequence[Measurement]) -> str:
     """Every measurement with its intervals."""
-    keys = ("accuracy", "macro_recall", "loss", "vote_accuracy", "vote_macro_recall")
-    rows = [
-        (m["model"], m["split"], str(m["seed"]), *(format_estimate(m["figures"][key]) for key in keys))
-        for m in measurements
-    ]
-    head = ("model", "split", "seed", "accuracy", "macro recall", "loss", "vote accuracy", "vote macro recall")
     note = (
         "In brackets: 95% intervals from 2,000 bootstrap resamples of the test tracks. The loss is in nats per "
         "segment, before temperature scaling; the SVM gives no probabilities and has none."
     )
-    return f"## Every measurement\n\n{note}\n\n{markdown_table(head, rows)}"
+    return f"## Every measurement\n\n{note}\n\n{_measurements_table(measurements)}"
+
+
+def _measurements_table(measurements: Sequence[Measurement]) -> str:
+    keys = ("accuracy", "macro_recall", "loss", "vote_accuracy", "vote_macro_recall")
+    rows = [
+        (m["model"], _measured_on(m), str(m["seed"]), *(format_estimate(m["figures"][key]) for key in keys))
+        for m in measurements
+    ]
+    head = ("model", "split", "seed", "accuracy", "macro recall", "loss", "vote accuracy", "vote macro recall")
+    return markdown_table(head, rows)
+
+
+def _elsewhere(measurements: Sequence[Measurement]) -> str:
+    """Show what was measured on other collections than GTZAN, whose figures cannot be compared with GTZAN's."""
+    if not measurements:
+        return ""
+    parts = [
+        "## Other collections",
+        "Measured on other collections than GTZAN, with other tracks and not all of the ten genres: these figures "
+        "cannot be compared with those above.",
+        _measurements_table(measurements),
+    ]
+    for measurement in measurements:
+        if measurement["model"] != BASELINE:
+            parts += _measurement(measurement, f"{measurement['model']} on")
+    return "\n\n".join(parts)
 
 
 def _confusions(measurements: Sequence[Measurement]) -> str:
@@ -197,9 +238,10 @@ def _card_section(path: Path, measurements: Sequence[Measurement], folders: Outp
 def _other_section(name: str, first: Measurement, measurements: Sequence[Measurement], folders: OutputFolders) -> str:
     """Show what was measured of a model that is not kept here."""
     kind, split, seed = kind_of(name), first["trained_on"]["split"], first["trained_on"]["seed"]
+    trained = kind.removesuffix(f"-{first['trained_on'].get('collection', GTZAN).lower()}")
     parts = [
         f"## {name}",
-        f"The model is not kept here; `genregenie train {kind} --split {split} --seed {seed} --data PATH` makes it.",
+        f"The model is not kept here; `genregenie train {trained} --split {split} --seed {seed} --data PATH` makes it.",
         *_history(name, run_name(kind, split, seed), folders),
     ]
     for measurement in measurements:
@@ -222,10 +264,7 @@ def _described(data: Mapping[str, Any]) -> str:
     """Format what a card says of its data: `GTZAN, 999 tracks, source archive`."""
     parts = [str(data["name"])]
     for key, value in data.items():
-        if isinstance(value, Mapping):
-            counts = " / ".join(str(count) for count in value.values())
-            parts.append(f"{key} sounds {counts} ({' / '.join(value)})")
-        elif key != "name":
+        if key != "name":
             parts.append(f"{value} {key}" if isinstance(value, int) else f"{key} {value}")
     return ", ".join(parts)
 
@@ -295,7 +334,9 @@ def _labelled(figures: Path) -> str:
     parts = [
         "## Labelled real songs",
         "Whole songs that are not GTZAN's, classified by their main section as members' songs are. Version 2 of genie "
-        "is chosen and calibrated on them; earlier models never saw them.",
+        "is chosen and calibrated on them; earlier models never saw them. The teachers' guess of each real song's "
+        "genre, which genie was trained on, was fitted on these songs too, so that its count and what its confidence "
+        "is worth are somewhat optimistic.",
         markdown_table(("model", "correct", "refused", "said to be outside the ten", "ECE"), rows),
         "By genre, correct of all:",
         markdown_table(
@@ -342,7 +383,7 @@ def wilson_interval(correct: int, of: int) -> dict[str, float]:
     return {"value": correct / of, "low": float(interval.low), "high": float(interval.high)}
 
 
-def _measurement(measurement: Measurement) -> list[str]:
+def _measurement(measurement: Measurement, title: str = "On") -> list[str]:
     figures = measurement["figures"]
     rows = []
     for number, genre in enumerate(GENRES):
@@ -351,10 +392,10 @@ def _measurement(measurement: Measurement) -> list[str]:
         by_vote = format_estimate(wilson_interval(votes[number], sum(votes)) if votes and sum(votes) else None)
         rows.append((genre, f"{row['recall']:.2f}", f"{row['precision']:.2f}", f"{row['f1']:.2f}", by_vote))
     parts = [
-        f"### On {measurement['split']} (seed {measurement['seed']}): {figures['segments']} segments of "
+        f"### {title} {_measured_on(measurement)} (seed {measurement['seed']}): {figures['segments']} segments of "
         f"{figures['tracks']} tracks",
         markdown_table(("genre", "recall", "precision", "F1", "recall by vote (95% interval)"), rows),
-        f"![Confusion matrix](figures/{_stem(measurement)}.png)",
+        f"![Confusion matrix](figures/{measurement_name(measurement)}.png)",
     ]
     calibration = figures["calibration"]
     if calibration:
@@ -363,7 +404,7 @@ def _measurement(measurement: Measurement) -> list[str]:
             f"{calibration['ece']:.3f}; for a perfectly calibrated model with the same confidences it would be "
             f"{format_estimate(calibration['ideal'], 3)}."
         )
-        parts.append(f"![Reliability diagram](figures/{_stem(measurement)}-reliability.png)")
+        parts.append(f"![Reliability diagram](figures/{measurement_name(measurement)}-reliability.png)")
     return parts
 
 
@@ -390,19 +431,24 @@ def _songs(figures: Path) -> str:
     return "\n\n".join(["## Song by song", intro, *parts])
 
 
+def _counts(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"{row['correct']} of {row['songs']}", f"{row['same']} of {row['songs']}", str(row["refused"])
+
+
 def _robustness(figures: Path) -> str:
     parts = []
     for path in sorted(figures.glob("robustness-*.json")):
         measured = json.loads(path.read_text())
-        rows = [
-            (row["distortion"], row["about"], f"{row['correct']} of {row['songs']}", f"{row['same']} of {row['songs']}")
-            for row in measured["rows"]
-        ]
-        table = markdown_table(("distortion", "what it is", "correct", "same genre as undistorted"), rows)
-        parts.append(f"### {measured['model']}\n\n{table}")
+        rows = [(row["distortion"], row["about"], *_counts(row)) for row in measured["rows"]]
+        table = markdown_table(("distortion", "what it is", "correct", "same genre as undistorted", "refused"), rows)
+        lists = " and ".join(f"{count} of the {name} list" for name, count in measured.get("lists", {}).items())
+        parts += [f"### {measured['model']}", *([f"Tracks: {lists}."] if lists else []), table]
     if not parts:
         return ""
-    intro = "Held-out audio tracks, classified as they are and after each of ten distortions rendered by ffmpeg."
+    intro = (
+        "Audio tracks of the filtered validation and test lists, classified as they are and after each of ten "
+        "distortions rendered by ffmpeg. None was trained on, but the models were chosen on the validation list."
+    )
     return "\n\n".join(["## Robustness", intro, *parts])
 
 
@@ -410,15 +456,7 @@ def _inaudible(figures: Path) -> str:
     parts = []
     for path in sorted(figures.glob("inaudible-*.json")):
         measured = json.loads(path.read_text())
-        rows = [
-            (
-                row["about"],
-                f"{row['correct']} of {row['songs']}",
-                f"{row['same']} of {row['songs']}",
-                str(row["refused"]),
-            )
-            for row in measured["rows"]
-        ]
+        rows = [(row["about"], *_counts(row)) for row in measured["rows"]]
         table = markdown_table(("change", "correct", "same genre as unchanged", "refused"), rows)
         parts.append(f"### {measured['model']}\n\n{table}")
     if not parts:
@@ -454,7 +492,7 @@ def draw_confusion(measurement: Measurement, path: Path) -> None:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(GENRES)), GENRES, rotation=60, ha="right")
         axes.set_yticks(range(len(GENRES)), GENRES)
-        axes.set_title(f"{measurement['model']} on {measurement['split']}: {label}")
+        axes.set_title(f"{measurement['model']} on {_measured_on(measurement)}: {label}")
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         for y, row in enumerate(shares):
@@ -475,15 +513,12 @@ def draw_reliability(measurement: Measurement, path: Path) -> None:
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":")
     axes.plot(calibration["confidence"], calibration["accuracy"], marker="o")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
-    axes.set_title(f"{measurement['model']} on {measurement['split']}: ECE {calibration['ece']:.3f}", fontsize=9)
+    axes.set_title(f"{measurement['model']} on {_measured_on(measurement)}: ECE {calibration['ece']:.3f}", fontsize=9)
     figure.savefig(path, dpi=80)
 
 
 def draw_history(history: Sequence[Mapping[str, float]], name: str, path: Path) -> None:
-    """Draw accuracy and loss over the epochs, or over the steps of a distillation.
-
-    Version 1 of genie was two networks, each with a line of its own.
-    """
+    """Draw accuracy and loss over the epochs, or over the steps of a distillation."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.8), layout="constrained")
@@ -491,12 +526,9 @@ def draw_history(history: Sequence[Mapping[str, float]], name: str, path: Path) 
     panels = _DISTILLATION_PANELS if by_step else _EPOCH_PANELS
     for axes, (key, columns) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for number, (column, label) in enumerate(columns.items()):
-            for network in sorted({row.get("network", 0) for row in history}):
-                rows = [row for row in history if row.get("network", 0) == network and column in row]
-                points = [(row["step"] if by_step else row["epoch"] + 1, row[column]) for row in rows]
-                if points:
-                    name_once = None if network else label
-                    axes.plot(*zip(*points, strict=True), color=f"C{number}", label=name_once)
+            points = [(row["step"] if by_step else row["epoch"] + 1, row[column]) for row in history if column in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label)
         axes.set(xlabel="step" if by_step else "epoch", ylabel=key, title=name)
         if axes.has_data():
             axes.legend(fontsize=8)

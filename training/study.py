@@ -15,6 +15,8 @@ from pathlib import Path
 import keras
 
 from training.config import STUDY_KINDS, EvaluationConfig, ExperimentConfig, Kind, run_name
+from training.data.fma import is_fma
+from training.data.gtzan import DataError
 from training.data.splits import SplitName, SubsetName
 from training.experiment import evaluate_models, measurement_file, train_genre_model, write_json
 
@@ -78,8 +80,10 @@ def run_study(config: ExperimentConfig) -> None:
 
     Raises:
         FileNotFoundError: the data or the lists are missing.
-        DataError: the data is unusable.
+        DataError: the data is unusable, or not GTZAN's.
     """
+    if is_fma(config.data):
+        raise DataError(f"the study is of GTZAN, and {config.data} is FMA's: train plain or augmented on it instead")
     for run in study_runs():
         if is_done(measurement_file(config.out.figures, run.kind, run.split, run.seed, SubsetName.TEST)):
             _log.info("%s is done", run)

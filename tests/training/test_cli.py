@@ -20,6 +20,7 @@ runner = CliRunner()
         (["evaluate", "svm", "--songs", "songs.csv"], "polka"),
         (["robustness", "genie", "--data", "."], "filtered"),
         (["robustness", "genie", "--data", ".", "--inaudible"], "no track"),
+        (["train", "study", "--data", "fma"], "the study is of GTZAN"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -28,7 +29,17 @@ def test_what_is_wrong_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.npz").write_text("no archive")
     (tmp_path / "songs.csv").write_text("file,genre\na.mp3,polka\n")
+    (tmp_path / "fma" / "fma_metadata").mkdir(parents=True)
+    (tmp_path / "fma" / "fma_metadata" / "tracks.csv").touch()
     done = runner.invoke(build_app(arguments), arguments, env={"COLUMNS": "500"})
     assert done.exit_code == 1
     (line,) = done.output.strip().splitlines()
     assert says in line
+
+
+@pytest.mark.parametrize("option", [["--split", "track"], ["--seed", "0"]])
+def test_the_study_takes_no_split_and_no_seed(option: list[str]) -> None:
+    arguments = ["train", "study", "--data", "nothing.npz", *option]
+    done = runner.invoke(build_app(arguments), arguments, env={"COLUMNS": "500"})
+    assert done.exit_code == 2
+    assert "leave --split and --seed out" in done.output

@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from training.config import WITHOUT_TEACHER, ExperimentConfig, GenieConfig, Kind, OutputFolders, kind_of
+from training.config import (
+    WITHOUT_TEACHER,
+    ExperimentConfig,
+    GenieConfig,
+    Kind,
+    OutputFolders,
+    kind_of,
+    measurement_name,
+)
 from training.data.splits import SplitName
 
 
@@ -15,6 +23,7 @@ from training.data.splits import SplitName
         ("plain", SplitName.TRACK, 1, "docs/research/evidence/plain-track-1.tflite"),
         ("plain", SplitName.FILTERED, 0, "docs/research/evidence/plain-filtered.tflite"),
         ("genie", SplitName.ALL, 0, "models/genie.tflite"),
+        ("genie", SplitName.ALL, 1, "docs/research/evidence/genie-all-1.tflite"),
         ("genie", SplitName.FILTERED, 0, "docs/research/evidence/genie-filtered.tflite"),
         ("genie", SplitName.TRACK, 2, "docs/research/evidence/genie-track-2.tflite"),
         (WITHOUT_TEACHER, SplitName.FILTERED, 0, "docs/research/evidence/genie-without-teacher-filtered.tflite"),
@@ -53,3 +62,21 @@ def test_a_run_is_named_after_what_is_trained_split_and_seed() -> None:
 )
 def test_the_kind_of_a_model_is_in_its_name(model: str, kind: str) -> None:
     assert kind_of(model) == kind
+
+
+@pytest.mark.parametrize(
+    ("model", "trained_on", "collection", "name"),
+    [
+        ("plain", "GTZAN", "GTZAN", "plain-track-0-test"),
+        ("plain", "GTZAN", "FMA", "plain-on-fma-track-0-test"),
+        ("plain-fma-track", "FMA", "FMA", "plain-fma-track-0-test"),
+        ("plain-fma-track", "FMA", "GTZAN", "plain-fma-on-gtzan-track-0-test"),
+        ("svm", None, "GTZAN", "svm-track-0-test"),
+        ("svm", None, "FMA", "svm-fma-track-0-test"),
+    ],
+)
+def test_measurements_on_several_collections_have_files_of_their_own(
+    model: str, trained_on: str | None, collection: str, name: str
+) -> None:
+    measured = {"model": model, "collection": collection, "split": "track", "seed": 0, "subset": "test"}
+    assert measurement_name({**measured, "trained_on": trained_on and {"collection": trained_on}}) == name

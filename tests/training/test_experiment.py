@@ -114,11 +114,13 @@ def test_another_collection_has_files_of_its_own(data: Path, tmp_path: Path, mon
     loaded = experiment.load(data)
     monkeypatch.setattr(experiment, "load", lambda path: replace(loaded, collection="FMA"))
     assert experiment.train_genre_model(config) == tmp_path / "out" / "evidence" / "plain-fma-track.tflite"
-    experiment.evaluate_models([str(tmp_path / "out" / "plain.tflite")], EvaluationConfig(data, figures=out.figures))
+    models = [str(tmp_path / "out" / "plain.tflite"), "svm"]
+    experiment.evaluate_models(models, EvaluationConfig(data, figures=out.figures))
     assert {path.name for path in out.figures.glob("*-test.json")} == {
         "plain-track-0-test.json",
         "plain-fma-track-0-test.json",
         "plain-on-fma-track-0-test.json",
+        "svm-fma-track-0-test.json",
     }
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"plain-track-0", "plain-fma-track-0"}
 
@@ -133,6 +135,47 @@ def test_other_data_does_not_continue_a_training(data: Path, tmp_path: Path, mon
     monkeypatch.setattr(experiment, "load", lambda path: fewer)
     with pytest.raises(DataError, match="checkpoints of other data"):
         experiment.train_genre_model(config)
+
+
+def test_other_lists_do_not_continue_a_training_and_older_notes_are_read(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.fit.fit", interrupted)
+    config = ExperimentConfig(Kind.PLAIN, data, SplitName.FILTERED, lists=tmp_path, runs=tmp_path / "runs")
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train_genre_model(config)
+    file = config.runs / config.run_name / experiment.RUN
+    noted = json.loads(file.read_text())
+    train = tmp_path / "train_filtered.txt"
+    train.write_text(f"{train.read_text()}\npop/pop.00004.wav")
+    with pytest.raises(DataError, match="other lists"):
+        experiment.train_genre_model(config)
+    file.write_text(json.dumps({key: noted[key] for key in ("tracks", "digest", "steps")}))
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train_genre_model(config)
+
+
+@pytest.mark.parametrize("kind", [Kind.PLAIN, Kind.GENIE])
+@pytest.mark.parametrize("subset", SubsetName)
+def test_a_list_that_names_no_track_is_said_before_anything_is_trained(
+    data: Path, tmp_path: Path, kind: Kind, subset: SubsetName
+) -> None:
+    (tmp_path / f"{subset}_filtered.txt").write_text("pop/pop.00099.wav")
+    config = ExperimentConfig(kind, data, SplitName.FILTERED, lists=tmp_path, runs=tmp_path / "runs")
+    with pytest.raises(DataError, match=f"filtered has no {subset}"):
+        experiment.train_genre_model(config)
+    assert not config.runs.exists()
+
+
+def test_the_baseline_needs_tracks_to_be_fitted_to(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "train_filtered.txt").write_text("")
+    with pytest.raises(DataError, match="filtered has no train"):
+        experiment.evaluate_models(
+            ["svm"], EvaluationConfig(data, SplitName.FILTERED, lists=tmp_path, figures=tmp_path)
+        )
 
 
 def test_a_subset_that_a_split_lacks_cannot_be_measured(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from training import experiment, genie, heads, networks
 from training.config import ExperimentConfig, GenieConfig, Kind, OutputFolders
 from training.data.gtzan import DataError, Gtzan, load
 from training.data.other_sounds import Recordings
-from training.data.splits import LoadedData, SplitName, SubsetName
+from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.data.teacher import Teacher, load_teacher
 from training.distillation import DistillConfig
 
@@ -117,6 +117,24 @@ def test_the_shipped_genie_is_fine_tuned_from_the_held_out_one_and_repeats_its_f
 
 
 @pytest.mark.slow
+def test_without_songs_and_validation_the_held_out_models_temperature_is_taken(
+    config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, split=SplitName.ALL, genie=replace(config.genie, labelled=None))
+    (config.genie.teacher / "labelled.npz").unlink()
+    config.out.evidence.mkdir(parents=True)
+    (config.out.evidence / "genie-filtered.json").write_text(json.dumps({"temperature": 1.75, "precision": "int8"}))
+    monkeypatch.setattr(genie.Distillation, "start_from", lambda self, weights: None)
+    weights = config.runs / "genie-filtered-0" / "final.weights.h5"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    gtzan = load(config.data)
+    loaded = LoadedData(gtzan, make_split(SplitName.ALL, gtzan, 0, config.lists))
+    fields, _ = genie.make_genie(config, genie.load_genie_data(config, loaded))
+    assert fields.temperature == 1.75
+
+
+@pytest.mark.slow
 def test_a_student_that_was_trained_elsewhere_is_taken_over_from_its_run_folder(
     config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,8 +162,12 @@ def test_without_a_teacher_only_genres_and_music_are_given(config: ExperimentCon
     assert "labels as the only targets" in card.described["notes"]
     assert "AudioSet" not in card.described["notes"]
     assert ("confidence_bands" in card.described) is with_files
+    assert "songs" not in card.described["music_refusals"]["filtered"]["valid"]["by_class"]
     measured = json.loads((config.out.figures / "genie-without-teacher-filtered-0-test.json").read_text())
     assert measured["model"] == "genie-without-teacher-filtered"
+    other = GenieConfig() if with_files else replace(config.genie, without_teacher=True)
+    with pytest.raises(DataError, match="other heads"):
+        experiment.train_genre_model(replace(config, genie=other))
 
 
 def test_targets_are_not_used_on_splits_that_they_do_not_belong_to(config: ExperimentConfig) -> None:

@@ -28,8 +28,9 @@ def folders(tmp_path: Path) -> OutputFolders:
         (folders.figures / f"plain-{split}-0-test.json").write_text(json.dumps(found | {"figures": figures}))
     history = [{"epoch": epoch, "accuracy": 0.5, "loss": 1, "val_accuracy": 0.4, "val_loss": 2} for epoch in (0, 1)]
     (folders.figures / "plain-filtered-0-history.json").write_text(json.dumps(history))
-    rows = [{"distortion": "mp3-32", "about": "", "songs": 45, "correct": 30, "same": 41, "refused": 0}]
-    (folders.figures / "robustness-genie.json").write_text(json.dumps({"model": "genie", "rows": rows}))
+    rows = [{"distortion": "mp3-32", "about": "", "songs": 45, "correct": 30, "same": 41, "refused": 2}]
+    robustness = {"model": "genie", "lists": {"valid": 41, "test": 4}, "rows": rows}
+    (folders.figures / "robustness-genie.json").write_text(json.dumps(robustness))
     songs = [
         {"song": "one", "genre": "jazz", "predicted": {"plain": "jazz", "genie": "blues"}},
         {"song": "two", "genre": "rock", "predicted": {"plain": "rock", "genie": "rock"}},
@@ -101,7 +102,8 @@ def test_the_page_holds_every_figure_and_its_pictures(folders: OutputFolders) ->
     assert "| jazz | 1 |  |  |  |  | 2 |" in page
     assert "| the right channel inverted | 67 of 80 | 79 of 80 | 1 |" in page
     assert "| genie-filtered | filtered | 290 | 0.84 | 0.79 | 0.10 |" in page
-    assert "41 of 45" in page
+    assert "| 30 of 45 | 41 of 45 | 2 |" in page
+    assert "Tracks: 41 of the valid list and 4 of the test list." in page
     assert "| rain | 39 of 40 | 39 of 40 |" in page
     assert "| **all other sounds** | 97.5% | 97.5% |" in page
     assert "| rain/mp3-32 | 3 of 4 | 3 of 4 |" in page
@@ -111,6 +113,26 @@ def test_the_page_holds_every_figure_and_its_pictures(folders: OutputFolders) ->
     for picture in ("plain-track-0-test.png", "plain-track-0-test-reliability.png", "plain-filtered-0-test.png"):
         assert f"figures/{picture}" in page
         assert (folders.figures / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_of_another_collection_stay_out_of_the_tables_of_gtzan(folders: OutputFolders) -> None:
+    before = write_report(folders).read_text()
+    found = json.loads((folders.figures / "plain-track-0-test.json").read_text())
+    for model, name, trained_on in (("plain", "plain-on-fma", "GTZAN"), ("plain-fma-track", "plain-fma", "FMA")):
+        measured = found | {"model": model, "collection": "FMA", "trained_on": {"collection": trained_on}}
+        (folders.figures / f"{name}-track-0-test.json").write_text(json.dumps(measured))
+    baseline = found | {"model": "svm", "collection": "FMA", "trained_on": None}
+    (folders.figures / "svm-fma-track-0-test.json").write_text(json.dumps(baseline))
+    after = write_report(folders).read_text()
+    first, elsewhere, rest = after.partition("## Other collections")
+    section, labelled, end = rest.partition("## Labelled")
+    assert elsewhere
+    assert first + labelled + end == before
+    assert "| svm | FMA, track | 0 |" in section
+    for model, name in (("plain", "plain-on-fma"), ("plain-fma-track", "plain-fma")):
+        assert f"### {model} on FMA, track (seed 0)" in section
+        assert f"figures/{name}-track-0-test.png" in section
+        assert (folders.figures / f"{name}-track-0-test.png").is_file()
 
 
 def test_the_page_is_made_from_the_files_alone(folders: OutputFolders) -> None:

@@ -16,7 +16,6 @@ from core.constants import DB_FLOOR, FMAX, FMIN, N_MELS, SECTION_FRAMES, SEGMENT
 
 _SHIFTS_PER_SEMITONE: Final = 10
 _EQUALISER_POINTS: Final = 6
-_STYLE_ALPHA: Final = 0.4
 _STORED_TO_DB: Final = -DB_FLOOR / 255
 
 
@@ -30,7 +29,6 @@ class AugmentConfig:
         equaliser_db: largest gain or loss of a band.
         floors_db: range of the floor, in dB below a crop's loudest bin.
         dynamics: largest factor by which a crop's distances from its mean, in dB, are widened or narrowed.
-        style: share of crops whose bands take on some of another crop's mean and spread over time.
         narrow: share of crops that lose their upper bands, as through a telephone or at a low bit rate.
         bands: largest number of bands in each of two masks.
         frames: largest number of frames in a mask.
@@ -43,7 +41,6 @@ class AugmentConfig:
     equaliser_db: float = 9.0
     floors_db: tuple[float, float] = (55.0, 80.0)
     dynamics: float = 1.0
-    style: float = 0.0
     narrow: float = 0.1
     bands: int = 28
     frames: int = 14
@@ -101,12 +98,11 @@ class Augmenter:
         Returns:
             dB `(n, N_MELS, SEGMENT_FRAMES)` and the targets, mixed as the crops are.
         """
-        seeds = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 8))
+        seeds = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 7))
         db = self._crop(tracks, seeds[0])
         db = self._shift(db, seeds[1])
         db = self._equalise(db, seeds[2])
         db = self._compress(db, seeds[6])
-        db = self._restyle(db, seeds[7])
         db = self._degrade(db, seeds[3])
         db = self._mask(db, seeds[4])
         return self._mix(db, targets, seeds[5])
@@ -161,26 +157,6 @@ class Augmenter:
         factor = tf.exp(tf.random.stateless_uniform((tf.shape(db)[0], 1, 1), seed, -largest, largest))
         mean = tf.reduce_mean(db, (1, 2), keepdims=True)
         return mean + factor * (db - mean)
-
-    def _restyle(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Mix each band's mean and spread with another crop's: MixStyle (Zhou et al. 2021, arXiv:2104.02008), by band.
-
-        Differences between recording conditions show mostly in the statistics of the bands (Kim et al. 2022,
-        arXiv:2206.12513).
-        """
-        if not self._config.style:
-            return db
-        n = tf.shape(db)[0]
-        seeds = tf.unstack(tf.random.split(seed, 4))
-        share = _beta(n, _STYLE_ALPHA, seeds[0], seeds[1])
-        chosen = tf.random.stateless_uniform((n,), seeds[2]) < self._config.style
-        share = tf.where(chosen, share, 1.0)[:, tf.newaxis, tf.newaxis]
-        partner = _shuffled(n, seeds[3])
-        mean, variance = tf.nn.moments(db, 2, keepdims=True)
-        spread = tf.sqrt(variance + 1.0)
-        new_mean = share * mean + (1 - share) * tf.gather(mean, partner)
-        new_spread = share * spread + (1 - share) * tf.gather(spread, partner)
-        return (db - mean) / spread * new_spread + new_mean
 
     def _degrade(self, db: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Raise the floor by a random amount; some crops also lose everything above a random band."""

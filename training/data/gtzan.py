@@ -8,11 +8,12 @@ import hashlib
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,17 +164,38 @@ def load(path: Path, workers: int | None = None) -> Gtzan:
 def _load_archive(path: Path) -> Gtzan:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is neither a folder nor an .npz archive")
-    with np.load(path) as archive:
-        if not {"mel", "track"} <= set(archive.files):
-            raise DataError(f"{path} has no 'mel' and 'track'")
-        mel, names = archive["mel"], archive["track"]
+    arrays = read_arrays(path)
+    if not {"mel", "track"} <= arrays.keys():
+        raise DataError(f"{path} has no 'mel' and 'track'")
+    mel, names = arrays["mel"], arrays["track"]
+    if names.ndim != 1:
+        raise DataError(f"{path}: expected a list of tracks, got {names.shape}")
     if mel.dtype != np.uint8 or mel.shape != (len(names), N_MELS, SECTION_FRAMES):
         raise DataError(
             f"{path}: expected uint8 ({len(names)}, {N_MELS}, {SECTION_FRAMES}), got {mel.dtype} {mel.shape}"
         )
+    unknown = [str(name) for name in names if str(name).partition(".")[0] not in GENRES]
+    if unknown:
+        raise DataError(f"{path}: {unknown[0]} is not named after one of the ten genres ({len(unknown)} such tracks)")
     kept = [i for i, name in enumerate(names) if name not in FAULTY]
     missing = {name: reason for name, reason in FAULTY.items() if name not in names or len(kept) < len(names)}
     return Gtzan(mel[kept], tuple(str(names[i]) for i in kept), "archive", path.parent, missing)
+
+
+def read_arrays(file: Path, wanted: Collection[str] = ("mel", "track")) -> dict[str, NDArray[Any]]:
+    """Read those of the wanted arrays that an archive has.
+
+    Raises:
+        DataError: it is no archive of arrays, or an array in it is broken or holds Python objects.
+    """
+    try:
+        with np.load(file) as archive:
+            arrays = {name: archive[name] for name in wanted if name in archive.files}
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{file} is not an archive of plain arrays: {error}") from None
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # NumPy gives bytes of any other file
+        raise DataError(f"{file} is not an archive of arrays")
+    return arrays
 
 
 def audio_files(folder: Path) -> dict[str, Path]:

@@ -34,7 +34,7 @@ from core.constants import (
 from core.errors import GenreGenieError
 from training.data.distort import DISTORTIONS, Distortion, distort
 from training.data.features import feature_pool, log_mel_from_file
-from training.data.gtzan import CACHE_DIR, to_db, to_uint8
+from training.data.gtzan import CACHE_DIR, DataError, to_db, to_uint8
 from training.data.splits import TRAIN_SHARE, VALID_SHARE, LoadedData, SubsetName
 from training.data.teacher import MARGIN, TeacherSongs
 
@@ -104,6 +104,7 @@ def sound_index(folder: Path) -> dict[SubsetName, dict[str, list[Path]]]:
 
     Raises:
         FileNotFoundError: there are none.
+        DataError: there are too few for three subsets.
     """
     classes = [path for path in (folder / "speech", *sorted((folder / "sounds").glob("*"))) if path.is_dir()]
     index: dict[SubsetName, dict[str, list[Path]]] = {subset: {} for subset in SubsetName}
@@ -112,8 +113,11 @@ def sound_index(folder: Path) -> dict[SubsetName, dict[str, list[Path]]]:
         borders = np.rint(np.cumsum([TRAIN_SHARE, VALID_SHARE]) * len(files)).astype(int)
         for subset, chosen in zip(SubsetName, np.split(np.array(files, dtype=object), borders), strict=True):
             index[subset][class_folder.name] = list(chosen)
-    if not any(chain.from_iterable(index[SubsetName.TRAIN].values())):
+    if not any(chain.from_iterable(chain.from_iterable(classes.values() for classes in index.values()))):
         raise FileNotFoundError(f"{folder} holds neither speech/ nor sounds/")
+    for subset, by_class in index.items():
+        if not any(by_class.values()):
+            raise DataError(f"{folder} holds too few sounds: of {len(classes)} classes, none has a file for {subset}")
     return index
 
 
@@ -129,6 +133,7 @@ def load_recordings(loaded: LoadedData, folder: Path) -> dict[SubsetName, Record
 
     Raises:
         FileNotFoundError: there are no other sounds.
+        DataError: there are too few, or none of a subset can be decoded.
     """
     gtzan, audio = loaded.gtzan, loaded.gtzan.audio_files()
     index = sound_index(folder)
@@ -228,6 +233,8 @@ def _compute(wanted: list[tuple[str, Path, str]], cache: Path) -> None:
         jobs = pool.map(decode_through_codec, paths, codecs)
         decoded = list(progress_bar(jobs, "Sounds", total=len(wanted), transient=True))
     kept = [(label, *pair) for (label, *_), pair in zip(wanted, decoded, strict=True) if pair]
+    if not kept:
+        raise DataError(f"none of {len(paths)} sounds can be decoded, among them {paths[0]}")
     cache.parent.mkdir(parents=True, exist_ok=True)
     part = cache.with_suffix(f".{os.getpid()}.npz")
     np.savez(

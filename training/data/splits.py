@@ -108,6 +108,16 @@ class Split:
         """Return one of the three subsets."""
         return {SubsetName.TRAIN: self.train, SubsetName.VALID: self.valid, SubsetName.TEST: self.test}[name]
 
+    def require(self, *names: SubsetName) -> None:
+        """Make sure that subsets have segments.
+
+        Raises:
+            DataError: one of them has none.
+        """
+        for name in names:
+            if not len(self.subset(name)):
+                raise DataError(f"the split {self.name} has no {name} subset of this data")
+
     @property
     def whole_songs(self) -> bool:
         """Whether all segments of a song are in one subset, so that it can be classified by vote."""

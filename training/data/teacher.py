@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.audio.spectrogram import LogMel, QuantizedMel
 from core.constants import GENRES, N_MELS, SEGMENT_FRAMES
-from training.data.gtzan import DataError, Gtzan
+from training.data.gtzan import DataError, Gtzan, read_arrays
 
 FloatArray = NDArray[np.float32]
 
@@ -120,7 +120,10 @@ class TeacherCrops:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSongs:
-    """Whole songs of known genre, to choose on and never to train on.
+    """Whole songs of known genre, to choose on; no spectrogram of theirs is trained on.
+
+    They are not wholly unseen: the weights, offsets and spread of the teachers' guess of each song's genre
+    (`TeacherSongs.genre`) were fitted on these songs, so that figures on them are somewhat optimistic.
 
     Attributes:
         recordings: as the pipeline takes them.
@@ -253,11 +256,11 @@ def load_labelled(file: Path) -> LabelledSongs:
 def _arrays(file: Path, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist")
-    with np.load(file) as archive:
-        missing = set(wanted) - set(archive.files)
-        if missing:
-            raise DataError(f"{file} lacks {', '.join(sorted(missing))}")
-        return {name: archive[name] for name in wanted}
+    arrays = read_arrays(file, wanted)
+    missing = set(wanted) - arrays.keys()
+    if missing:
+        raise DataError(f"{file} lacks {', '.join(sorted(missing))}")
+    return arrays
 
 
 def _moments(logits: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -30,12 +30,15 @@ def measure_neighbours(model: str, config: EvaluationConfig) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such data or list.
-        DataError: the data is not valid, the model has no embedding, or it was trained on another split.
+        DataError: the data is not valid, the split has no such subset, the model has no embedding, or it was trained on
+            another split.
     """
     gtzan = load(config.data)
     classifier = Models().genre(model)
     split, seed = split_of(classifier.card.described, gtzan, config)
-    subset = make_split(split, gtzan, seed, config.lists).subset(config.subset)
+    made = make_split(split, gtzan, seed, config.lists)
+    made.require(config.subset)
+    subset = made.subset(config.subset)
     embeddings = classifier.run(to_db(subset.segments(gtzan))).embedding
     if embeddings is None:
         raise DataError(f"{classifier.card.name} has no embedding")

@@ -24,20 +24,38 @@ def listed_songs(songs: Path) -> list[tuple[Path, str]]:
 
     Raises:
         FileNotFoundError: there are none.
-        DataError: a genre is none of `GENRES`.
+        DataError: the list is not text in UTF-8, a row has no genre, or a genre is none of `GENRES`.
     """
     if songs.is_dir():
         found = [(path, genre) for genre in GENRES for path in sorted((songs / genre).glob("*")) if path.is_file()]
     else:
-        with songs.open(newline="", encoding="utf-8") as lines:
-            rows = [row for row in csv.reader(lines) if row and row != ["file", "genre"]]
-        found = [(songs.parent / row[0], row[1].strip().lower()) for row in rows]
+        found = [(songs.parent / file, genre) for file, genre in _rows(songs)]
     unknown = {genre for _, genre in found} - set(GENRES)
     if unknown:
         raise DataError(f"{songs}: no such genre: {', '.join(sorted(unknown))}")
     if not found:
         raise FileNotFoundError(f"{songs} holds no folder named like a genre with songs in it")
     return found
+
+
+def _rows(songs: Path) -> list[tuple[str, str]]:
+    """Read a CSV of `file,genre`, with or without that header."""
+    rows = []
+    try:
+        with songs.open(newline="", encoding="utf-8-sig") as text:  # Excel writes a byte order mark
+            lines = csv.reader(text)
+            for row in lines:
+                cells = [cell.strip() for cell in row]
+                if not any(cells) or [cell.lower() for cell in cells[:2]] == ["file", "genre"]:
+                    continue
+                if len(cells) < 2:
+                    raise DataError(f"{songs}, line {lines.line_num}: expected file,genre")
+                rows.append((cells[0], cells[1].lower()))
+    except UnicodeDecodeError:
+        raise DataError(f"{songs} is not a CSV in UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{songs}, line {lines.line_num}: {error}") from None
+    return rows
 
 
 def predicted_genres(path: Path, models: Sequence[str], loaded: Models) -> Iterator[str]:

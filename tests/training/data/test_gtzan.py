@@ -1,3 +1,4 @@
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +66,21 @@ def test_unusable_data_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "narrow.npz", mel=np.zeros((1, 64, 723), np.uint8), track=np.array(["pop.00000"]))
     with pytest.raises(DataError, match="128"):
         gtzan.load(tmp_path / "narrow.npz")
+    mel = np.zeros((1, N_MELS, SECTION_FRAMES), np.uint8)
+    np.savez(tmp_path / "other.npz", mel=mel, track=np.array(["electronic.00001"]))
+    with pytest.raises(DataError, match=r"electronic\.00001 is not named after one of the ten"):
+        gtzan.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "other.npz", mel=mel, track=np.array(["pop.00001"], dtype=object))
+    with pytest.raises(DataError, match="plain arrays"):
+        gtzan.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "other.npz", mel=mel, track=np.array("pop.00001"))
+    with pytest.raises(DataError, match="list of tracks"):
+        gtzan.load(tmp_path / "other.npz")
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        archive.writestr("mel", "text")
+        archive.writestr("track", "text")
+    with pytest.raises(DataError, match="archive of arrays"):
+        gtzan.load(tmp_path / "other.npz")
 
 
 def test_stored_levels_are_off_by_half_a_step_at_most() -> None:

@@ -8,7 +8,7 @@ from core.constants import N_MELS, SECTION_FRAMES, SEGMENT_FRAMES
 from tests.support.audio import make_song, write_wav
 from tests.training.made_teacher import write_teacher
 from training.data import other_sounds
-from training.data.gtzan import Gtzan, to_db
+from training.data.gtzan import DataError, Gtzan, to_db
 from training.data.other_sounds import Recordings
 from training.data.splits import LoadedData, SplitName, SubsetName, make_split
 from training.data.teacher import MARGIN, load_teacher
@@ -43,6 +43,25 @@ def test_other_sounds_are_split_by_source_and_every_class_is_in_every_subset(tmp
 def test_missing_sounds_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="neither speech"):
         other_sounds.sound_index(tmp_path)
+
+
+@pytest.mark.parametrize(("files", "subset"), [(1, "valid"), (3, "valid")])
+def test_sounds_that_are_too_few_for_three_subsets_are_refused(tmp_path: Path, files: int, subset: str) -> None:
+    (tmp_path / "speech").mkdir()
+    for number in range(files):
+        (tmp_path / "speech" / f"{number}.ogg").touch()
+    with pytest.raises(DataError, match=f"none has a file for {subset}"):
+        other_sounds.sound_index(tmp_path)
+
+
+def test_sounds_of_which_none_can_be_decoded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_sounds, "CACHE_DIR", tmp_path / "cache")
+    (tmp_path / "speech").mkdir()
+    for number in range(5):
+        (tmp_path / "speech" / f"{number}.ogg").write_text("no sound")
+    nothing = Gtzan(np.zeros((0, N_MELS, SECTION_FRAMES), np.uint8), (), "archive", tmp_path, {})
+    with pytest.raises(DataError, match="none of .* sounds can be decoded"):
+        other_sounds.load_recordings(LoadedData(nothing, make_split(SplitName.TRACK, nothing)), tmp_path)
 
 
 def test_a_short_recording_is_repeated_and_its_segments_are_counted(tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ def test_an_array_that_is_missing_is_named(made_gtzan: Gtzan, tmp_path: Path) ->
     np.savez(tmp_path / "songs.npz", mel=np.zeros(1))
     with pytest.raises(DataError, match="lacks .*song_genre"):
         load_teacher(tmp_path, made_gtzan)
+    np.savez(tmp_path / "songs.npz", mel=np.array([None]))
+    with pytest.raises(DataError, match="plain arrays"):
+        load_teacher(tmp_path, made_gtzan)
+    (tmp_path / "songs.npz").write_text("no archive")
+    with pytest.raises(DataError, match="plain arrays"):
+        load_teacher(tmp_path, made_gtzan)
 
 
 def test_labelled_songs_are_as_the_pipeline_takes_them(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.support.audio import make_song, write_wav
 from training.data.distort import DISTORTIONS, INAUDIBLE
-from training.data.gtzan import track_mel
+from training.data.gtzan import DataError, track_mel
 from training.evaluation.robustness import measure_inaudible, measure_robustness
 
 
@@ -24,15 +26,21 @@ def test_robustness_counts_correct_and_unchanged_predictions(tmp_path: Path, mod
     assert {row["songs"] for row in rows} == {1}
     assert rows[0]["same"] == 1
     assert [row for row in rows if row["distortion"] == "one-side"][0]["same"] == 1
-    assert (tmp_path / "figures" / "robustness-small.json").is_file()
+    assert json.loads((tmp_path / "figures" / "robustness-small.json").read_text())["lists"] == {"valid": 1, "test": 0}
+    np.savez(tmp_path / "mel.npz", mel=np.stack([mel]), track=np.array(["pop.00004"]))
+    with pytest.raises(DataError, match=r"lacks pop\.00003"):
+        measure_robustness(str(model), *folders)
 
 
 def test_what_nobody_hears_is_measured_on_every_track(tmp_path: Path, model: Path) -> None:
     (tmp_path / "pop").mkdir()
     for number in (3, 4):
         write_wav(tmp_path / "pop" / f"pop.0000{number}.wav", make_song(6, seed=number))
+    (tmp_path / "pop" / "pop.00005.wav").write_bytes(b"RIFF but nothing that follows it")
+    write_wav(tmp_path / "jazz.00054.wav", make_song(6))
     rows = measure_inaudible(str(model), tmp_path, tmp_path / "figures")
     assert [row["distortion"] for row in rows] == ["none", *INAUDIBLE]
-    assert {row["songs"] for row in rows} == {2}
-    assert {row["same"] for row in rows if row["distortion"] in ("none", "anti-phase", "float-x4")} == {2}
+    assert {row["songs"] for row in rows} == {3}
+    assert {row["same"] for row in rows if row["distortion"] in ("none", "anti-phase", "float-x4")} == {3}
+    assert rows[0]["refused"] == 1
     assert (tmp_path / "figures" / "inaudible-small.json").is_file()

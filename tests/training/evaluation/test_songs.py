@@ -21,9 +21,25 @@ def test_songs_are_found_in_folders_and_in_a_list(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("jazz/one.wav,polka\n")
     with pytest.raises(DataError, match="polka"):
         listed_songs(tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text("\ufeffFile, Genre\r\n\r\njazz/one.wav, Jazz\r\n", encoding="utf-8")
+    assert listed_songs(tmp_path / "list.csv") == expected
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError):
         listed_songs(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"file,genre\none.wav,jazz\ntwo.wav\n", "line 3: expected file,genre"),
+        ("Jos\u00e9.wav,jazz\n".encode("latin-1"), "UTF-8"),
+        (b"one.wav," + b"x" * 200_000, "line 1: field larger"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_said_in_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        listed_songs(tmp_path / "list.csv")
 
 
 def test_the_table_of_songs_has_each_models_genre_or_error(tmp_path: Path, model: Path) -> None:
