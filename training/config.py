@@ -188,5 +188,5 @@ def measurement_name(measured: Mapping[str, Any]) -> str:
 
 
 def collection_name(kind: str, collection: str) -> str:
-    """Name of what is trained on a collection: of GTZAN's it is not said."""
+    """Name of what is made of a collection: `plain` of GTZAN, `plain-fma` of FMA."""
     return kind if collection == GTZAN else f"{kind}-{collection.lower()}"

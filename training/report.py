@@ -335,8 +335,8 @@ def _labelled(figures: Path) -> str:
         "## Labelled real songs",
         "Whole songs that are not GTZAN's, classified by their main section as members' songs are. Version 2 of genie "
         "is chosen and calibrated on them; earlier models never saw them. The teachers' guess of each real song's "
-        "genre, which genie was trained on, was fitted on these songs too, so that its count and what its confidence "
-        "is worth are somewhat optimistic.",
+        "genre, which genie was trained on, was fitted on these songs too, so that genie's count and what its "
+        "confidence is worth are somewhat optimistic.",
         markdown_table(("model", "correct", "refused", "said to be outside the ten", "ECE"), rows),
         "By genre, correct of all:",
         markdown_table(
@@ -441,8 +441,11 @@ def _robustness(figures: Path) -> str:
         measured = json.loads(path.read_text())
         rows = [(row["distortion"], row["about"], *_counts(row)) for row in measured["rows"]]
         table = markdown_table(("distortion", "what it is", "correct", "same genre as undistorted", "refused"), rows)
-        lists = " and ".join(f"{count} of the {name} list" for name, count in measured.get("lists", {}).items())
-        parts += [f"### {measured['model']}", *([f"Tracks: {lists}."] if lists else []), table]
+        parts.append(f"### {measured['model']}")
+        if "lists" in measured:
+            counts = measured["lists"]
+            parts.append(f"{counts['valid']} tracks of the validation list and {counts['test']} of the test list.")
+        parts.append(table)
     if not parts:
         return ""
     intro = (
@@ -470,7 +473,13 @@ def _neighbours(figures: Path) -> str:
     if not measured:
         return ""
     rows = [
-        (m["model"], m["split"], str(m["tracks"]), *(f"{m['same'][k]:.2f}" for k in ("1", "5")), f"{m['chance']:.2f}")
+        (
+            m["model"],
+            _measured_on(m),
+            str(m["tracks"]),
+            *(f"{m['same'][k]:.2f}" for k in ("1", "5")),
+            f"{m['chance']:.2f}",
+        )
         for m in measured
     ]
     return (

@@ -141,11 +141,11 @@ def test_other_lists_do_not_continue_a_training_and_older_notes_are_read(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*args: object, **options: object) -> None:
-        raise KeyboardInterrupt
+        raise InterruptedError
 
     monkeypatch.setattr("training.fit.fit", interrupted)
     config = ExperimentConfig(Kind.PLAIN, data, SplitName.FILTERED, lists=tmp_path, runs=tmp_path / "runs")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         experiment.train_genre_model(config)
     file = config.runs / config.run_name / experiment.RUN
     noted = json.loads(file.read_text())
@@ -154,7 +154,7 @@ def test_other_lists_do_not_continue_a_training_and_older_notes_are_read(
     with pytest.raises(DataError, match="other lists"):
         experiment.train_genre_model(config)
     file.write_text(json.dumps({key: noted[key] for key in ("tracks", "digest", "steps")}))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         experiment.train_genre_model(config)
 
 

@@ -103,7 +103,7 @@ def test_the_page_holds_every_figure_and_its_pictures(folders: OutputFolders) ->
     assert "| the right channel inverted | 67 of 80 | 79 of 80 | 1 |" in page
     assert "| genie-filtered | filtered | 290 | 0.84 | 0.79 | 0.10 |" in page
     assert "| 30 of 45 | 41 of 45 | 2 |" in page
-    assert "Tracks: 41 of the valid list and 4 of the test list." in page
+    assert "41 tracks of the validation list and 4 of the test list." in page
     assert "| rain | 39 of 40 | 39 of 40 |" in page
     assert "| **all other sounds** | 97.5% | 97.5% |" in page
     assert "| rain/mp3-32 | 3 of 4 | 3 of 4 |" in page

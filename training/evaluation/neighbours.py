@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from core.audio.spectrogram import FloatArray
 from core.inference.pipeline import Models
-from training.config import EvaluationConfig
+from training.config import EvaluationConfig, collection_name
 from training.data.collections import load
 from training.data.gtzan import DataError, to_db
 from training.data.splits import make_split
@@ -23,10 +23,10 @@ def measure_neighbours(model: str, config: EvaluationConfig) -> dict[str, Any]:
 
     Args:
         model: a name under `models/` or a file.
-        config: what it is measured on, and where `neighbours-MODEL.json` is written.
+        config: what it is measured on, where `neighbours-MODEL.json` is written (`neighbours-MODEL-fma.json` of FMA).
 
     Returns:
-        As from `compare`, with `model`, `split`, `seed`, `subset` and `tracks`.
+        As from `compare`, with `model`, `collection`, `split`, `seed`, `subset` and `tracks`.
 
     Raises:
         FileNotFoundError: there is no such data or list.
@@ -46,13 +46,15 @@ def measure_neighbours(model: str, config: EvaluationConfig) -> dict[str, Any]:
     compared = compare(means / np.linalg.norm(means, axis=1, keepdims=True), gtzan.labels[subset.tracks])
     measured = {
         "model": classifier.card.name,
+        "collection": gtzan.collection,
         "split": str(split),
         "seed": seed,
         "subset": str(config.subset),
         "tracks": len(subset.tracks),
         **compared,
     }
-    write_json(config.figures / f"neighbours-{classifier.card.name}.json", measured)
+    name = collection_name(classifier.card.name, gtzan.collection)
+    write_json(config.figures / f"neighbours-{name}.json", measured)
     return measured
 
 
