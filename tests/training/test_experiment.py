@@ -164,7 +164,8 @@ def test_a_list_that_names_no_track_is_said_before_anything_is_trained(
     data: Path, tmp_path: Path, kind: Kind, subset: SubsetName
 ) -> None:
     (tmp_path / f"{subset}_filtered.txt").write_text("pop/pop.00099.wav")
-    config = ExperimentConfig(kind, data, SplitName.FILTERED, lists=tmp_path, runs=tmp_path / "runs")
+    out = OutputFolders.all_in(tmp_path / "out")
+    config = ExperimentConfig(kind, data, SplitName.FILTERED, lists=tmp_path, out=out, runs=tmp_path / "runs")
     with pytest.raises(DataError, match=f"filtered has no {subset}"):
         experiment.train_genre_model(config)
     assert not config.runs.exists()
