@@ -61,7 +61,8 @@ class Fetcher:
 
     async def _give_back(self, directory: Path) -> None:
         """Leave others the room that a song did not take: until it has been classified, several more may come."""
-        self.files.give_back(directory, await asyncio.to_thread(used_bytes, directory))
+        with contextlib.suppress(PermissionError):  # what cannot be counted stays reserved
+            self.files.give_back(directory, await asyncio.to_thread(used_bytes, directory))
 
 
 def _in_shares(on_progress: ProgressCallback) -> Callable[[int, int | None], None]:
