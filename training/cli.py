@@ -86,10 +86,20 @@ def train(
         bool, typer.Option("--test/--no-test", help="Measure on the test subset at the end; switch off for trial runs.")
     ] = True,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which an interrupted run resumes.")] = RUNS,
+    mixed_precision: Annotated[
+        bool,
+        typer.Option(
+            "--mixed-precision",
+            help="Plain and augmented: compute in bfloat16 where it is precise enough; up to twice as fast on CPUs with "
+            "AVX-512 BF16 and on recent GPUs.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model, from GTZAN to a LiteRT file with its card. An interrupted run resumes where it stopped."""
     if kind is Kind.STUDY and (split is not None or seed is not None):
         raise typer.BadParameter("the study has splits and seeds of its own: leave --split and --seed out")
+    if kind is Kind.GENIE and mixed_precision:
+        raise typer.BadParameter("genie has no --mixed-precision")
     import tensorflow  # noqa: F401 - where it is missing, that is said before any data is read
 
     from training import experiment
@@ -97,7 +107,17 @@ def train(
     folders = OutputFolders() if out is None else OutputFolders.all_in(out)
     genie = GenieConfig(teacher, without_teacher, labelled, not_music, steps)
     config = ExperimentConfig(
-        kind, data, split or SplitName.TRACK, seed or 0, lists, epochs, test, folders, runs, genie
+        kind,
+        data,
+        split or SplitName.TRACK,
+        seed or 0,
+        lists,
+        epochs,
+        test,
+        folders,
+        runs,
+        genie,
+        mixed_precision=mixed_precision,
     )
     console = Console()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

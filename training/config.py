@@ -92,6 +92,7 @@ class ExperimentConfig:
         runs: folder of checkpoints.
         genie: what else genie is trained on.
         collection: that the data turned out to be.
+        mixed_precision: whether the study's networks compute in bfloat16 where that is precise enough.
     """
 
     kind: Kind
@@ -105,6 +106,7 @@ class ExperimentConfig:
     runs: Path = RUNS
     genie: "GenieConfig" = field(default_factory=lambda: GenieConfig())
     collection: str = GTZAN
+    mixed_precision: bool = False
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,16 +76,18 @@ def _claim_run(config: ExperimentConfig, loaded: LoadedData, heads: Sequence[int
         "steps": config.genie.steps,
         "training": hashlib.sha256(trained_on.encode()).hexdigest()[:16],
         "heads": list(heads),
+        "mixed_precision": config.mixed_precision,
     }
     file = config.runs / config.run_name / RUN
     if not file.is_file():
         write_json(file, described)
         return
     noted = json.loads(file.read_text())
+    noted.setdefault("mixed_precision", False)
     # Files of earlier releases lack the training tracks and the heads.
     if any(noted.get(key, value) != value for key, value in described.items()):
         raise DataError(
-            f"{file.parent} holds checkpoints of other data, other lists, other heads or another number of steps; "
+            f"{file.parent} holds checkpoints of other data, other lists, other heads, another precision or number of steps; "
             "choose another folder with --runs, or delete it"
         )
 
@@ -92,7 +95,7 @@ def _claim_run(config: ExperimentConfig, loaded: LoadedData, heads: Sequence[int
 def _train_study_network(
     config: ExperimentConfig, loaded: LoadedData, callbacks: Sequence["keras.callbacks.Callback"]
 ) -> Path:
-    from training import export, fit
+    from training import export, fit, networks
     from training.recipes import RECIPES
 
     if config.split is SplitName.ALL:
@@ -100,8 +103,14 @@ def _train_study_network(
     _claim_run(config, loaded)
     gtzan, recipe = loaded.gtzan, RECIPES[config.kind]
     recipe = replace(recipe, epochs=config.epochs or recipe.epochs)
+    if config.mixed_precision:
+        recipe = replace(recipe, network=partial(networks.study_cnn, mixed_precision=True))
     folder = config.runs / config.run_name
     model = fit.fit(recipe, loaded, folder, seed=config.seed, verbose=0 if callbacks else 2, callbacks=callbacks)
+    if config.mixed_precision:  # served in float32: LiteRT has no bfloat16
+        weights = model.get_weights()
+        model = networks.study_cnn()
+        model.set_weights(weights)
     history = _write_history(config, folder / fit.HISTORY)
     path = config.out.model_path(config.name, config.split, config.seed)
     epochs = int(max(row["epoch"] for row in history)) + 1
@@ -110,6 +119,8 @@ def _train_study_network(
         recipe.patience is not None and fit.epochs_since_best(fit.monitored_values(history)) >= recipe.patience
     )
     details = {"converged": improved_no_more or epochs >= RECIPES[config.kind].epochs}
+    if config.mixed_precision:
+        details["mixed_precision"] = True
     fields = export.CardFields(path.stem, VERSION, described, str(config.split), config.seed, {}, details=details)
     valid = loaded.split.valid
     segments, labels = to_db(valid.segments(gtzan)), valid.labels(gtzan)
