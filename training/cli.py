@@ -90,8 +90,8 @@ def train(
         bool,
         typer.Option(
             "--mixed-precision",
-            help="Plain and augmented: compute in bfloat16 where it is precise enough; up to twice as fast on CPUs with "
-            "AVX-512 BF16 and on recent GPUs.",
+            help="Plain and augmented: compute in bfloat16 where it is precise enough. About twice as fast on CPUs "
+            "with AVX-512 BF16, slower on others.",
         ),
     ] = False,
 ) -> None:

@@ -87,8 +87,8 @@ def _claim_run(config: ExperimentConfig, loaded: LoadedData, heads: Sequence[int
     # Files of earlier releases lack the training tracks and the heads.
     if any(noted.get(key, value) != value for key, value in described.items()):
         raise DataError(
-            f"{file.parent} holds checkpoints of other data, other lists, other heads, another precision or number of steps; "
-            "choose another folder with --runs, or delete it"
+            f"{file.parent} holds checkpoints of other data, other lists, other heads, another precision or another "
+            "number of steps; choose another folder with --runs, or delete it"
         )
 
 
@@ -274,7 +274,7 @@ def measure_model(classifier: Classifier | None, loaded: LoadedData, subset_name
         card = classifier.card
         name, described = card.name, card.described
         trained_on = {
-            **{key: described[key] for key in ("split", "seed", "converged") if key in described},
+            **{key: described[key] for key in ("split", "seed", "converged", "mixed_precision") if key in described},
             "collection": described.get("data", {}).get("name", gtzan.collection),
         }
         temperature = card.temperature

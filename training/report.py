@@ -239,9 +239,12 @@ def _other_section(name: str, first: Measurement, measurements: Sequence[Measure
     """Show what was measured of a model that is not kept here."""
     kind, split, seed = kind_of(name), first["trained_on"]["split"], first["trained_on"]["seed"]
     trained = kind.removesuffix(f"-{first['trained_on'].get('collection', GTZAN).lower()}")
+    options = (
+        f"--split {split} --seed {seed}{' --mixed-precision' if first['trained_on'].get('mixed_precision') else ''}"
+    )
     parts = [
         f"## {name}",
-        f"The model is not kept here; `genregenie train {trained} --split {split} --seed {seed} --data PATH` makes it.",
+        f"The model is not kept here; `genregenie train {trained} {options} --data PATH` makes it.",
         *_history(name, run_name(kind, split, seed), folders),
     ]
     for measurement in measurements:

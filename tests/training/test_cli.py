@@ -37,9 +37,16 @@ def test_what_is_wrong_is_one_line(
     assert says in line
 
 
-@pytest.mark.parametrize("option", [["--split", "track"], ["--seed", "0"]])
-def test_the_study_takes_no_split_and_no_seed(option: list[str]) -> None:
-    arguments = ["train", "study", "--data", "nothing.npz", *option]
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["study", "--split", "track"], "leave --split and --seed out"),
+        (["study", "--seed", "0"], "leave --split and --seed out"),
+        (["genie", "--mixed-precision"], "genie has no --mixed-precision"),
+    ],
+)
+def test_an_option_that_does_not_belong_to_what_is_trained_is_refused(options: list[str], says: str) -> None:
+    arguments = ["train", *options, "--data", "nothing.npz"]
     done = runner.invoke(build_app(arguments), arguments, env={"COLUMNS": "500"})
     assert done.exit_code == 2
-    assert "leave --split and --seed out" in done.output
+    assert says in done.output

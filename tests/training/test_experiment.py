@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def test_a_training_writes_a_model_with_a_card_that_repeats_its_figures(
     assert card["metrics"]["track"]["test"]["vote_accuracy"] == measured["figures"]["vote_accuracy"]
     (row,) = json.loads((out.figures / "plain-track-0-history.json").read_text())
     assert row["epoch"] == 0
+
+
+def test_a_training_in_mixed_precision_is_served_in_float32(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "study_cnn", partial(networks.study_cnn, (2, 4, 8), 8))
+    out = OutputFolders.all_in(tmp_path / "out")
+    config = ExperimentConfig(Kind.PLAIN, data, out=out, runs=tmp_path / "runs", mixed_precision=True)
+    classifier = Classifier(experiment.train_genre_model(config))
+    assert classifier.card.described["mixed_precision"] is True
+    measured = json.loads((out.figures / "plain-track-0-test.json").read_text())
+    assert measured["trained_on"]["mixed_precision"] is True
+    with pytest.raises(DataError, match="another precision"):
+        experiment.train_genre_model(replace(config, mixed_precision=False))
 
 
 def test_several_models_are_evaluated_on_data_that_is_read_once(

@@ -104,6 +104,20 @@ def test_a_network_is_small_enough_to_be_shipped(build: Callable[[], keras.Model
     assert build().count_params() <= most
 
 
+def test_mixed_precision_computes_the_same_function(segments: np.ndarray) -> None:
+    exact = networks.study_cnn((2, 4, 8), 8)
+    mixed = networks.study_cnn((2, 4, 8), 8, mixed_precision=True)
+    mixed.set_weights(exact.get_weights())
+    assert {str(weight.dtype) for weight in mixed.weights if "seed" not in weight.path} == {"float32"}
+    computed = {layer.compute_dtype for layer in mixed.layers if isinstance(layer, keras.layers.Conv2D)}
+    assert computed == {"bfloat16"}
+    first, second = (model.predict(segments, verbose=0) for model in (exact, mixed))
+    assert second.dtype == np.float32
+    np.testing.assert_allclose(second.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(first, second, atol=0.03)
+    assert not np.array_equal(first, second)
+
+
 def test_the_level_of_a_recording_does_not_change_what_genie_predicts(segments: np.ndarray) -> None:
     model = small_genie()
     quieter = np.maximum(segments[3:] * 0.5 - 30, -80)

@@ -23,7 +23,7 @@ def folders(tmp_path: Path) -> OutputFolders:
     probabilities[np.arange(200), predicted] = 0.82
     figures = measure(probabilities, labels, tracks).to_json()
     for name, split, converged in (("plain", "track", True), ("plain-filtered", "filtered", False)):
-        trained_on = {"split": split, "seed": 0, "converged": converged}
+        trained_on = {"split": split, "seed": 0, "converged": converged, "mixed_precision": not converged}
         found = {"model": name, "split": split, "seed": 0, "subset": "test", "trained_on": trained_on}
         (folders.figures / f"plain-{split}-0-test.json").write_text(json.dumps(found | {"figures": figures}))
     history = [{"epoch": epoch, "accuracy": 0.5, "loss": 1, "val_accuracy": 0.4, "val_loss": 2} for epoch in (0, 1)]
@@ -96,7 +96,7 @@ def test_the_page_holds_every_figure_and_its_pictures(folders: OutputFolders) ->
     assert "[genie-filtered.tflite](evidence/genie-filtered.tflite)" in page
     assert "| 0.75 / 1.00 |" in page
     assert "| 0.75 / 1.00\\* |" in page, "it was not trained to its end"
-    assert "`genregenie train plain --split filtered --seed 0 --data PATH` makes it" in page
+    assert "`genregenie train plain --split filtered --seed 0 --mixed-precision --data PATH` makes it" in page
     assert "figures/plain-filtered-0-history.png" in page
     assert "| blues | 0.75 | 0.75 | 0.75 | 1.00 (0.34–1.00) |" in page
     assert "| jazz | 1 |  |  |  |  | 2 |" in page
