@@ -127,7 +127,9 @@ def training_batches(recipe: TrainConfig, loaded: LoadedData, order: EpochOrder)
     mel, genres = _segments(_training_subset(recipe, loaded), loaded.gtzan)
     positions = tf.data.Dataset.from_generator(order.batches, output_signature=tf.TensorSpec((None,), tf.int64))
     batches = positions.apply(tf.data.experimental.assert_cardinality(len(order)))
-    return batches.map(lambda chosen: (_dequantised(tf.gather(mel, chosen)), tf.gather(genres, chosen))).prefetch(4)
+    return _with_fixed_threads(
+        batches.map(lambda chosen: (_dequantised(tf.gather(mel, chosen)), tf.gather(genres, chosen))).prefetch(4)
+    )
 
 
 def _training_subset(recipe: TrainConfig, loaded: LoadedData) -> Subset:
@@ -136,7 +138,14 @@ def _training_subset(recipe: TrainConfig, loaded: LoadedData) -> Subset:
 
 def _validation_batches(subset: Subset, gtzan: Gtzan, batch_size: int) -> tf.data.Dataset:
     segments = tf.data.Dataset.from_tensor_slices(_segments(subset, gtzan)).batch(batch_size)
-    return segments.map(lambda mel, genres: (_dequantised(mel), genres)).prefetch(4)
+    return _with_fixed_threads(segments.map(lambda mel, genres: (_dequantised(mel), genres)).prefetch(4))
+
+
+def _with_fixed_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switch tf.data's autotuning off: its thread sleeps for up to ten seconds, and each epoch's end waits for it."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _segments(subset: Subset, gtzan: Gtzan) -> tuple[tf.Tensor, tf.Tensor]:
