@@ -119,7 +119,7 @@ async def test_the_bot_answers_on_discord_and_its_health_check_passes(
         pytest.skip("the page's image holds no bot")
     monkeypatch.setattr("tests.bot.end_to_end.process.ROOT", root / "app")
     monkeypatch.setattr(sys, "executable", f"{root}/opt/venv/bin/python")
-    async with Discord() as discord, BotProcess(discord, tmp_path) as bot:
+    async with Discord() as discord, BotProcess(discord, tmp_path, module="genregenie") as bot:
         house = furnished(discord)
         asked = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6))
         assert genre_of(await asked.reply(is_final))

@@ -46,7 +46,7 @@ async def discord() -> AsyncIterator[Discord]:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def _bot(discord: Discord, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BotProcess]:
-    async with BotProcess(discord, tmp_path_factory.mktemp("bot"), **LIMITS) as process:
+    async with BotProcess(discord, tmp_path_factory.mktemp("bot"), module="genregenie", **LIMITS) as process:
         yield process
 
 

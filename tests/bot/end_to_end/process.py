@@ -50,9 +50,18 @@ class BotProcess:
 
     Use it as `async with BotProcess(...) as bot`: it is ended by SIGTERM, and its log must then hold neither a
     trace nor its token.
+
+    Args:
+        discord: where it logs in.
+        data: its data directory.
+        module: that is run, `genregenie` or one that waits less for servers that do not come.
+        settings: further ones, as environment variables.
     """
 
-    def __init__(self, discord: Discord, data: Path, **settings: str) -> None:
+    def __init__(
+        self, discord: Discord, data: Path, *, module: str = "tests.bot.end_to_end.quick_start", **settings: str
+    ) -> None:
+        self._module = module
         self.discord = discord
         self.data = data
         self.settings = settings
@@ -71,7 +80,7 @@ class BotProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "genregenie",
+            self._module,
             "bot",
             cwd=self.data,
             env=environment(self.discord, self.data, **self.settings) | {"PYTHONPATH": str(ROOT)},

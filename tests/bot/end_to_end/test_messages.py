@@ -13,6 +13,7 @@ from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.scenes import GUESS_S, Scenes, interrupted, make_known, spectrogram
 from tests.discord_server import Discord
 from tests.discord_server.look import as_text
+from tests.discord_server.ratelimits import Limit
 from tests.support.data import ROOT
 
 MESSAGES = ROOT / "docs" / "messages"
@@ -29,6 +30,9 @@ async def talkative(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[B
     async with Discord() as discord:
         for number in range(2):
             discord.guild(f"another {number}")
+        # What is asked in direct messages here, one after the other, takes members an hour.
+        for route in ("create_message", "edit_message"):
+            discord.rate_limits.limits[route] = Limit(500, 5.0)
         data = tmp_path_factory.mktemp("messages")
         async with BotProcess(discord, data, **LIMITS, GENREGENIE_GUESS_S=str(GUESS_S)) as process:
             yield process
