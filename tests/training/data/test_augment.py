@@ -87,7 +87,6 @@ def test_narrow_crops_lose_their_upper_bands(made_gtzan: Gtzan) -> None:
     db, _ = crops(made_gtzan, config)
     floor = db.min(axis=(1, 2), keepdims=True)
     lost = (db == floor).all(axis=2).sum(axis=1)
-    assert lost.min() >= 0
     assert lost.max() > 20
     assert not (db == floor).all(axis=2)[:, :60].any(axis=1).all()
 
