@@ -303,11 +303,17 @@ class Owner(commands.Cog):
             # First: once is enough, and `owner status` says it again.
             await self._services.meta.set(key, version)
             log.info("The owners are told: %s", text)
-            for user_id in await self._services.owners.ids(self._bot):
-                channel = await self._bot.create_dm(discord.Object(user_id))
-                await channel.send(text, allowed_mentions=NO_MENTIONS)
+            owner_ids = await self._services.owners.ids(self._bot)
         except (discord.HTTPException, *NETWORK_ERRORS, StoreError) as error:
             log.warning("The owners could not be told: %s", type(error).__name__)
+            return
+        for owner_id in owner_ids:
+            # One who takes no direct messages keeps none of the others from being told.
+            try:
+                channel = await self._bot.create_dm(discord.Object(owner_id))
+                await channel.send(text, allowed_mentions=NO_MENTIONS)
+            except (discord.HTTPException, *NETWORK_ERRORS) as error:
+                log.warning("An owner could not be told: %s", type(error).__name__)
 
     @watch_ytdlp.before_loop
     async def _ytdlp_once_ready(self) -> None:

@@ -23,12 +23,16 @@ from tests.bot.end_to_end.songs import new_song
 from tests.core.fetch.certificates import Authority
 from tests.core.fetch.servers import running_server
 from tests.discord_server import Channel, Discord, File, Message, User
+from tests.discord_server.model import Payload
 from tests.support.network import authority  # noqa: F401  # a fixture
 
 OWNED = 900_000_000_000_000_001
 """Id of the server that has `/owner`."""
 
 PAGE = "https://example.org/genregenie/releases/tag/v999.0.0"
+AWAY = User("away", accepts_direct_messages=False, id=1 << 50)
+"""Another of the bot's owners, whose turn comes first in a set of ids: this one's hash is the least."""
+
 OLD = datetime.now(UTC) - timedelta(days=100)
 
 
@@ -69,6 +73,8 @@ async def hosted(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
     async with Discord() as discord, running_server(authority.server_context()) as releases:
         body = json.dumps({"tag_name": "v999.0.0", "html_url": PAGE}).encode()
         releases.routes["/latest"] = lambda exchange: exchange.respond(body, kind="application/json")
+        discord.world.team = team(discord.world.owner, admin=AWAY)
+        discord.world.users[AWAY.id] = AWAY
         guild = discord.guild("the host's own", owner=discord.world.owner, identity=OWNED)
         own = {
             "GENREGENIE_OWNER_GUILD": str(OWNED),
@@ -82,12 +88,29 @@ async def hosted(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
         assert discord.complaints == []
 
 
+def team(owner: User, **members: User) -> Payload:
+    """Return a team as the API gives it, with its members by their roles; those named first come first."""
+    roles = [*members.items(), ("admin", owner)]
+    return {
+        "id": "1",
+        "name": "hosts",
+        "icon": None,
+        "owner_user_id": str(owner.id),
+        "members": [
+            {"user": user.payload(), "membership_state": 2, "role": role, "team_id": "1", "permissions": ["*"]}
+            for role, user in roles
+        ],
+    }
+
+
 async def ask(hosted: Hosted, house: House, file: File | None = None) -> Message:
     asked = hosted.discord.slash("genre", user=house.ana, channel=house.channel, file=file or new_song(6))
     return await answer(asked)
 
 
-async def test_owners_are_told_once_that_yt_dlp_is_old_and_that_there_is_a_newer_release(hosted: Hosted) -> None:
+async def test_owners_are_told_once_that_yt_dlp_is_old_and_of_a_newer_release_whoever_of_them_cannot_be(
+    hosted: Hosted,
+) -> None:
     direct = hosted.discord.direct_messages(hosted.host)
     await hosted.discord.until(lambda: len(hosted.discord.messages_of_bot(direct)) == 2, what="the notices")
     await hosted.bot.restart()
@@ -278,19 +301,10 @@ async def test_defaults_hold_for_servers_whose_admins_have_set_nothing(hosted: H
 async def test_of_a_team_its_admins_and_developers_are_owners() -> None:
     async with Discord() as discord:
         people = {role: discord.user(role) for role in ("admin", "developer", "read_only")}
-        discord.world.team = {
-            "id": "1",
-            "name": "hosts",
-            "icon": None,
-            "owner_user_id": str(discord.world.owner.id),
-            "members": [
-                {"user": user.payload(), "membership_state": 2, "role": role, "team_id": "1", "permissions": ["*"]}
-                for role, user in people.items()
-            ],
-        }
+        discord.world.team = team(discord.world.owner, **people)
         client = library.Client(intents=library.Intents.none())
         with patch.object(Route, "BASE", discord.api_url):
             await client.login(discord.token)
             ids = await Owners().ids(client)
             await client.close()
-        assert ids == {people["admin"].id, people["developer"].id}
+        assert ids == {discord.world.owner.id, people["admin"].id, people["developer"].id}
