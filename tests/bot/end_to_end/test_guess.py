@@ -137,10 +137,23 @@ async def test_what_cannot_be_played_is_told_to_the_asker_alone(game_bot: BotPro
     assert discord.messages_of_bot(place.channel) == []
     assert await begun(discord, place, place.ana, file=new_song(SONG_S)), "the channel is free again"
     discord.deny(place.channel, place.ben, "attach_files")
-    posted = discord.post_message(place.guild.channels[1], user=place.ana, files=[new_song(6)])
+    files = [new_song(6), File("a.mp4", b"1")]
+    posted = discord.post_message(place.guild.channels[1], user=place.ana, files=files)
     for song in ({"file": new_song(6)}, {"link": posted.files[0].url}):
         refused = discord.slash("guess play", user=place.ben, channel=place.channel, **song)
         await refused.reply(lambda reply: reply.content == translate("bot.guess.not-allowed", "en"))
+    linked = discord.slash("guess play", user=place.ana, channel=place.channel, link=posted.files[1].url)
+    await linked.reply(lambda reply: reply.content == translate("bot.guess.audio-only", "en"))
+
+
+async def test_in_a_thread_who_may_write_in_threads_may_play(game_bot: BotProcess, place: House) -> None:
+    discord, thread = game_bot.discord, game_bot.discord.thread(place.channel, "games")
+    for denied, key in (("send_messages", "audio-only"), ("send_messages_in_threads", "not-allowed")):
+        discord.deny(place.channel, place.ben, denied)
+        asked = discord.slash("guess play", user=place.ben, channel=thread, file=File("a.mp4", b"1"))
+        told = await asked.reply()
+        assert told.content == translate(f"bot.guess.{key}", "en")
+        discord.allow(place.channel, place.ben)
 
 
 @pytest.mark.slow
