@@ -17,6 +17,7 @@ from bot.ui.embeds import escaped, genre_name
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction
 from bot.ui.message import internal_error
+from bot.ui.permissions import may_be_shown
 from core.i18n.catalog import translate
 
 MOST_SHOWN: Final = 5
@@ -102,13 +103,15 @@ async def _answer(interaction: Interaction, services: BotServices, request_id: i
 
 
 def _may_see(interaction: Interaction, guild: discord.Guild, channel_id: int) -> bool:
-    """Whether a member may read a channel; one that the bot does not know, nobody may."""
+    """Whether a member may read a channel, from where they are; one that the bot does not know, nobody may."""
     if channel_id == interaction.channel_id:
         return True
     channel = guild.get_channel_or_thread(channel_id)
     if channel is None or not isinstance(interaction.user, discord.Member):
         return False
     if isinstance(channel, discord.Thread) and channel.is_private():
+        return False
+    if not may_be_shown(guild, channel_id, interaction.channel_id):
         return False
     try:
         permissions = channel.permissions_for(interaction.user)
