@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -72,6 +73,21 @@ class Delivery(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FormerAnswer:
+    """The answer that a message has until another takes its place; its embeds stay as they are meanwhile.
+
+    Attributes:
+        content: its text: all of it where embeds may not be sent, else what stands above the embed.
+        view: its buttons.
+        covered: whether the message shows something in their place already.
+    """
+
+    content: str | None
+    view: discord.ui.View
+    covered: bool = False
+
+
 class InteractionDelivery:
     """Answers an interaction that was deferred: in its reply, or in the message that carries the button.
 
@@ -79,7 +95,7 @@ class InteractionDelivery:
         interaction: deferred already.
         private: whether only its user may see the answer.
         follow_up: a message of its own instead, for what is not about the message with the button.
-        former: buttons of the answer that the message shows, which stays where there is no new one.
+        former: the answer that the message has, which stays where there is no new one.
     """
 
     shows_progress = True
@@ -90,16 +106,19 @@ class InteractionDelivery:
         *,
         private: bool,
         follow_up: bool = False,
-        former: discord.ui.View | None = None,
+        former: FormerAnswer | None = None,
     ) -> None:
         self._interaction = interaction
         self._private = private
         self._message_id: int | None = interaction.message.id if interaction.message and not follow_up else None
         self._follow_up = follow_up
         self._former = former
+        self._covered = former is not None and former.covered
 
     async def progress(self, message: OutgoingMessage) -> None:
         """Edit the message's text and buttons; a failure is passed over."""
+        # First: it may be shown though nothing comes back that says so.
+        self._covered = True
         with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
             shown = await self._interaction.edit_original_response(
                 content=message.content, view=message.view, allowed_mentions=NO_MENTIONS
@@ -120,9 +139,10 @@ class InteractionDelivery:
             return await self.final(message)
         try:
             if self._former is not None:
-                await self._interaction.edit_original_response(
-                    content=None, view=self._former, allowed_mentions=NO_MENTIONS
-                )
+                if self._covered:
+                    await self._interaction.edit_original_response(
+                        content=self._former.content, view=self._former.view, allowed_mentions=NO_MENTIONS
+                    )
             elif not beside:
                 await self._interaction.delete_original_response()
         except (discord.HTTPException, *NETWORK_ERRORS) as error:
@@ -176,7 +196,10 @@ class InteractionDelivery:
             # What was shown of its progress can no longer be edited by the token, but the bot's own it is.
             shown = channel.get_partial_message(self._message_id)
             with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
-                await (shown.delete() if self._former is None else shown.edit(content=None, view=self._former))
+                if self._former is None:
+                    await shown.delete()
+                elif self._covered:
+                    await shown.edit(content=self._former.content, view=self._former.view, allowed_mentions=NO_MENTIONS)
         return delivered
 
 

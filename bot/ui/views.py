@@ -19,9 +19,9 @@ from bot.storage.open_requests import OpenRequest
 from bot.storage.requests import RequestRow
 from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.consent import consent_view
-from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
+from bot.ui.delivery import NO_MENTIONS, FormerAnswer, InteractionDelivery
 from bot.ui.details import with_details
-from bot.ui.embeds import clean, genre_name, results_message
+from bot.ui.embeds import clean, genre_name, members_say, results_message
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.message import OutgoingMessage, fitting, internal_error, text_message
@@ -472,7 +472,9 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         own_locale=interaction.locale.value,
         restores=stored.id,
     )
-    former = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
+    shown = interaction.message.content if interaction.message is not None else None
+    view = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
+    former = FormerAnswer(shown or None, view)
     delivery = InteractionDelivery(interaction, private=private, former=former)
     services.jobs.start_answer(request, services.respond(delivery))
 
@@ -485,12 +487,9 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
     """
     services = services_of(interaction)
     songs = await songs_from_json(waiting.songs, services.results.spectrogram)
-    former = await services.requests.get(waiting.restores) if waiting.restores is not None else None
-    delivery = InteractionDelivery(
-        interaction,
-        private=waiting.private,
-        former=stored_view(former, waiting.locale) if former is not None else None,
-    )
+    stored = await services.requests.get(waiting.restores) if waiting.restores is not None else None
+    former = await _former_answer(interaction, services, stored, waiting.locale) if stored is not None else None
+    delivery = InteractionDelivery(interaction, private=waiting.private, former=former)
     if not songs:
         gone = text_message(translate("bot.gone", interaction.locale.value))
         await delivery.failed(gone, ErrorCode.UNAVAILABLE)
@@ -513,6 +512,27 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
         restores=waiting.restores if former is not None else None,
     )
     services.jobs.start_answer(request, services.respond(delivery))
+
+
+async def _former_answer(
+    interaction: Interaction, services: BotServices, request: RequestRow, locale: str
+) -> FormerAnswer:
+    """Make the text and the buttons of a stored request's answer again, which a crash has left covered by progress.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    view = stored_view(request, locale)
+    prediction = await _stored_prediction(services, request)
+    if prediction is None:
+        return FormerAnswer(translate("bot.gone", locale), view, covered=True)
+    message = results_message([_shown_again(request, prediction)], locale)
+    if interaction.message is None or not interaction.message.embeds:
+        message = message.as_text()
+    if request.guild_id is not None and not request.private:
+        genre = await services.corrections.agreed(request.guild_id, request.sha256 or "", prediction.genre)
+        message = message.with_notice(members_say(genre, locale) if genre is not None else None)
+    return FormerAnswer(message.content, view, covered=True)
 
 
 async def _stored_request(interaction: Interaction, services: BotServices, request_id: int) -> RequestRow | None:

@@ -85,13 +85,30 @@ async def test_what_a_button_cannot_do_is_told_to_the_one_who_pressed_and_the_an
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     first = await identified_song(discord, house)
-    shown = (first.embeds, first.buttons)
+    shown = (first.embeds, first.buttons, len(first.revisions))
     await answer(discord.slash("genregenie limits", user=house.owner, channel=house.channel, cooldown=600))
     await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6)))
     refused = await discord.click(first, WHOLE, user=house.ana).reply()
     assert refused.only_for is house.ana
     assert refused.content.startswith(translate("error.cooldown", "en").partition(".")[0])
-    assert (first.content, first.embeds, first.buttons) == ("", *shown)
+    assert (first.content, first.embeds, first.buttons, len(first.revisions)) == ("", *shown)
+
+
+async def test_a_text_that_progress_has_covered_is_there_again_without_a_new_answer(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.deny_bot(house.channel, "embed_links")
+    first = await identified_song(discord, house)
+    shown = (first.content, first.buttons)
+    assert first.embeds == []
+    working, progress = await running(discord, house)
+    discord.click(first, WHOLE, user=house.ana)
+    await discord.until(lambda: first.buttons == [CANCEL], what="its progress")
+    discord.click(first, CANCEL, user=house.ana)
+    await discord.until(lambda: is_final(first), what="the end of the progress")
+    assert (first.content, first.buttons) == shown
+    discord.click(progress, CANCEL, user=house.ana)
+    await working.reply(is_final)
 
 
 async def test_what_came_of_a_private_answer_is_private(discord: Discord, bot: BotProcess, house: House) -> None:

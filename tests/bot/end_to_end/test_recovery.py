@@ -133,17 +133,30 @@ async def test_another_part_that_a_kill_interrupts_leaves_the_answer_that_was_th
         song = new_song(170)
         reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
         embeds = reply.embeds
+        music = house.guild.channels[1]
+        discord.deny_bot(music, "embed_links")
+        plain = await answer(discord.slash("genre", user=house.ana, channel=music, file=song))
+        text = plain.content
         waiting = [await begun(discord, house) for _ in range(3)]
-        discord.click(reply, whole, user=house.ana)
-        await discord.until(lambda: CANCEL in reply.buttons, what="its progress")
+        for message in (reply, plain):
+            discord.click(message, whole, user=house.ana)
+            await discord.until(lambda message=message: CANCEL in message.buttons, what="its progress")
         await kill(process)
         await process.start()
-        await discord.until(lambda: reply.content == INTERRUPTED, what="the end of the progress")
+        for message in (reply, plain):
+            await discord.until(lambda message=message: message.content == INTERRUPTED, what="the end of the progress")
         assert reply.embeds == embeds
         await press(discord, reply, AGAIN, house.ana)
         assert reply.embeds[0]["description"] != embeds[0]["description"]
         assert whole not in reply.buttons
         assert len(waiting) == 3
+        # One that is refused leaves the text that was there, but for what the first answer in its channel says once.
+        await answer(discord.slash("genregenie limits", user=house.owner, channel=music, cooldown=600))
+        await answer(discord.slash("genre", user=house.ana, channel=music, file=new_song(6)))
+        refused = await discord.click(plain, AGAIN, user=house.ana).reply()
+        assert refused.content.startswith(translate("error.cooldown", "en").partition(".")[0])
+        assert whole in plain.buttons
+        assert text.startswith(f"{plain.content}\n")
         assert discord.complaints == []
 
 
