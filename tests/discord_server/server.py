@@ -178,6 +178,20 @@ class Discord:
         self.gateway.dispatch_channel("CHANNEL_CREATE", channel)
         return channel
 
+    def delete_channel(self, channel: Channel) -> None:
+        """Delete a channel or a thread of a server."""
+        assert channel.guild
+        payload = channel.payload()
+        (channel.guild.threads if channel.parent else channel.guild.channels).remove(channel)
+        del self.world.channels[channel.id]
+        event = "THREAD_DELETE" if channel.parent else "CHANNEL_DELETE"
+        self.gateway.dispatch(event, payload, guild=channel.guild, intent=GUILDS)
+
+    def archive(self, thread: Channel) -> None:
+        """Let a thread rest: a bot that connects from now on is not told of it, and can look it up."""
+        assert thread.guild
+        thread.guild.threads.remove(thread)
+
     def direct_messages(self, user: User) -> Channel:
         return self.world.direct_messages(user)
 
