@@ -269,6 +269,9 @@ async def test_a_button_whose_acknowledgement_meets_a_lost_answer_works_all_the_
 ) -> None:
     reply = await identified_song(discord, house)
     discord.fail("interaction_callback", 502, carried_out=True)
+    refused = await discord.click(reply, WHOLE, user=house.ben).reply()
+    assert (refused.content, refused.only_for) == (translate("bot.not-yours", "en"), house.ben)
+    discord.fail("interaction_callback", 502, carried_out=True)
     whole = await press(discord, reply, WHOLE, house.ana)
     assert part_of(whole) == ("0:00", "1:10")
     discord.forgive(ALREADY_ACKNOWLEDGED)

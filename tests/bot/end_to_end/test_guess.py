@@ -16,6 +16,7 @@ from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord, File, Message, User
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
 NAMES = {genre: translate(f"genre.{genre}", "en").capitalize() for genre in GENRES}
 GUESS_S = 10
@@ -197,6 +198,18 @@ async def test_an_answer_that_discord_refuses_leaves_the_channel_free(game_bot: 
     await discord.until(lambda: discord.exchanges("edit_message"), what="the refused answer")
     assert is_open(game)
     assert await begun(discord, place, place.ana, file=new_song(SONG_S))
+
+
+async def test_a_game_whose_acknowledgement_meets_a_lost_answer_knows_its_message(
+    game_bot: BotProcess, place: House
+) -> None:
+    discord = game_bot.discord
+    discord.fail("interaction_callback", 502, carried_out=True)
+    game = await begun(discord, place, place.ana, file=new_song(SONG_S))
+    with closing(sqlite3.connect(game_bot.data / DATABASE_FILE)) as connection:
+        known = connection.execute("SELECT message_id FROM games WHERE guild_id = ?", (place.guild.id,)).fetchall()
+    assert known == [(game.id,)], "by which its answer is shown"
+    discord.forgive(ALREADY_ACKNOWLEDGED)
 
 
 async def test_a_database_that_fails_after_the_command_leaves_the_channel_free(

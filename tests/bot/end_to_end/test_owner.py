@@ -23,6 +23,7 @@ from tests.bot.end_to_end.songs import new_song
 from tests.core.fetch.certificates import Authority
 from tests.core.fetch.servers import running_server
 from tests.discord_server import Channel, Discord, File, Message, User
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 from tests.discord_server.model import Payload
 from tests.support.network import authority  # noqa: F401  # a fixture
 
@@ -176,7 +177,9 @@ async def test_status_servers_and_errors_say_how_it_is(hosted: Hosted) -> None:
         assert f"yt-dlp: {OLD:%Y.%m.%d} (100 days old)" in text
     listed = await hosted.slash("servers")
     assert f"**{house.guild.name}** `{house.guild.id}` · members: 2 · requests: 2 · since <t:" in listed.content
-    errors = (await hosted.write("owner errors")).content
+    hosted.discord.fail("interaction_callback", 502, carried_out=True)
+    errors = (await hosted.slash("errors")).content
+    hosted.discord.forgive(ALREADY_ACKNOWLEDGED)
     assert f"`unavailable` slash · {house.guild.id} · `{error_id(failed)}`" in errors.splitlines()[0]
     assert "secret" not in errors
     assert str(house.ana.id) not in errors
