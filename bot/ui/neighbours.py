@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.services import BotServices, services_of
 from bot.storage.database import StoreError
@@ -16,6 +16,7 @@ from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.embeds import escaped, genre_name
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction
+from bot.ui.items import PersistentItem
 from bot.ui.message import internal_error
 from bot.ui.permissions import may_be_shown
 from core.i18n.catalog import translate
@@ -29,7 +30,7 @@ WORDS: Final = {"very": 0.9, "quite": 0.7, "somewhat": 0.0}
 """Words for how alike songs sound, and the least cosine that each stands for; docs/figures.md has what they mean."""
 
 
-class LikeButton(DynamicItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})"):
+class LikeButton(PersistentItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})"):
     """Show the songs that sound like the one of a stored request."""
 
     def __init__(self, key: str, locale: str) -> None:
@@ -45,7 +46,7 @@ class LikeButton(DynamicItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})
         """Show nothing to whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Show them to the one who pressed."""
         services, locale = services_of(interaction), interaction.locale.value
         if not await services.acknowledge(interaction, private=True):

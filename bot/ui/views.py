@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, Select, View
+from discord.ui import Button, Item, Select, View
 
 from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.request import JobRequest, RequestKind, Song
@@ -24,6 +24,7 @@ from bot.ui.details import with_details
 from bot.ui.embeds import clean, genre_name, members_say, results_message
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
+from bot.ui.items import PersistentItem, answered
 from bot.ui.message import OutgoingMessage, fitting, internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
 from bot.ui.permissions import FOR_PICTURES
@@ -41,7 +42,7 @@ NONE_OF_THESE: Final = "none"
 """What is stored of a correction to none of the ten genres."""
 
 
-class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
+class _KeyButton(PersistentItem[Button[View]], template=r"gg:none"):
     """A button that carries the id of a stored request, or the key of a job."""
 
     ACTION: str
@@ -76,11 +77,11 @@ class DetailsButton(_KeyButton, template=r"gg:details:(?P<key>\d{1,18})"):
 
     ACTION = "details"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Show them."""
         services = services_of(interaction)
         if await services.acknowledge(interaction, private=True):
-            services.jobs.start(_show_details(interaction, services, int(self.key)))
+            services.jobs.start(answered(interaction, _show_details(interaction, services, int(self.key))))
 
 
 class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
@@ -88,7 +89,7 @@ class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
 
     ACTION = "part"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Classify the part that follows."""
         await _classify_again(interaction, int(self.key), RequestKind.PART)
 
@@ -98,7 +99,7 @@ class WholeButton(_KeyButton, template=r"gg:whole:(?P<key>\d{1,18})"):
 
     ACTION = "whole"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Classify all of it."""
         await _classify_again(interaction, int(self.key), RequestKind.WHOLE)
 
@@ -108,7 +109,7 @@ class WrongButton(_KeyButton, template=r"gg:wrong:(?P<key>\d{1,18})"):
 
     ACTION = "wrong"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Offer the ten genres, and none of them."""
         locale = interaction.locale.value
         view = View(timeout=None)
@@ -124,7 +125,7 @@ class CancelButton(_KeyButton, template=r"gg:cancel:(?P<key>[0-9a-f]{16})"):
     ACTION = "cancel"
     STYLE = discord.ButtonStyle.danger
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """End it, for its asker and for moderators."""
         job = services_of(interaction).jobs.find(self.key)
         locale = interaction.locale.value
@@ -143,7 +144,7 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
     ACTION = "again"
     STYLE = discord.ButtonStyle.primary
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Begin it again, in the message that says that it was ended."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):
@@ -164,7 +165,7 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
             await send_private(interaction, internal_error(locale))
 
 
-class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
+class CorrectionMenu(PersistentItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
     """The ten genres and none of them, for a correction; carries the id of a stored request."""
 
     def __init__(self, key: str, locale: str) -> None:
@@ -189,7 +190,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
         """Take no correction from whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Store the correction."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):
@@ -222,7 +223,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
         await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
 
 
-class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
+class PickMenu(PersistentItem[Select[View]], template=r"gg:pick"):
     """The songs of a reply about several, to see one with its buttons."""
 
     def __init__(self, results: Sequence[SongResult], locale: str, offered: frozenset[str] = frozenset()) -> None:
@@ -252,7 +253,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         """Show nothing to whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):

@@ -1,18 +1,24 @@
 """What is under an answer, and Cancel under progress."""
 
+import hashlib
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
+from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
 from tests.bot.end_to_end.answers import (
     answer,
     details,
+    error_id,
     genre_of,
     is_final,
     picture_of,
     press,
+    said,
     votes_counted,
     votes_in,
 )
@@ -139,6 +145,21 @@ async def test_details_are_for_whoever_presses_in_their_language_and_the_answer_
     )
     for message in (private, direct):
         assert picture_of(await details(discord, message, house.ana))
+
+
+async def test_what_fails_without_a_word_for_it_is_told_to_the_one_who_pressed(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    song = new_song(6)
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
+    with closing(sqlite3.connect(bot.data / DATABASE_FILE)) as connection, connection:
+        damaged = (hashlib.sha256(song.data).hexdigest(),)
+        connection.execute("UPDATE results SET verdict = '{' WHERE sha256 = ?", damaged)
+    told = await details(discord, reply, house.ben)
+    assert said(told) == translate("error.internal", "en")
+    trace = "A button or menu failed"
+    await bot.until(lambda: trace in bot.log and f"id={error_id(told)}" in bot.log.partition(trace)[2], "its trace")
+    bot.log = bot.log.replace("Traceback", "")
 
 
 async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, bot: BotProcess, house: House) -> None:

@@ -1,7 +1,9 @@
 """`owner`: what the host sees and sets, and that nobody else does."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
@@ -11,6 +13,7 @@ import pytest
 import pytest_asyncio
 from discord.http import Route
 
+from bot.storage.engine import DATABASE_FILE
 from bot.ui.owners import Owners
 from core.constants import GENRES
 from core.errors import ErrorCode
@@ -194,6 +197,11 @@ async def test_pages_turn(hosted: Hosted) -> None:
     pages = text + first.content
     assert all(name in pages for name in names)
     assert first.buttons[0] == "←"
+    with closing(sqlite3.connect(hosted.bot.data / DATABASE_FILE)) as connection:
+        connection.execute("ALTER TABLE requests RENAME TO hidden")
+        told = await hosted.discord.click(first, "←", user=hosted.host).reply()
+        connection.execute("ALTER TABLE hidden RENAME TO requests")
+    assert (said(told), told.only_for) == (translate("error.internal", "en"), hosted.host)
 
 
 async def test_leaving_asks_first(hosted: Hosted) -> None:
@@ -203,6 +211,9 @@ async def test_leaving_asks_first(hosted: Hosted) -> None:
     await hosted.discord.until(lambda: not question.buttons, what="the end of the question")
     assert guild.id in hosted.discord.world.guilds
     question = await hosted.slash("leave", server=str(guild.id))
+    hosted.discord.fail("leave_guild", 403)
+    failed = hosted.discord.click(question, translate("bot.owner.button.leave", "en"), user=hosted.host)
+    assert said(await failed.reply()) == translate("error.internal", "en")
     hosted.discord.click(question, translate("bot.owner.button.leave", "en"), user=hosted.host)
     await hosted.discord.until(lambda: guild.id not in hosted.discord.world.guilds, what="it leaves")
     assert (await hosted.write("owner leave 12")).content == translate("bot.owner.help", "en")
