@@ -79,15 +79,17 @@ class JobService:
         """Whether an answer that takes the place of a stored request's in this message is on its way."""
         return (message_id, request_id) in self._replaced
 
-    def start_answer(self, request: JobRequest, responder: Responder) -> None:
-        """Begin to answer a request, unless another that takes the place of the same answer is on its way."""
+    def start_answer(self, request: JobRequest, responder: Responder) -> asyncio.Task[None] | None:
+        """Begin to answer a request; None where another that takes the place of the same answer is on its way."""
         if request.place is None or request.place.message_id is None or request.restores is None:
-            self.start(self.answer(request, responder))
-            return
+            return self.start(self.answer(request, responder))
         replaced = (request.place.message_id, request.restores)
-        if replaced not in self._replaced:
-            self._replaced.add(replaced)
-            self.start(self.answer(request, responder)).add_done_callback(lambda _: self._replaced.discard(replaced))
+        if replaced in self._replaced:
+            return None
+        self._replaced.add(replaced)
+        task = self.start(self.answer(request, responder))
+        task.add_done_callback(lambda _: self._replaced.discard(replaced))
+        return task
 
     def find(self, key: str) -> Job | None:
         """Find a job that is on its way."""

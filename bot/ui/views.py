@@ -1,8 +1,9 @@
 """The buttons and menus under replies. They live on after a restart: each carries an id and nothing else."""
 
+import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import discord
@@ -149,17 +150,24 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):
             return
-        locale = interaction.locale.value
+        locale, request_id = interaction.locale.value, int(self.key)
         try:
-            waiting = await services.open_requests.get(int(self.key))
+            waiting = await services.open_requests.get(request_id)
             if waiting is not None and not _is_here(interaction, waiting.guild_id, waiting.user_id):
                 waiting = None
             if waiting is not None and not _may_decide(interaction, waiting.user_id):
                 await send_private(interaction, translate("bot.not-yours", locale))
-            elif waiting is not None and await services.open_requests.claim(int(self.key)):
-                await _begin_again(interaction, waiting)
-            # Of two presses one begins it.
-            elif not services.open_requests.is_claimed(int(self.key)):
+                return
+            # First: once it is claimed, nobody else can begin it.
+            again = await _read_again(interaction, waiting) if waiting is not None else None
+            if again is not None and await services.open_requests.claim(request_id):
+                begun = await _begin_again(interaction, again)
+                if begun is None:
+                    services.open_requests.release(request_id)
+                else:
+                    begun.add_done_callback(lambda _: services.open_requests.release(request_id))
+            # Of two presses one begins it, and the other has nothing to say until that has ended.
+            elif not services.open_requests.is_claimed(request_id):
                 await send_private(interaction, translate("bot.gone", locale))
         except StoreError:
             await send_private(interaction, internal_error(locale))
@@ -480,8 +488,23 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
     services.jobs.start_answer(request, services.respond(delivery))
 
 
-async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
-    """Start an open request anew, in the message that says that it was ended.
+@dataclass(frozen=True, slots=True)
+class _OpenAgain:
+    """An open request with what is needed to begin it anew.
+
+    Attributes:
+        waiting: the request.
+        songs: those of its songs that can still be asked about.
+        former: the answer that the message had; None where it had none.
+    """
+
+    waiting: OpenRequest
+    songs: tuple[Song, ...]
+    former: FormerAnswer | None
+
+
+async def _read_again(interaction: Interaction, waiting: OpenRequest) -> _OpenAgain:
+    """Read what an open request needs to begin anew.
 
     Raises:
         StoreError: the database failed.
@@ -490,13 +513,19 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
     songs = await songs_from_json(waiting.songs, services.results.spectrogram)
     stored = await services.requests.get(waiting.restores) if waiting.restores is not None else None
     former = await _former_answer(interaction, services, stored, waiting.locale) if stored is not None else None
-    delivery = InteractionDelivery(interaction, private=waiting.private, former=former)
-    if not songs:
+    return _OpenAgain(waiting, songs, former)
+
+
+async def _begin_again(interaction: Interaction, again: _OpenAgain) -> "asyncio.Task[None] | None":
+    """Start an open request anew, in the message that says that it was ended; give the task, if there is one."""
+    services, waiting = services_of(interaction), again.waiting
+    delivery = InteractionDelivery(interaction, private=waiting.private, former=again.former)
+    if not again.songs:
         gone = text_message(translate("bot.gone", interaction.locale.value))
         await delivery.failed(gone, ErrorCode.UNAVAILABLE)
-        return
+        return None
     files = DiscordFiles(interaction.client.http, services.settings.allowed_hosts)
-    found = files.with_files(FoundSongs(songs, waiting.left_out))
+    found = files.with_files(FoundSongs(again.songs, waiting.left_out))
     request = JobRequest(
         RequestKind(waiting.kind),
         interaction.user.id,
@@ -510,9 +539,9 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
         capabilities=services.notices.interaction_capabilities(interaction, waiting.locale),
         place=reply_place(interaction),
         own_locale=interaction.locale.value,
-        restores=waiting.restores if former is not None else None,
+        restores=waiting.restores if again.former is not None else None,
     )
-    services.jobs.start_answer(request, services.respond(delivery))
+    return services.jobs.start_answer(request, services.respond(delivery))
 
 
 async def _former_answer(

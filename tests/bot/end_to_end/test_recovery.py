@@ -11,7 +11,7 @@ import pytest
 from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, genre_of, is_final, press
+from tests.bot.end_to_end.answers import answer, answer_under, genre_of, is_final, press, said
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -146,10 +146,20 @@ async def test_another_part_that_a_kill_interrupts_leaves_the_answer_that_was_th
         for message in (reply, plain):
             await discord.until(lambda message=message: message.content == INTERRUPTED, what="the end of the progress")
         assert reply.embeds == embeds
+        again = reply.controls[0]["custom_id"]
+        with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as connection:
+            connection.execute("ALTER TABLE songs RENAME TO hidden")
+            failed = await discord.click(reply, AGAIN, user=house.ana).reply()
+            connection.execute("ALTER TABLE hidden RENAME TO songs")
+        assert said(failed) == translate("error.internal", "en")
         await press(discord, reply, AGAIN, house.ana)
         assert reply.embeds[0]["description"] != embeds[0]["description"]
         assert whole not in reply.buttons
         assert len(waiting) == 3
+        # Somebody's client still has the button of before.
+        reply.controls[0]["custom_id"] = again
+        late = await discord.click(reply, again, user=house.ana).reply()
+        assert late.content == translate("bot.gone", "en")
         # One that is refused leaves the text that was there, but for what the first answer in its channel says once.
         await answer(discord.slash("genregenie limits", user=house.owner, channel=music, cooldown=600))
         await answer(discord.slash("genre", user=house.ana, channel=music, file=new_song(6)))
