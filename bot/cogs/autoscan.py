@@ -14,7 +14,7 @@ from bot.jobs.request import JobRequest, ReplyCapabilities, ReplyPlace, RequestK
 from bot.jobs.sources import FoundSongs, autoscan_songs, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
-from bot.ui.permissions import in_channel, missing, missing_notice
+from bot.ui.permissions import FOR_QUIET, in_channel, missing, missing_notice
 from bot.ui.reactions import ReactionResponder
 
 log = logging.getLogger(__name__)
@@ -73,13 +73,13 @@ class Autoscan(commands.Cog):
         if not found.songs or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return
         permissions = in_channel(channel)
+        if cannot_answer := missing(permissions, FOR_QUIET if options.quiet else ("view_channel", "send_messages")):
+            notice = services.notices.once(channel.id, missing_notice(cannot_answer, locale))
+            await self._notify_author(message, notice)
+            return
         if options.quiet:
             request = _request(message, found, locale, attempt, ReplyCapabilities())
             self._start(message, self._services.jobs.answer(request, ReactionResponder(message)))
-            return
-        if cannot_send := missing(permissions, ("view_channel", "send_messages")):
-            notice = services.notices.once(channel.id, missing_notice(cannot_send, locale))
-            await self._notify_author(message, notice)
             return
         capabilities = services.notices.capabilities(channel.id, permissions, locale)
         request = _request(message, found, locale, attempt, capabilities)

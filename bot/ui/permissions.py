@@ -28,6 +28,8 @@ FOR_AUTOSCAN: Final = (
     "add_reactions",
     "read_message_history",
 )
+FOR_QUIET: Final = ("view_channel", "add_reactions", "read_message_history")
+"""For a channel in which the answer is a reaction."""
 
 Channel = discord.abc.GuildChannel | discord.Thread
 
