@@ -20,6 +20,7 @@ from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.storage.games import PREPARED, Game, PostedSong
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, TRY_AGAIN, InteractionDelivery
+from bot.ui.gate import links_refusal
 from bot.ui.guess import GuessResponder, answer_of, guess_view, question_text, result_text, scores_text
 from bot.ui.interactions import MESSAGE_ID, Interaction, send_private
 from bot.ui.message import internal_error, text_message
@@ -154,8 +155,8 @@ class Guess(commands.Cog):
         allowed = interaction.permissions
         if file is not None and link is not None:
             return translate("bot.one-of-two", locale)
-        if link is not None and not self._links_allowed(interaction):
-            return translate("bot.links-off", locale)
+        if link is not None and (refusal := links_refusal(self._services, interaction.guild_id)):
+            return translate(refusal, locale)
         if link is not None and song is None:
             return translate("bot.nothing-given", locale)
         # Of links only those to Discord's own files are posted as a file; without any song, one from this server is.
@@ -174,10 +175,6 @@ class Guess(commands.Cog):
         if file is not None and file.size > interaction.filesize_limit:
             return translate("bot.guess.too-large", locale, mb=interaction.filesize_limit // MIB)
         return None
-
-    def _links_allowed(self, interaction: Interaction) -> bool:
-        services = self._services
-        return services.host.switches.links and services.guilds.settings(interaction.guild_id).links
 
     async def _play_posted(self, interaction: Interaction, game: Game) -> None:
         """Find a song in this server that everyone who sees the game may hear, and whose message is still there."""

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RESTARTING: Final = "bot.restarting"
 MAINTENANCE: Final = "bot.maintenance"
 NOT_SERVED: Final = "bot.not-served"
+LINKS_OFF: Final = "bot.links-off-everywhere"
 RESTART_NOTICE_S: Final = 3.0
 """How long, at the end, may be spent on telling askers whose jobs are not finished."""
 
@@ -145,7 +146,7 @@ class JobService:
         if self._host.switches.maintenance:
             return MAINTENANCE
         if not self._host.switches.links and any(isinstance(song.source, LinkSource) for song in request.songs):
-            return "bot.links-off-everywhere"
+            return LINKS_OFF
         return None
 
     async def _put_off(self, request: JobRequest, responder: Responder) -> bool:

@@ -285,14 +285,26 @@ async def test_maintenance_lets_running_jobs_finish_says_so_and_outlives_a_resta
     assert genre_of(await ask(hosted, house)) in GENRES
 
 
-async def test_links_can_be_off_everywhere(hosted: Hosted) -> None:
-    house = furnished(hosted.discord)
-    await hosted.write("owner links off")
+async def test_links_can_be_off_everywhere_and_whoever_gives_one_is_told_who_has_done_that(hosted: Hosted) -> None:
+    discord, house = hosted.discord, furnished(hosted.discord)
+    off, link = translate("bot.links-off-everywhere", "en"), "https://example.com/song.mp3"
+    direct = discord.direct_messages(house.ana)
+    await hosted.slash("links", state="off")
     try:
-        linked = hosted.discord.slash(
-            "genre", user=house.ana, channel=house.channel, link="https://example.com/song.mp3"
-        )
-        assert (await linked.reply()).content == translate("bot.links-off", "en")
+        for command, options in (
+            ("genre", {"link": link}),
+            ("guess play", {"link": link}),
+            ("compare", {"first-link": link, "second-link": link}),
+        ):
+            refused = await discord.slash(command, user=house.ana, channel=house.channel, **options).reply()
+            assert (refused.content, refused.only_for) == (off, house.ana), command
+        posted = discord.post_message(house.channel, house.ben, link)
+        refused = await discord.message_command("Identify genre", posted, user=house.ana).reply()
+        assert refused.content == off
+        refused = await discord.slash("genre", user=house.ana, channel=direct, link=link).reply()
+        assert refused.content == off
+        sent = discord.post_message(direct, house.ana, link)
+        assert (await answer_under(discord, sent)).content == off
     finally:
         await hosted.write("owner links on")
 
