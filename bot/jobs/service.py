@@ -34,6 +34,9 @@ LINKS_OFF: Final = "bot.links-off-everywhere"
 RESTART_NOTICE_S: Final = 3.0
 """How long, at the end, may be spent on telling askers whose jobs are not finished."""
 
+LAST_DEEDS_S: Final = 1.0
+"""How long a task may go on that was cancelled, and then was cancelled again."""
+
 
 class JobService:
     """Takes every request from asking to answer.
@@ -172,9 +175,12 @@ class JobService:
             job.cancel(RESTARTING)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=RESTART_NOTICE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            # Once more for those whose last deed hangs, such as a reaction that is taken back while Discord fails.
+            for _ in range(2):
+                for task in late:
+                    task.cancel()
+                if late:
+                    _, late = await asyncio.wait(late, timeout=LAST_DEEDS_S)
 
     async def _answer(self, request: JobRequest, responder: Responder) -> bool:
         """Classify the songs and answer; False where the next process has to."""
