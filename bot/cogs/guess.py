@@ -168,9 +168,8 @@ class Guess(commands.Cog):
         notice = missing_notice(missing(interaction.app_permissions, ("attach_files",)), locale)
         if is_file and notice is not None:
             return notice
-        if (file is not None and not _is_audio(file)) or (
-            file is None and song is not None and not _may_be_audio(song)
-        ):
+        is_audio = _is_audio(file) if file is not None else song is None or _may_be_audio(song)
+        if not is_audio:
             return translate("bot.guess.audio-only", locale)
         if file is not None and file.size > interaction.filesize_limit:
             return translate("bot.guess.too-large", locale, mb=interaction.filesize_limit // MIB)

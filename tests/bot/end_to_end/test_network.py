@@ -146,6 +146,24 @@ async def test_past_the_tokens_lifetime_the_answer_goes_to_the_channel(
     discord.forgive(INVALID_WEBHOOK_TOKEN)
 
 
+async def test_past_the_tokens_lifetime_another_answer_is_a_message_and_the_first_has_its_text_again(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.deny_bot(house.channel, "embed_links")
+    first = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(70)))
+    shown = (first.content, first.buttons)
+    slow = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(8, bytes_per_s=150_000))
+    await slow.acknowledged()
+    pressed = discord.click(first, translate("bot.button.whole", "en"), user=house.ana)
+    await discord.until(lambda: first.content != shown[0], what="its progress")
+    pressed.expire()
+    await discord.until(lambda: len(discord.messages_of_bot(house.channel)) == 3, what="the answer")
+    await discord.until(lambda: is_final(first), what="the first one again")
+    assert (first.content, first.buttons) == shown
+    await slow.reply(is_final)
+    discord.forgive(INVALID_WEBHOOK_TOKEN)
+
+
 async def test_a_private_answer_past_the_tokens_lifetime_goes_to_direct_messages(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
