@@ -331,7 +331,10 @@ async def _follow_host(stores: "Stores") -> None:
 
 
 async def _retain(retention: "Retention") -> None:
-    """Apply the retention times now and every hour, in one of the processes that share the database."""
+    """Apply the retention times now and every hour, in one of the processes that share the database.
+
+    Whatever fails, the next time goes on: what is past its time must not stay because of one bad hour.
+    """
     from bot.storage.database import StoreError
 
     while True:
@@ -339,4 +342,6 @@ async def _retain(retention: "Retention") -> None:
             await retention.apply_in_turn()
         except StoreError:
             log.warning("Old data was not deleted")
+        except Exception:
+            log.exception("Old data was not deleted")
         await asyncio.sleep(RETAIN_S)

@@ -8,7 +8,7 @@ from discord import app_commands
 
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.gate import let_in
-from bot.ui.interactions import Interaction
+from bot.ui.interactions import Interaction, is_acknowledged
 from bot.ui.message import internal_error
 from core.logging_setup import current_reference, new_reference
 
@@ -41,7 +41,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
             log.error("A command failed", exc_info=original)
         text = internal_error(interaction.locale.value)
         try:
-            if interaction.response.is_done():
+            if is_acknowledged(interaction):
                 await interaction.edit_original_response(content=text, allowed_mentions=NO_MENTIONS)
             else:
                 await interaction.response.send_message(text, ephemeral=True, allowed_mentions=NO_MENTIONS)

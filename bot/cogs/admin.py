@@ -17,7 +17,7 @@ from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.interactions import Interaction, send_private
 from bot.ui.message import MAX_TEXT, fitting
-from bot.ui.permissions import FOR_AUTOSCAN, in_channel, missing, missing_notice
+from bot.ui.permissions import FOR_AUTOSCAN, FOR_QUIET, in_channel, missing, missing_notice
 from bot.ui.privacy import question, stored_text
 from bot.ui.reactions import legend
 from bot.ui.translator import phrase
@@ -123,7 +123,7 @@ class Admin(commands.Cog):
             lines.append(listens_to(options[channel_ids[0]], locale))
         if not self._message_content:
             lines.append(translate("bot.admin.no-intent", locale))
-        lines += [line for one in channel_ids if (line := trouble(interaction.guild, one, locale))]
+        lines += [line for one in channel_ids if (line := trouble(interaction.guild, one, options[one], locale))]
         if options[channel_ids[0]].quiet:
             lines.append(translate("bot.admin.quiet-legend", locale, legend=legend(locale)))
         await self._respond(interaction, fitting("\n".join(lines), MAX_TEXT))
@@ -169,7 +169,7 @@ class Admin(commands.Cog):
             return
         locale = interaction.locale.value
         channels = self._services.guilds.autoscan_channels(_guild_id(interaction))
-        lines = [trouble(interaction.guild, one, locale) for one in channels]
+        lines = [self._trouble(interaction, one) for one in channels]
         well = [f"<#{one}>" for one, line in zip(channels, lines, strict=True) if line is None]
         said = [*self._general_trouble(locale), *filter(None, lines)]
         if well:
@@ -201,10 +201,14 @@ class Admin(commands.Cog):
         channels = guilds.autoscan_channels(guild_id)
         for one in channels[:MAX_LISTED]:
             lines.append(f"<#{one}>: {listens_to(guilds.listen_options(one) or ListenOptions(), locale)}")
-            lines += filter(None, [trouble(interaction.guild, one, locale)])
+            lines += filter(None, [self._trouble(interaction, one)])
         if not channels:
             lines.append(await self._no_channels(locale))
         return fitting("\n".join([*lines, *self._general_trouble(locale)]), MAX_TEXT)
+
+    def _trouble(self, interaction: Interaction, channel_id: int) -> str | None:
+        options = self._services.guilds.listen_options(channel_id) or ListenOptions()
+        return trouble(interaction.guild, channel_id, options, interaction.locale.value)
 
     def _general_trouble(self, locale: str) -> list[str]:
         """Say what keeps the bot from listening anywhere."""
@@ -352,12 +356,12 @@ def channels_in(guild: discord.Guild | None, channel_id: int) -> list[int]:
     return [channel_id] if known is None or isinstance(known, LISTENABLE) else []
 
 
-def trouble(guild: discord.Guild | None, channel_id: int, locale: str) -> str | None:
-    """Say which permissions are missing in which channel; None where all is well."""
+def trouble(guild: discord.Guild | None, channel_id: int, options: ListenOptions, locale: str) -> str | None:
+    """Say which permissions are missing in which channel for how it is answered; None where all is well."""
     known = guild.get_channel_or_thread(channel_id) if guild else None
     if known is None:
         return translate("bot.admin.unknown-channel", locale, channel=f"<#{channel_id}>")
-    notice = missing_notice(missing(in_channel(known), FOR_AUTOSCAN), locale)
+    notice = missing_notice(missing(in_channel(known), FOR_QUIET if options.quiet else FOR_AUTOSCAN), locale)
     return None if notice is None else f"<#{channel_id}>: {notice}"
 
 

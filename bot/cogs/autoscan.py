@@ -11,11 +11,14 @@ from discord.ext import commands
 
 from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.request import JobRequest, ReplyCapabilities, ReplyPlace, RequestKind
-from bot.jobs.sources import FoundSongs, autoscan_songs, message_songs
+from bot.jobs.sources import FoundSongs, autoscan_songs, has_links, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, ChannelDelivery
-from bot.ui.permissions import in_channel, missing, missing_notice
+from bot.ui.gate import links_refusal
+from bot.ui.message import text_message
+from bot.ui.permissions import FOR_QUIET, in_channel, missing, missing_notice
 from bot.ui.reactions import ReactionResponder
+from core.i18n.catalog import translate
 
 log = logging.getLogger(__name__)
 
@@ -66,20 +69,20 @@ class Autoscan(commands.Cog):
         if options is None:
             return
         locale = services.guilds.public_locale(message.guild.id, message.guild.preferred_locale.value)
-        links = options.links and services.host.switches.links and services.guilds.settings(message.guild.id).links
+        links = options.links and links_refusal(services, message.guild.id) is None
         found = self._files.with_files(
             autoscan_songs(message, locale, audio=options.audio, video=options.video, links=links)
         )
         if not found.songs or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return
         permissions = in_channel(channel)
+        if cannot_answer := missing(permissions, FOR_QUIET if options.quiet else ("view_channel", "send_messages")):
+            notice = services.notices.once(channel.id, missing_notice(cannot_answer, locale))
+            await self._notify_author(message, notice)
+            return
         if options.quiet:
             request = _request(message, found, locale, attempt, ReplyCapabilities())
             self._start(message, self._services.jobs.answer(request, ReactionResponder(message)))
-            return
-        if cannot_send := missing(permissions, ("view_channel", "send_messages")):
-            notice = services.notices.once(channel.id, missing_notice(cannot_send, locale))
-            await self._notify_author(message, notice)
             return
         capabilities = services.notices.capabilities(channel.id, permissions, locale)
         request = _request(message, found, locale, attempt, capabilities)
@@ -90,10 +93,14 @@ class Autoscan(commands.Cog):
     async def _answer_directly(self, message: discord.Message, attempt: int) -> None:
         """Answer a song that is sent to the bot: to send it is to ask. No message says its author's language."""
         locale = await self._services.locales.of(message.author.id)
-        found = self._files.with_files(message_songs(message, locale, links=self._services.host.switches.links))
+        refusal = links_refusal(self._services, None)
+        found = self._files.with_files(message_songs(message, locale, links=refusal is None))
         if found.songs:
             request = _request(message, found, locale, attempt, ReplyCapabilities())
             self._begin(message, request, can_react=True, can_reply=True)
+        elif refusal is not None and has_links(message):
+            delivery = ChannelDelivery(message.channel, nonce=message.id, reply_to=message)
+            await delivery.final(text_message(translate(refusal, locale)))
 
     def _begin(self, message: discord.Message, request: JobRequest, *, can_react: bool, can_reply: bool) -> None:
         self._start(message, self._answer(message, request, can_react=can_react, can_reply=can_reply))

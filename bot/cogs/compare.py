@@ -10,6 +10,7 @@ from bot.jobs.request import JobRequest, RequestKind, Song
 from bot.jobs.sources import FoundSongs, attachment_song, link_song
 from bot.services import BotServices
 from bot.ui.delivery import InteractionDelivery
+from bot.ui.gate import links_refusal
 from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.permissions import FOR_PICTURES
 from bot.ui.translator import phrase
@@ -59,10 +60,8 @@ class Compare(commands.Cog):
         songs = _songs((first, first_link, second, second_link), locale)
         if songs is None:
             await send_private(interaction, translate("bot.compare.two", own))
-        elif (first_link or second_link) and not (
-            services.host.switches.links and services.guilds.settings(guild_id).links
-        ):
-            await send_private(interaction, translate("bot.links-off", own))
+        elif (first_link or second_link) and (refusal := links_refusal(services, guild_id)):
+            await send_private(interaction, translate(refusal, own))
         elif await services.acknowledge(interaction):
             found = self._files.with_files(FoundSongs(songs))
             request = JobRequest(

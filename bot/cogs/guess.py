@@ -20,10 +20,11 @@ from bot.services import BotServices
 from bot.storage.database import StoreError
 from bot.storage.games import PREPARED, Game, PostedSong
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS, TRY_AGAIN, InteractionDelivery
+from bot.ui.gate import links_refusal
 from bot.ui.guess import GuessResponder, answer_of, guess_view, question_text, result_text, scores_text
 from bot.ui.interactions import MESSAGE_ID, Interaction, send_private
 from bot.ui.message import internal_error, text_message
-from bot.ui.permissions import missing, missing_notice
+from bot.ui.permissions import may_be_shown, may_send_in, missing, missing_notice
 from bot.ui.translator import phrase
 from core.audio.suffixes import AUDIO_SUFFIXES, media_suffix
 from core.errors import ErrorCode, GenreGenieError
@@ -154,27 +155,25 @@ class Guess(commands.Cog):
         allowed = interaction.permissions
         if file is not None and link is not None:
             return translate("bot.one-of-two", locale)
-        if link is not None and not self._links_allowed(interaction):
-            return translate("bot.links-off", locale)
+        if link is not None and (refusal := links_refusal(self._services, interaction.guild_id)):
+            return translate(refusal, locale)
         if link is not None and song is None:
             return translate("bot.nothing-given", locale)
         # Of links only those to Discord's own files are posted as a file; without any song, one from this server is.
         is_file = song is None or not isinstance(song.source, LinkSource)
         # The bot posts it for them: no more than they may themselves.
-        if not allowed.send_messages or (song is not None and is_file and not allowed.attach_files):
+        may_send = may_send_in(interaction.channel, allowed)
+        if not may_send or (song is not None and is_file and not allowed.attach_files):
             return translate("bot.guess.not-allowed", locale)
         notice = missing_notice(missing(interaction.app_permissions, ("attach_files",)), locale)
         if is_file and notice is not None:
             return notice
-        if file is not None and not _is_audio(file):
+        is_audio = _is_audio(file) if file is not None else song is None or _may_be_audio(song)
+        if not is_audio:
             return translate("bot.guess.audio-only", locale)
         if file is not None and file.size > interaction.filesize_limit:
             return translate("bot.guess.too-large", locale, mb=interaction.filesize_limit // MIB)
         return None
-
-    def _links_allowed(self, interaction: Interaction) -> bool:
-        services = self._services
-        return services.host.switches.links and services.guilds.settings(interaction.guild_id).links
 
     async def _play_posted(self, interaction: Interaction, game: Game) -> None:
         """Find a song in this server that everyone who sees the game may hear, and whose message is still there."""
@@ -354,14 +353,22 @@ def _is_audio(file: discord.Attachment) -> bool:
     return kind.startswith("audio/") or (file.filename.lower().endswith(AUDIO_SUFFIXES) and "video" not in kind)
 
 
+def _may_be_audio(song: Song) -> bool:
+    """Whether a link may lead to sound only: of a file of Discord's, which is posted as one, the name has to say so."""
+    return isinstance(song.source, LinkSource) or song.name.lower().endswith(AUDIO_SUFFIXES)
+
+
 def _is_public(guild: discord.Guild, channel_id: int, here: int) -> bool:
-    """Whether everyone who sees the channel of a game sees another one too, as far as that can be known."""
+    """Whether everyone who sees the channel of a game sees what was posted in another one too, as far as is known."""
     if channel_id == here:
         return True
     channel = guild.get_channel_or_thread(channel_id)
     if channel is None or (isinstance(channel, discord.Thread) and channel.is_private()):
         return False
+    if not may_be_shown(guild, channel_id, here):
+        return False
     try:
-        return channel.permissions_for(guild.default_role).view_channel
+        everyone = channel.permissions_for(guild.default_role)
     except discord.ClientException:  # the thread's parent is not known
         return False
+    return everyone.view_channel and everyone.read_message_history

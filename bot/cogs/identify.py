@@ -13,6 +13,7 @@ from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.sources import FoundSongs, attachment_song, has_links, has_songs, link_song, message_songs
 from bot.services import BotServices
 from bot.ui.delivery import NETWORK_ERRORS, InteractionDelivery
+from bot.ui.gate import links_refusal
 from bot.ui.interactions import Interaction, reply_place, send_private
 from bot.ui.translator import phrase
 from core.i18n.catalog import translate
@@ -73,8 +74,8 @@ class Identify(commands.Cog):
         url = pasted_link(link or "")
         if (file is None) == (link is None):
             await send_private(interaction, translate("bot.one-of-two" if file else "bot.nothing-given", own))
-        elif link is not None and not self._links_allowed(interaction):
-            await send_private(interaction, translate("bot.links-off", own))
+        elif link is not None and (refusal := links_refusal(self._services, interaction.guild_id)):
+            await send_private(interaction, translate(refusal, own))
         elif link is not None and url is None:
             await send_private(interaction, translate("bot.nothing-given", own))
         elif await self._services.acknowledge(interaction, private=private):
@@ -86,13 +87,13 @@ class Identify(commands.Cog):
         """Identify the genre of what is in a message."""
         locale = self._locale(interaction, private=False)
         message = await _asked_about(message)
-        found = message_songs(message, locale, links=self._links_allowed(interaction))
+        refusal = links_refusal(self._services, interaction.guild_id)
+        found = message_songs(message, locale, links=refusal is None)
         if found.songs:
             if await self._services.acknowledge(interaction):
                 self._start(interaction, RequestKind.MENU, found, locale, songs_id=message.id)
             return
-        refused_link = has_links(message) and not self._links_allowed(interaction)
-        key = "bot.links-off" if refused_link else "bot.nothing-to-hear"
+        key = refusal if refusal is not None and has_links(message) else "bot.nothing-to-hear"
         await send_private(interaction, translate(key, interaction.locale.value))
 
     def _start(
@@ -130,10 +131,6 @@ class Identify(commands.Cog):
             return own
         preferred = (interaction.guild_locale or interaction.locale).value
         return self._services.guilds.public_locale(interaction.guild_id, preferred)
-
-    def _links_allowed(self, interaction: Interaction) -> bool:
-        services = self._services
-        return services.host.switches.links and services.guilds.settings(interaction.guild_id).links
 
 
 async def _asked_about(message: discord.Message) -> discord.Message:

@@ -21,6 +21,7 @@ from bot.storage.database import StoreError
 from bot.storage.guilds import GuildSettings
 from bot.storage.host import Subject
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
+from bot.ui.interactions import is_acknowledged
 from bot.ui.message import internal_error
 from bot.ui.owner import (
     OwnerButton,
@@ -131,7 +132,7 @@ class Owner(commands.Cog):
         if isinstance(error, commands.HybridCommandError):
             error = error.original
         if isinstance(error, commands.CheckFailure | app_commands.CheckFailure):
-            if ctx.interaction is not None and ctx.interaction.response.is_done():
+            if ctx.interaction is not None and is_acknowledged(ctx.interaction):
                 unknown = isinstance(error, OwnersUnknownError)
                 await self._respond(
                     ctx, internal_error(locale) if unknown else translate("bot.owner.not-allowed", locale)
@@ -303,11 +304,17 @@ class Owner(commands.Cog):
             # First: once is enough, and `owner status` says it again.
             await self._services.meta.set(key, version)
             log.info("The owners are told: %s", text)
-            for user_id in await self._services.owners.ids(self._bot):
-                channel = await self._bot.create_dm(discord.Object(user_id))
-                await channel.send(text, allowed_mentions=NO_MENTIONS)
+            owner_ids = await self._services.owners.ids(self._bot)
         except (discord.HTTPException, *NETWORK_ERRORS, StoreError) as error:
             log.warning("The owners could not be told: %s", type(error).__name__)
+            return
+        for owner_id in owner_ids:
+            # One who takes no direct messages keeps none of the others from being told.
+            try:
+                channel = await self._bot.create_dm(discord.Object(owner_id))
+                await channel.send(text, allowed_mentions=NO_MENTIONS)
+            except (discord.HTTPException, *NETWORK_ERRORS) as error:
+                log.warning("An owner could not be told: %s", type(error).__name__)
 
     @watch_ytdlp.before_loop
     async def _ytdlp_once_ready(self) -> None:
@@ -324,10 +331,14 @@ class Owner(commands.Cog):
         return self._services.locales.recent(ctx.author.id) or DEFAULT_LOCALE
 
     async def _respond(self, ctx: Context, text: str, view: discord.ui.View | None = None) -> None:
-        if view is None:
-            await ctx.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
+        options: dict[str, Any] = {"ephemeral": True, "allowed_mentions": NO_MENTIONS}
+        if view is not None:
+            options["view"] = view
+        if ctx.interaction is not None and is_acknowledged(ctx.interaction):
+            # The context's own way would acknowledge again where only the answer to that was lost.
+            await ctx.interaction.followup.send(text, **options)
         else:
-            await ctx.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS, view=view)
+            await ctx.send(text, **options)
 
 
 def _id(text: str) -> int:

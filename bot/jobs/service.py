@@ -30,8 +30,12 @@ log = logging.getLogger(__name__)
 RESTARTING: Final = "bot.restarting"
 MAINTENANCE: Final = "bot.maintenance"
 NOT_SERVED: Final = "bot.not-served"
+LINKS_OFF: Final = "bot.links-off-everywhere"
 RESTART_NOTICE_S: Final = 3.0
 """How long, at the end, may be spent on telling askers whose jobs are not finished."""
+
+LAST_DEEDS_S: Final = 1.0
+"""How long a task may go on that was cancelled, and then was cancelled again."""
 
 
 class JobService:
@@ -79,15 +83,17 @@ class JobService:
         """Whether an answer that takes the place of a stored request's in this message is on its way."""
         return (message_id, request_id) in self._replaced
 
-    def start_answer(self, request: JobRequest, responder: Responder) -> None:
-        """Begin to answer a request, unless another that takes the place of the same answer is on its way."""
+    def start_answer(self, request: JobRequest, responder: Responder) -> asyncio.Task[None] | None:
+        """Begin to answer a request; None where another that takes the place of the same answer is on its way."""
         if request.place is None or request.place.message_id is None or request.restores is None:
-            self.start(self.answer(request, responder))
-            return
+            return self.start(self.answer(request, responder))
         replaced = (request.place.message_id, request.restores)
-        if replaced not in self._replaced:
-            self._replaced.add(replaced)
-            self.start(self.answer(request, responder)).add_done_callback(lambda _: self._replaced.discard(replaced))
+        if replaced in self._replaced:
+            return None
+        self._replaced.add(replaced)
+        task = self.start(self.answer(request, responder))
+        task.add_done_callback(lambda _: self._replaced.discard(replaced))
+        return task
 
     def find(self, key: str) -> Job | None:
         """Find a job that is on its way."""
@@ -143,7 +149,7 @@ class JobService:
         if self._host.switches.maintenance:
             return MAINTENANCE
         if not self._host.switches.links and any(isinstance(song.source, LinkSource) for song in request.songs):
-            return "bot.links-off-everywhere"
+            return LINKS_OFF
         return None
 
     async def _put_off(self, request: JobRequest, responder: Responder) -> bool:
@@ -169,9 +175,12 @@ class JobService:
             job.cancel(RESTARTING)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=RESTART_NOTICE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            # Once more for those whose last deed hangs, such as a reaction that is taken back while Discord fails.
+            for _ in range(2):
+                for task in late:
+                    task.cancel()
+                if late:
+                    _, late = await asyncio.wait(late, timeout=LAST_DEEDS_S)
 
     async def _answer(self, request: JobRequest, responder: Responder) -> bool:
         """Classify the songs and answer; False where the next process has to."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -45,6 +46,10 @@ CLOSE_S: Final = 2.0
 DELETED_AT_ONCE: Final = 5_000
 DELETE_LOCK: Final = 7_201_402
 """Key of PostgreSQL's advisory lock: those who delete rows of others do so one after the other, and never deadlock."""
+
+
+DATABASE_ERRORS: Final = (SQLAlchemyError, sqlite3.Error)
+"""SQLAlchemy's own, and SQLite's where its driver is called without SQLAlchemy."""
 
 
 class StoreError(Exception):
@@ -111,7 +116,7 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise _store_error(error) from None
 
     @asynccontextmanager
@@ -124,7 +129,7 @@ class Database:
         try:
             async with self._write_lock, self._engine.begin() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise _store_error(error) from None
 
     async def vacuum(self) -> None:
@@ -263,6 +268,6 @@ def _json(element: among, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN
     return f"{compiler.process(column, **kw)} IN (SELECT value FROM {each})"  # noqa: S608 - a parameter's name
 
 
-def _store_error(error: SQLAlchemyError) -> StoreError:
+def _store_error(error: Exception) -> StoreError:
     log.warning("The database failed: %s", cause(error))
     return StoreError()

@@ -133,8 +133,12 @@ class OpenRequestStore:
         return None if row is None else _open_request(row)
 
     def is_claimed(self, request_id: int) -> bool:
-        """Whether this process has begun a request again."""
+        """Whether this process has begun a request again, which has not ended yet."""
         return request_id in self._claimed
+
+    def release(self, request_id: int) -> None:
+        """Note that a request that was begun again has ended."""
+        self._claimed.discard(request_id)
 
     async def claim(self, request_id: int) -> OpenRequest | None:
         """Take a request off the list to begin it again; None when somebody else was faster.

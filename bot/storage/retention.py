@@ -1,16 +1,19 @@
 """Deleting what an admin wants deleted, and what is past its time."""
 
+import logging
 from dataclasses import astuple, dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 
 from bot.settings import BotSettings
-from bot.storage.database import DELETE_LOCK, Database, delete_in_steps, lock_until_commit
+from bot.storage.database import DELETE_LOCK, Database, StoreError, delete_in_steps, lock_until_commit
 from bot.storage.guilds import GuildStore, left_before
 from bot.storage.meta import MetaStore
 from bot.storage.results import ResultStore
 from bot.storage.tables import corrections, games, genre_counts, guesses, open_requests, requests, scores
+
+log = logging.getLogger(__name__)
 
 DAY_S: Final = 86_400.0
 OPEN_S: Final = DAY_S
@@ -142,7 +145,7 @@ class Retention:
                 await self._guilds.delete(connection, lambda table: table.c.guild_id == scope.guild_id)
         if scope.guild_id is not None and scope.user_id is None:
             self._guilds.forget([scope.guild_id])
-        await self._database.vacuum()
+        await self._give_room_back()
 
     async def apply(self) -> None:
         """Delete what is past its time, and give the room back to the disk.
@@ -170,7 +173,14 @@ class Retention:
         await self._results.delete_unused_since(oldest_request)
         await self._results.delete_orphans()
         await self._results.shrink_to_quota()
-        await self._database.vacuum()
+        await self._give_room_back()
+
+    async def _give_room_back(self) -> None:
+        """Give the room of what was deleted back to the disk; it is deleted also where that fails, until next time."""
+        try:
+            await self._database.vacuum()
+        except StoreError:
+            log.warning("The room of what was deleted was not given back to the disk")
 
     async def apply_in_turn(self) -> None:
         """Do as `apply` does, unless a process of the same database has done so within the hour.

@@ -4,18 +4,19 @@ import re
 from typing import Any, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.command_sync import CommandMentions
 from bot.services import services_of
 from bot.storage.database import StoreError
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.interactions import Interaction
+from bot.ui.items import PersistentItem
 from bot.ui.message import internal_error
 from core.i18n.catalog import translate
 
 
-class ConsentButton(DynamicItem[Button[View]], template=r"gg:consent:(?P<key>\d{1,18})"):
+class ConsentButton(PersistentItem[Button[View]], template=r"gg:consent:(?P<key>\d{1,18})"):
     """Allow one's own correction of a stored request's song; nobody can allow another's."""
 
     def __init__(self, key: str, locale: str) -> None:
@@ -33,7 +34,7 @@ class ConsentButton(DynamicItem[Button[View]], template=r"gg:consent:(?P<key>\d{
         """Rebuild the button that was pressed."""
         return cls(match["key"], "en")
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Note it."""
         services, locale = services_of(interaction), interaction.locale.value
         if not await services.acknowledge(interaction, thinking=False):

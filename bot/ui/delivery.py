@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -72,6 +73,21 @@ class Delivery(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FormerAnswer:
+    """The answer that a message has until another takes its place; its embeds stay as they are meanwhile.
+
+    Attributes:
+        content: its text: all of it where embeds may not be sent, else what stands above the embed.
+        view: its buttons.
+        covered: whether the message shows something in their place already.
+    """
+
+    content: str | None
+    view: discord.ui.View
+    covered: bool = False
+
+
 class InteractionDelivery:
     """Answers an interaction that was deferred: in its reply, or in the message that carries the button.
 
@@ -79,7 +95,7 @@ class InteractionDelivery:
         interaction: deferred already.
         private: whether only its user may see the answer.
         follow_up: a message of its own instead, for what is not about the message with the button.
-        former: buttons of the answer that the message shows, which stays where there is no new one.
+        former: the answer that the message has, which stays where there is no new one.
     """
 
     shows_progress = True
@@ -90,16 +106,19 @@ class InteractionDelivery:
         *,
         private: bool,
         follow_up: bool = False,
-        former: discord.ui.View | None = None,
+        former: FormerAnswer | None = None,
     ) -> None:
         self._interaction = interaction
         self._private = private
         self._message_id: int | None = interaction.message.id if interaction.message and not follow_up else None
         self._follow_up = follow_up
         self._former = former
+        self._covered = former is not None and former.covered
 
     async def progress(self, message: OutgoingMessage) -> None:
         """Edit the message's text and buttons; a failure is passed over."""
+        # First: it may be shown though nothing comes back that says so.
+        self._covered = True
         with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
             shown = await self._interaction.edit_original_response(
                 content=message.content, view=message.view, allowed_mentions=NO_MENTIONS
@@ -118,25 +137,42 @@ class InteractionDelivery:
         """Put back what the message showed before, or take it away, and tell the asker alone."""
         if self._private and self._former is None and not beside:
             return await self.final(message)
-        try:
-            if self._former is not None:
-                await self._interaction.edit_original_response(
-                    content=None, view=self._former, allowed_mentions=NO_MENTIONS
-                )
-            elif not beside:
-                await self._interaction.delete_original_response()
-        except (discord.HTTPException, *NETWORK_ERRORS) as error:
-            # It was deleted meanwhile, or its token is gone: the sentence finds its own way.
-            log.info("A message could not be put back: %s", type(error).__name__)
+        if self._former is not None or not beside:
+            await self._put_back()
         alone = InteractionDelivery(self._interaction, private=True, follow_up=True)
         return await alone.final(message)
+
+    async def _put_back(self) -> None:
+        """Put the former answer back where progress covers it, or take progress away."""
+        try:
+            if self._former is None:
+                await self._interaction.delete_original_response()
+            elif self._covered:
+                await self._interaction.edit_original_response(
+                    content=self._former.content, view=self._former.view, allowed_mentions=NO_MENTIONS
+                )
+        except (discord.HTTPException, *NETWORK_ERRORS) as error:
+            log.info("A message could not be put back: %s", type(error).__name__)
+            if isinstance(error, discord.HTTPException) and _token_is_gone(error):
+                await self._put_back_in_channel()
+
+    async def _put_back_in_channel(self) -> None:
+        """Do so without the token: nobody else's message it is but the bot's own, unless only its asker sees it."""
+        channel: Any = self._interaction.channel
+        if self._private or self._message_id is None or channel is None:
+            return
+        shown = channel.get_partial_message(self._message_id)
+        with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
+            if self._former is None:
+                await shown.delete()
+            elif self._covered:
+                await shown.edit(content=self._former.content, view=self._former.view, allowed_mentions=NO_MENTIONS)
 
     async def _show_final(self, message: OutgoingMessage) -> None:
         try:
             await self._show(message)
         except discord.HTTPException as error:
-            # Discord says when its token is gone; this machine's clock may be wrong.
-            if error.code in TOKEN_IS_GONE or error.status == 401:
+            if _token_is_gone(error):
                 raise _TokenGoneError from None
             raise
 
@@ -172,11 +208,7 @@ class InteractionDelivery:
             if channel is None:
                 return False
         delivered = await ChannelDelivery(channel, nonce=self._interaction.id).final(message)
-        if not self._private and self._message_id is not None:
-            # What was shown of its progress can no longer be edited by the token, but the bot's own it is.
-            shown = channel.get_partial_message(self._message_id)
-            with contextlib.suppress(discord.HTTPException, *NETWORK_ERRORS):
-                await (shown.delete() if self._former is None else shown.edit(content=None, view=self._former))
+        await self._put_back_in_channel()
         return delivered
 
 
@@ -232,6 +264,11 @@ class ChannelDelivery:
             allowed_mentions=NO_MENTIONS,
             **options,
         )
+
+
+def _token_is_gone(error: discord.HTTPException) -> bool:
+    """Whether an interaction's token has expired: Discord says it, since this machine's clock may be wrong."""
+    return error.code in TOKEN_IS_GONE or error.status == 401
 
 
 async def _deliver(message: OutgoingMessage, send: Callable[[OutgoingMessage], Awaitable[None]]) -> bool:

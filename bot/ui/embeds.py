@@ -6,6 +6,7 @@ from typing import Final
 import discord
 
 from bot.jobs.result import SongResult
+from bot.storage.corrections import MEMBERS_AGREE
 from bot.ui.details import with_details
 from bot.ui.message import MAX_TEXT, OutgoingMessage, fitting, units
 from bot.ui.votes import runs_line, votes_bar
@@ -36,6 +37,11 @@ def escaped(name: str, limit: int = MAX_NAME) -> str:
 def genre_name(genre: str, locale: str) -> str:
     """Name of a genre with a capital letter, as it stands alone."""
     return capitalised(translate(f"genre.{genre}", locale))
+
+
+def members_say(genre: str, locale: str) -> str:
+    """Say that members of a server agree on another genre than the model's."""
+    return translate("bot.reply.members-say", locale, n=MEMBERS_AGREE, genre=genre_name(genre, locale))
 
 
 def capitalised(text: str) -> str:

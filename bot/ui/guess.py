@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Self
 
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.jobs.job import Job
 from bot.jobs.request import JobRequest
@@ -17,6 +17,7 @@ from bot.ui.delivery import InteractionDelivery
 from bot.ui.embeds import capitalised, escaped, genre_name
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction
+from bot.ui.items import PersistentItem
 from bot.ui.message import MAX_TEXT, fitting, internal_error, text_message, units
 from core.constants import GENRES
 from core.errors import GenreGenieError
@@ -30,7 +31,7 @@ MOST_NAMED: Final = 20
 """Members that one message names."""
 
 
-class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18}):(?P<genre>[a-z]{1,16})"):
+class GuessButton(PersistentItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18}):(?P<genre>[a-z]{1,16})"):
     """One of the ten genres, under a game; carries the game's id."""
 
     def __init__(self, key: str, genre: str, locale: str) -> None:
@@ -48,7 +49,7 @@ class GuessButton(DynamicItem[Button[View]], template=r"gg:guess:(?P<key>\d{1,18
         """Take no guess of whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Keep the guess, and tell the one who made it."""
         services, locale = services_of(interaction), interaction.locale.value
         if not await services.acknowledge(interaction, private=True):

@@ -30,6 +30,9 @@ TRY_AGAIN_S: Final = 0.1
 MESSAGE_ID: Final = "message_id"
 """Key of `Interaction.extras` under which the id of the deferred reply is kept."""
 
+ACKNOWLEDGED: Final = "acknowledged"
+"""Key of `Interaction.extras` under which is noted that Discord has an acknowledgement whose answer was lost."""
+
 ACKNOWLEDGE_AT_ONCE: Final = 48
 """More at a time are no sooner done, and each would open a connection of its own: the loop would stand still."""
 
@@ -65,15 +68,33 @@ class Acknowledger:
         except (discord.HTTPException, discord.InteractionResponded, *NETWORK_ERRORS) as error:
             log.warning("An interaction could not be acknowledged: %s", type(error).__name__)
             return False
-        if deferred is not None and deferred.message_id is not None:
+        if deferred is None:
+            await _acknowledged_before(interaction)
+        elif deferred.message_id is not None:
             interaction.extras[MESSAGE_ID] = deferred.message_id
         self._metrics.acknowledged.observe(time.perf_counter() - began)
         return True
 
 
+async def _acknowledged_before(interaction: Interaction) -> None:
+    """Note what the library does not know of an acknowledgement whose answer was lost: it is there, and its message."""
+    interaction.extras[ACKNOWLEDGED] = True
+    if interaction.type is not discord.InteractionType.application_command:
+        return  # the message with the button is known
+    try:
+        interaction.extras[MESSAGE_ID] = (await interaction.original_response()).id
+    except (discord.HTTPException, discord.ClientException, *NETWORK_ERRORS) as error:
+        log.warning("The message of an acknowledgement is not known: %s", type(error).__name__)
+
+
+def is_acknowledged(interaction: Interaction) -> bool:
+    """Whether Discord has an interaction's first answer."""
+    return interaction.response.is_done() or bool(interaction.extras.get(ACKNOWLEDGED))
+
+
 async def send_private(interaction: Interaction, text: str) -> None:
     """Send a text that only the interaction's user sees."""
-    if interaction.response.is_done():
+    if is_acknowledged(interaction):
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
     else:
         send = interaction.response.send_message

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.services import BotServices, services_of
 from bot.storage.database import StoreError
@@ -16,7 +16,9 @@ from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.embeds import escaped, genre_name
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction
+from bot.ui.items import PersistentItem
 from bot.ui.message import internal_error
+from bot.ui.permissions import may_be_shown
 from core.i18n.catalog import translate
 
 MOST_SHOWN: Final = 5
@@ -28,7 +30,7 @@ WORDS: Final = {"very": 0.9, "quite": 0.7, "somewhat": 0.0}
 """Words for how alike songs sound, and the least cosine that each stands for; docs/figures.md has what they mean."""
 
 
-class LikeButton(DynamicItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})"):
+class LikeButton(PersistentItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})"):
     """Show the songs that sound like the one of a stored request."""
 
     def __init__(self, key: str, locale: str) -> None:
@@ -44,7 +46,7 @@ class LikeButton(DynamicItem[Button[View]], template=r"gg:like:(?P<key>\d{1,18})
         """Show nothing to whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Show them to the one who pressed."""
         services, locale = services_of(interaction), interaction.locale.value
         if not await services.acknowledge(interaction, private=True):
@@ -102,13 +104,15 @@ async def _answer(interaction: Interaction, services: BotServices, request_id: i
 
 
 def _may_see(interaction: Interaction, guild: discord.Guild, channel_id: int) -> bool:
-    """Whether a member may read a channel; one that the bot does not know, nobody may."""
+    """Whether a member may read a channel, from where they are; one that the bot does not know, nobody may."""
     if channel_id == interaction.channel_id:
         return True
     channel = guild.get_channel_or_thread(channel_id)
     if channel is None or not isinstance(interaction.user, discord.Member):
         return False
     if isinstance(channel, discord.Thread) and channel.is_private():
+        return False
+    if not may_be_shown(guild, channel_id, interaction.channel_id):
         return False
     try:
         permissions = channel.permissions_for(interaction.user)

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import discord
 import psutil
 from discord.ext import commands
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.releases import Release
 from bot.services import BotServices, services_of
@@ -20,6 +20,7 @@ from bot.storage.requests import ErrorRow
 from bot.ui.delivery import NETWORK_ERRORS, NO_MENTIONS
 from bot.ui.embeds import escaped
 from bot.ui.interactions import Interaction, send_private
+from bot.ui.items import PersistentItem
 from bot.ui.message import internal_error
 from core.fetch.ytdlp_install import ytdlp_version
 from core.i18n.catalog import translate
@@ -35,7 +36,7 @@ PRESENCE: Final = "/genre · /help"
 LEAVE, STAY, PAGE = "leave", "stay", "page"
 
 
-class OwnerButton(DynamicItem[Button[View]], template=r"gg:owner:(?P<action>leave|stay|page):(?P<value>\d{1,20})"):
+class OwnerButton(PersistentItem[Button[View]], template=r"gg:owner:(?P<action>leave|stay|page):(?P<value>\d{1,20})"):
     """Leaves a server, leaves it alone, or turns a page of the list of servers.
 
     Args:
@@ -55,7 +56,7 @@ class OwnerButton(DynamicItem[Button[View]], template=r"gg:owner:(?P<action>leav
         """Rebuild the button that was pressed."""
         return cls(match["action"], int(match["value"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Do it, for an owner."""
         services, locale = services_of(interaction), interaction.locale.value
         # Before Discord is asked who owns it, which may take longer than an acknowledgement may.

@@ -28,6 +28,8 @@ FOR_AUTOSCAN: Final = (
     "add_reactions",
     "read_message_history",
 )
+FOR_QUIET: Final = ("view_channel", "add_reactions", "read_message_history")
+"""For a channel in which the answer is a reaction."""
 
 Channel = discord.abc.GuildChannel | discord.Thread
 
@@ -38,9 +40,24 @@ def in_channel(channel: Channel) -> discord.Permissions:
         permissions = channel.permissions_for(channel.guild.me)
     except discord.ClientException:  # the thread's parent is not known
         return discord.Permissions.none()
-    if isinstance(channel, discord.Thread | discord.ForumChannel):
-        permissions.send_messages = permissions.send_messages_in_threads
+    permissions.send_messages = may_send_in(channel, permissions)
     return permissions
+
+
+def may_send_in(channel: object, permissions: discord.Permissions) -> bool:
+    """Whether permissions allow to send messages in a channel; what allows it in threads is another one."""
+    in_threads = isinstance(channel, discord.Thread | discord.ForumChannel)
+    return permissions.send_messages_in_threads if in_threads else permissions.send_messages
+
+
+def may_be_shown(guild: discord.Guild, channel_id: int, here: int | None) -> bool:
+    """Whether what is in a channel may be shown in another as far as age goes: from adults' channels only to such."""
+    return not _for_adults(guild, channel_id) or (here is not None and _for_adults(guild, here))
+
+
+def _for_adults(guild: discord.Guild, channel_id: int) -> bool:
+    channel = guild.get_channel_or_thread(channel_id)
+    return channel is not None and channel.is_nsfw()  # a thread asks its parent
 
 
 def missing(permissions: discord.Permissions, names: tuple[str, ...]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.services import BotServices, services_of
 from bot.settings import BotSettings
@@ -13,12 +13,13 @@ from bot.storage.database import StoreError
 from bot.storage.retention import Holdings, Scope
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.interactions import Interaction
+from bot.ui.items import PersistentItem
 from core.i18n.catalog import translate
 
 ASK, KEEP, ME, SERVER = "ask", "keep", "me", "server"
 
 
-class ForgetButton(DynamicItem[Button[View]], template=r"gg:forget:(?P<action>ask|keep|me|server|\d{1,20})"):
+class ForgetButton(PersistentItem[Button[View]], template=r"gg:forget:(?P<action>ask|keep|me|server|\d{1,20})"):
     """Asks whether to delete (`ask`), deletes (`me`, `server`, or a member's id) or leaves everything (`keep`).
 
     Args:
@@ -37,7 +38,7 @@ class ForgetButton(DynamicItem[Button[View]], template=r"gg:forget:(?P<action>as
         """Rebuild the button that was pressed."""
         return cls(match["action"])
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Do it, and put what came of it in place of the question."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):

@@ -8,10 +8,9 @@ from bot.jobs.job import Job
 from bot.jobs.progress import EditBudget
 from bot.jobs.request import JobRequest, RequestKind
 from bot.jobs.result import SongResult
-from bot.storage.corrections import MEMBERS_AGREE
 from bot.ui.compare import compare_message
 from bot.ui.delivery import Delivery
-from bot.ui.embeds import genre_name, results_message
+from bot.ui.embeds import members_say, results_message
 from bot.ui.message import TRACEABLE, OutgoingMessage, reference_line, text_message
 from bot.ui.views import cancel_view, results_view
 from core.errors import GenreGenieError
@@ -65,10 +64,7 @@ class DiscordResponder:
             notice = translate("bot.reply.more-songs", request.locale, n=request.left_out, songs=len(request.songs))
             message = message.with_notice(notice)
         if len(results) == 1 and results[0].members_say is not None:
-            genre = genre_name(results[0].members_say, request.locale)
-            message = message.with_notice(
-                translate("bot.reply.members-say", request.locale, n=MEMBERS_AGREE, genre=genre)
-            )
+            message = message.with_notice(members_say(results[0].members_say, request.locale))
         if alone:
             message = _traceable(message, request, errors, request.locale)
         delivered = await self._delivery.final(message.fitted(request.capabilities))

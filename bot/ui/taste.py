@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, View
+from discord.ui import Button, Item, View
 
 from bot.command_sync import CommandMentions
 from bot.services import services_of
@@ -14,6 +14,7 @@ from bot.storage.database import StoreError
 from bot.ui.delivery import NO_MENTIONS
 from bot.ui.embeds import genre_name
 from bot.ui.interactions import Interaction
+from bot.ui.items import PersistentItem
 from bot.ui.message import OutgoingMessage, Picture, internal_error, text_message
 from core.i18n.catalog import translate
 from core.i18n.formatting import percent
@@ -23,7 +24,7 @@ MOST_LINES: Final = 3
 """Genres that the text names; the picture has them all."""
 
 
-class TasteButton(DynamicItem[Button[View]], template=r"gg:taste:(?P<action>on|off)"):
+class TasteButton(PersistentItem[Button[View]], template=r"gg:taste:(?P<action>on|off)"):
     """Has a member's genres counted, or deletes the counts. It is for whoever presses it."""
 
     def __init__(self, action: str, locale: str) -> None:
@@ -37,7 +38,7 @@ class TasteButton(DynamicItem[Button[View]], template=r"gg:taste:(?P<action>on|o
         """Rebuild the button that was pressed."""
         return cls(match["action"], "en")
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Do it, and say so in place of the question."""
         services, locale = services_of(interaction), interaction.locale.value
         if not await services.acknowledge(interaction, thinking=False):

@@ -1,12 +1,13 @@
 """The buttons and menus under replies. They live on after a restart: each carries an id and nothing else."""
 
+import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import discord
-from discord.ui import Button, DynamicItem, Item, Select, View
+from discord.ui import Button, Item, Select, View
 
 from bot.jobs.discord_files import DiscordFiles
 from bot.jobs.request import JobRequest, RequestKind, Song
@@ -19,11 +20,12 @@ from bot.storage.open_requests import OpenRequest
 from bot.storage.requests import RequestRow
 from bot.storage.results import OTHER_PARTS_FROM_S
 from bot.ui.consent import consent_view
-from bot.ui.delivery import NO_MENTIONS, InteractionDelivery
+from bot.ui.delivery import NO_MENTIONS, FormerAnswer, InteractionDelivery
 from bot.ui.details import with_details
-from bot.ui.embeds import clean, genre_name, results_message
+from bot.ui.embeds import clean, genre_name, members_say, results_message
 from bot.ui.gate import let_in
 from bot.ui.interactions import Interaction, reply_place, send_private
+from bot.ui.items import PersistentItem, answered
 from bot.ui.message import OutgoingMessage, fitting, internal_error, text_message
 from bot.ui.neighbours import LikeButton, offers_neighbours
 from bot.ui.permissions import FOR_PICTURES
@@ -41,7 +43,7 @@ NONE_OF_THESE: Final = "none"
 """What is stored of a correction to none of the ten genres."""
 
 
-class _KeyButton(DynamicItem[Button[View]], template=r"gg:none"):
+class _KeyButton(PersistentItem[Button[View]], template=r"gg:none"):
     """A button that carries the id of a stored request, or the key of a job."""
 
     ACTION: str
@@ -76,11 +78,11 @@ class DetailsButton(_KeyButton, template=r"gg:details:(?P<key>\d{1,18})"):
 
     ACTION = "details"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Show them."""
         services = services_of(interaction)
         if await services.acknowledge(interaction, private=True):
-            services.jobs.start(_show_details(interaction, services, int(self.key)))
+            services.jobs.start(answered(interaction, _show_details(interaction, services, int(self.key))))
 
 
 class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
@@ -88,7 +90,7 @@ class PartButton(_KeyButton, template=r"gg:part:(?P<key>\d{1,18})"):
 
     ACTION = "part"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Classify the part that follows."""
         await _classify_again(interaction, int(self.key), RequestKind.PART)
 
@@ -98,7 +100,7 @@ class WholeButton(_KeyButton, template=r"gg:whole:(?P<key>\d{1,18})"):
 
     ACTION = "whole"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Classify all of it."""
         await _classify_again(interaction, int(self.key), RequestKind.WHOLE)
 
@@ -108,7 +110,7 @@ class WrongButton(_KeyButton, template=r"gg:wrong:(?P<key>\d{1,18})"):
 
     ACTION = "wrong"
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Offer the ten genres, and none of them."""
         locale = interaction.locale.value
         view = View(timeout=None)
@@ -124,7 +126,7 @@ class CancelButton(_KeyButton, template=r"gg:cancel:(?P<key>[0-9a-f]{16})"):
     ACTION = "cancel"
     STYLE = discord.ButtonStyle.danger
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """End it, for its asker and for moderators."""
         job = services_of(interaction).jobs.find(self.key)
         locale = interaction.locale.value
@@ -143,28 +145,35 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
     ACTION = "again"
     STYLE = discord.ButtonStyle.primary
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Begin it again, in the message that says that it was ended."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):
             return
-        locale = interaction.locale.value
+        locale, request_id = interaction.locale.value, int(self.key)
         try:
-            waiting = await services.open_requests.get(int(self.key))
+            waiting = await services.open_requests.get(request_id)
             if waiting is not None and not _is_here(interaction, waiting.guild_id, waiting.user_id):
                 waiting = None
             if waiting is not None and not _may_decide(interaction, waiting.user_id):
                 await send_private(interaction, translate("bot.not-yours", locale))
-            elif waiting is not None and await services.open_requests.claim(int(self.key)):
-                await _begin_again(interaction, waiting)
-            # Of two presses one begins it.
-            elif not services.open_requests.is_claimed(int(self.key)):
+                return
+            # First: once it is claimed, nobody else can begin it.
+            again = await _read_again(interaction, waiting) if waiting is not None else None
+            if again is not None and await services.open_requests.claim(request_id):
+                begun = await _begin_again(interaction, again)
+                if begun is None:
+                    services.open_requests.release(request_id)
+                else:
+                    begun.add_done_callback(lambda _: services.open_requests.release(request_id))
+            # Of two presses one begins it, and the other has nothing to say until that has ended.
+            elif not services.open_requests.is_claimed(request_id):
                 await send_private(interaction, translate("bot.gone", locale))
         except StoreError:
             await send_private(interaction, internal_error(locale))
 
 
-class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
+class CorrectionMenu(PersistentItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
     """The ten genres and none of them, for a correction; carries the id of a stored request."""
 
     def __init__(self, key: str, locale: str) -> None:
@@ -189,7 +198,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
         """Take no correction from whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Store the correction."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):
@@ -222,7 +231,7 @@ class CorrectionMenu(DynamicItem[Select[View]], template=r"gg:said:(?P<key>\d{1,
         await interaction.edit_original_response(content=text, view=view, allowed_mentions=NO_MENTIONS)
 
 
-class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
+class PickMenu(PersistentItem[Select[View]], template=r"gg:pick"):
     """The songs of a reply about several, to see one with its buttons."""
 
     def __init__(self, results: Sequence[SongResult], locale: str, offered: frozenset[str] = frozenset()) -> None:
@@ -252,7 +261,7 @@ class PickMenu(DynamicItem[Select[View]], template=r"gg:pick"):
         """Show nothing to whom the host does not serve."""
         return await let_in(interaction)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def use(self, interaction: Interaction) -> None:
         """Show the song to the one who picked it, with the buttons that it would have alone."""
         services = services_of(interaction)
         if not await services.acknowledge(interaction, thinking=False):
@@ -472,31 +481,51 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         own_locale=interaction.locale.value,
         restores=stored.id,
     )
-    former = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
+    shown = interaction.message.content if interaction.message is not None else None
+    view = stored_view(stored, request.locale, like=offers_neighbours(interaction.message))
+    former = FormerAnswer(shown or None, view)
     delivery = InteractionDelivery(interaction, private=private, former=former)
     services.jobs.start_answer(request, services.respond(delivery))
 
 
-async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
-    """Start an open request anew, in the message that says that it was ended.
+@dataclass(frozen=True, slots=True)
+class _OpenAgain:
+    """An open request with what is needed to begin it anew.
+
+    Attributes:
+        waiting: the request.
+        songs: those of its songs that can still be asked about.
+        former: the answer that the message had; None where it had none.
+    """
+
+    waiting: OpenRequest
+    songs: tuple[Song, ...]
+    former: FormerAnswer | None
+
+
+async def _read_again(interaction: Interaction, waiting: OpenRequest) -> _OpenAgain:
+    """Read what an open request needs to begin anew.
 
     Raises:
         StoreError: the database failed.
     """
     services = services_of(interaction)
     songs = await songs_from_json(waiting.songs, services.results.spectrogram)
-    former = await services.requests.get(waiting.restores) if waiting.restores is not None else None
-    delivery = InteractionDelivery(
-        interaction,
-        private=waiting.private,
-        former=stored_view(former, waiting.locale) if former is not None else None,
-    )
-    if not songs:
+    stored = await services.requests.get(waiting.restores) if waiting.restores is not None else None
+    former = await _former_answer(interaction, services, stored, waiting.locale) if stored is not None else None
+    return _OpenAgain(waiting, songs, former)
+
+
+async def _begin_again(interaction: Interaction, again: _OpenAgain) -> "asyncio.Task[None] | None":
+    """Start an open request anew, in the message that says that it was ended; give the task, if there is one."""
+    services, waiting = services_of(interaction), again.waiting
+    delivery = InteractionDelivery(interaction, private=waiting.private, former=again.former)
+    if not again.songs:
         gone = text_message(translate("bot.gone", interaction.locale.value))
         await delivery.failed(gone, ErrorCode.UNAVAILABLE)
-        return
+        return None
     files = DiscordFiles(interaction.client.http, services.settings.allowed_hosts)
-    found = files.with_files(FoundSongs(songs, waiting.left_out))
+    found = files.with_files(FoundSongs(again.songs, waiting.left_out))
     request = JobRequest(
         RequestKind(waiting.kind),
         interaction.user.id,
@@ -510,9 +539,30 @@ async def _begin_again(interaction: Interaction, waiting: OpenRequest) -> None:
         capabilities=services.notices.interaction_capabilities(interaction, waiting.locale),
         place=reply_place(interaction),
         own_locale=interaction.locale.value,
-        restores=waiting.restores if former is not None else None,
+        restores=waiting.restores if again.former is not None else None,
     )
-    services.jobs.start_answer(request, services.respond(delivery))
+    return services.jobs.start_answer(request, services.respond(delivery))
+
+
+async def _former_answer(
+    interaction: Interaction, services: BotServices, request: RequestRow, locale: str
+) -> FormerAnswer:
+    """Make the text and the buttons of a stored request's answer again, which a crash has left covered by progress.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    view = stored_view(request, locale)
+    prediction = await _stored_prediction(services, request)
+    if prediction is None:
+        return FormerAnswer(translate("bot.gone", locale), view, covered=True)
+    message = results_message([_shown_again(request, prediction)], locale)
+    if interaction.message is None or not interaction.message.embeds:
+        message = message.as_text()
+    if request.guild_id is not None and not request.private:
+        genre = await services.corrections.agreed(request.guild_id, request.sha256 or "", prediction.genre)
+        message = message.with_notice(members_say(genre, locale) if genre is not None else None)
+    return FormerAnswer(message.content, view, covered=True)
 
 
 async def _stored_request(interaction: Interaction, services: BotServices, request_id: int) -> RequestRow | None:

@@ -126,6 +126,7 @@ class Channel:
     parent: "Channel | None" = None
     kind: ChannelType = ChannelType.text
     category: "Channel | None" = None
+    nsfw: bool = False
     overwrites: dict[int, Overwrite] = field(default_factory=lambda: defaultdict(Overwrite))
     messages: "dict[int, Message]" = field(default_factory=dict)
     id: int = field(default_factory=snowflake)
@@ -148,7 +149,7 @@ class Channel:
             "position": self.guild.channels.index(self),
             "parent_id": str(self.category.id) if self.category else None,
             "topic": None,
-            "nsfw": False,
+            "nsfw": self.nsfw,
             **({"bitrate": 64000, "user_limit": 0, "rtc_region": None} if self.kind is ChannelType.voice else {}),
             **({"available_tags": []} if self.kind is ChannelType.forum else {}),
             "permission_overwrites": [

@@ -136,7 +136,16 @@ class Discord:
 
     def allow_bot(self, channel: Channel) -> None:
         """Take back what `deny_bot` did."""
-        channel.overwrites.pop(self.bot.id, None)
+        self.allow(channel, self.bot)
+
+    def allow(self, channel: Channel, user: User) -> None:
+        """Take back what `deny` did."""
+        channel.overwrites.pop(user.id, None)
+        self.gateway.dispatch_channel("CHANNEL_UPDATE", channel)
+
+    def nsfw(self, channel: Channel) -> None:
+        """Make a channel one for adults."""
+        channel.nsfw = True
         self.gateway.dispatch_channel("CHANNEL_UPDATE", channel)
 
     def grant(self, **intents: bool) -> None:
@@ -154,14 +163,34 @@ class Discord:
         return thread
 
     def channel(
-        self, guild: Guild, name: str, kind: ChannelType = ChannelType.text, *, category: Channel | None = None
+        self,
+        guild: Guild,
+        name: str,
+        kind: ChannelType = ChannelType.text,
+        *,
+        category: Channel | None = None,
+        nsfw: bool = False,
     ) -> Channel:
-        """Make a channel of any kind in a server."""
-        channel = Channel(name, guild, kind=kind, category=category)
+        """Make a channel of any kind in a server; `nsfw` makes it one for adults."""
+        channel = Channel(name, guild, kind=kind, category=category, nsfw=nsfw)
         guild.channels.append(channel)
         self.world.channels[channel.id] = channel
         self.gateway.dispatch_channel("CHANNEL_CREATE", channel)
         return channel
+
+    def delete_channel(self, channel: Channel) -> None:
+        """Delete a channel or a thread of a server."""
+        assert channel.guild
+        payload = channel.payload()
+        (channel.guild.threads if channel.parent else channel.guild.channels).remove(channel)
+        del self.world.channels[channel.id]
+        event = "THREAD_DELETE" if channel.parent else "CHANNEL_DELETE"
+        self.gateway.dispatch(event, payload, guild=channel.guild, intent=GUILDS)
+
+    def archive(self, thread: Channel) -> None:
+        """Let a thread rest: a bot that connects from now on is not told of it, and can look it up."""
+        assert thread.guild
+        thread.guild.threads.remove(thread)
 
     def direct_messages(self, user: User) -> Channel:
         return self.world.direct_messages(user)

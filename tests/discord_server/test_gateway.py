@@ -24,6 +24,27 @@ async def test_a_client_gets_ready_with_its_servers_and_channels() -> None:
         assert server.complaints == []
 
 
+async def test_a_deleted_channel_or_thread_is_gone_for_the_client_and_an_archived_thread_can_be_looked_up() -> None:
+    async with Discord() as server:
+        guild = server.guild("Vinyl", channels=["general", "music"])
+        general, music = guild.channels
+        resting, gone = server.thread(general, "resting"), server.thread(general, "gone")
+        server.archive(resting)
+        async with connected(SmallBot(), server) as bot:
+            [known] = bot.guilds
+            assert [thread.name for thread in known.threads] == ["gone"]
+            server.nsfw(general)
+            for deleted in (music, gone):
+                server.delete_channel(deleted)
+            await eventually(lambda: not known.threads and known.text_channels[0].is_nsfw())
+            assert [channel.name for channel in known.text_channels] == ["general"]
+            assert (await bot.fetch_channel(resting.id)).id == resting.id
+            for deleted in (music, gone):
+                with pytest.raises(discord.NotFound):
+                    await bot.fetch_channel(deleted.id)
+        assert server.complaints == []
+
+
 async def test_a_wrong_token_is_refused_by_the_api() -> None:
     async with Discord() as server:
         bot = SmallBot()

@@ -15,14 +15,15 @@ from tests.bot.cogs.test_guilds import bot_in, services, settings, stores  # noq
 HERE, THERE = 1, 2
 
 
-def channel(kind: type, *, visible: bool, **values: Any) -> Any:
-    known = create_autospec(kind, instance=True, **values)
-    known.permissions_for.return_value = discord.Permissions(view_channel=visible)
+def channel(kind: type, *, visible: bool, history: bool = True, nsfw: bool = False) -> Any:
+    known = create_autospec(kind, instance=True)
+    known.permissions_for.return_value = discord.Permissions(view_channel=visible, read_message_history=history)
+    known.is_nsfw.return_value = nsfw
     return known
 
 
-def thread(*, private: bool, visible: bool = True) -> Any:
-    known = channel(discord.Thread, visible=visible)
+def thread(*, private: bool, visible: bool = True, nsfw: bool = False) -> Any:
+    known = channel(discord.Thread, visible=visible, nsfw=nsfw)
     known.is_private.return_value = private
     return known
 
@@ -35,14 +36,30 @@ def thread(*, private: bool, visible: bool = True) -> Any:
         (thread(private=False), True),
         (thread(private=False, visible=False), False),
         (thread(private=True), False),
+        (channel(discord.TextChannel, visible=True, history=False), False),
+        (channel(discord.TextChannel, visible=True, nsfw=True), False),
+        (thread(private=False, nsfw=True), False),
         (None, False),
     ],
-    ids=["open", "hidden", "thread", "thread of a hidden channel", "private thread", "unknown"],
+    ids=[
+        "open",
+        "hidden",
+        "thread",
+        "thread of a hidden channel",
+        "private thread",
+        "closed history",
+        "for adults",
+        "thread for adults",
+        "unknown",
+    ],
 )
 def test_a_game_posts_nothing_from_where_not_everyone_sees_it(known: Any, public: bool) -> None:
     guild = create_autospec(discord.Guild, instance=True)
-    guild.get_channel_or_thread.return_value = known
-    assert _is_public(guild, THERE, HERE) == public
+    for here_nsfw in (False, True):
+        here = channel(discord.TextChannel, visible=True, nsfw=here_nsfw)
+        guild.get_channel_or_thread.side_effect = {HERE: here, THERE: known}.get
+        among_adults = here_nsfw and known is not None and known.is_nsfw()
+        assert _is_public(guild, THERE, HERE) == (public or among_adults)
     assert _is_public(guild, HERE, HERE), "what is here already is no news here"
     if known is not None and public:
         known.permissions_for.assert_called_with(guild.default_role)

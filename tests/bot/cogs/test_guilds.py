@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
+import aiohttp
 import discord
 import pytest
 from discord.ext import commands
@@ -91,7 +92,9 @@ def services(settings: BotSettings, stores: Stores) -> BotServices:
 
 def bot_in(*guild_ids: int) -> commands.AutoShardedBot:
     bot: Any = create_autospec(commands.AutoShardedBot, instance=True)
-    bot.guilds = [create_autospec(discord.Guild, instance=True, id=guild_id) for guild_id in guild_ids]
+    bot.guilds = [
+        create_autospec(discord.Guild, instance=True, id=guild_id, unavailable=False) for guild_id in guild_ids
+    ]
     bot.shards = {}
     bot.shard_count = 2
     return bot  # type: ignore[no-any-return]
@@ -146,6 +149,22 @@ async def test_a_server_that_throws_the_bot_out_begins_its_grace_time(settings: 
     assert await stores.guilds.known_ids() == set()
     await cog.on_guild_join(bot.guilds[0])
     assert await stores.guilds.known_ids() == {ON_SHARD_0}
+
+
+async def test_of_a_server_that_is_unavailable_at_start_every_channel_stays(
+    settings: BotSettings, stores: Stores
+) -> None:
+    for guild_id in (ON_SHARD_0, ALSO_ON_SHARD_0):
+        await stores.guilds.switch_autoscan(guild_id, guild_id + 1, on=True)
+    bot: Any = bot_in(ON_SHARD_0, ALSO_ON_SHARD_0)
+    for guild in bot.guilds:
+        guild.unavailable = guild.id == ON_SHARD_0
+        guild.get_channel_or_thread.return_value = None
+    gone = create_autospec(aiohttp.ClientResponse, instance=True, status=404, reason="Not Found")
+    bot.fetch_channel.side_effect = discord.NotFound(gone, {"code": 10003, "message": "Unknown Channel"})
+    await Guilds(bot, services(settings, stores)).on_ready()
+    assert stores.guilds.autoscan_channels(ON_SHARD_0) == [ON_SHARD_0 + 1]
+    assert stores.guilds.autoscan_channels(ALSO_ON_SHARD_0) == []
 
 
 async def test_a_database_that_fails_harms_no_event(

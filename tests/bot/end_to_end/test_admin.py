@@ -56,6 +56,13 @@ async def test_the_channels_that_are_on_are_listed(discord: Discord, bot: BotPro
     await answer(used)
     await answer(discord.slash("genregenie channel on", user=house.owner, channel=other))
     assert f"<#{house.channel.id}>, <#{other.id}>" in await use(discord, house, "channel list")
+    thread = discord.thread(house.channel, "songs")
+    await answer(discord.slash("genregenie channel on", user=house.owner, channel=thread))
+    for deleted in (other, thread):
+        discord.delete_channel(deleted)
+    await bot.until(lambda: listened_to(bot, house) == {house.channel.id}, "the others are no longer on")
+    listed = translate("bot.admin.channels", "en", channels=f"<#{house.channel.id}>")
+    assert await use(discord, house, "channel list") == listed
 
 
 async def test_limits_are_set_shown_and_reset(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -86,7 +93,14 @@ async def test_the_language_of_public_answers_is_the_admins_choice(
 async def test_settings_outlive_a_restart(discord: Discord, bot: BotProcess, house: House) -> None:
     await use(discord, house, "language", language="es")
     await use(discord, house, "limits", cooldown=20)
-    await bot.restart()
+    deleted, archived = house.guild.channels[1], discord.thread(house.channel, "old songs")
+    for channel in (house.channel, deleted, archived):
+        await answer(discord.slash("genregenie channel on", user=house.owner, channel=channel))
+    assert await bot.stop() == 0, bot.log
+    discord.delete_channel(deleted)
+    discord.archive(archived)
+    await bot.start()
+    await bot.until(lambda: listened_to(bot, house) == {house.channel.id, archived.id}, "what is deleted is off")
     assert await use(discord, house, "limits") == limits_text(180, 20, 64, "en")
     assert genre_of(await identified(discord, house), "es") in GENRES
 
@@ -111,6 +125,12 @@ async def test_leaving_a_server_begins_its_grace_time_and_coming_back_ends_it(
     discord.invite_bot(house.guild)
     await bot.until(lambda: left_at(bot, house.guild.id) is None, "the end of the grace time")
     assert genre_of(await identified(discord, house), "es") in GENRES
+
+
+def listened_to(bot: BotProcess, house: House) -> set[int]:
+    with sqlite3.connect(f"file:{bot.data / DATABASE_FILE}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT channel_id FROM channels WHERE guild_id = ?", (house.guild.id,))
+        return {channel_id for (channel_id,) in rows}
 
 
 def left_at(bot: BotProcess, guild_id: int) -> float | None:

@@ -1,18 +1,24 @@
 """What is under an answer, and Cancel under progress."""
 
+import hashlib
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
+from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
 from tests.bot.end_to_end.answers import (
     answer,
     details,
+    error_id,
     genre_of,
     is_final,
     picture_of,
     press,
+    said,
     votes_counted,
     votes_in,
 )
@@ -85,13 +91,30 @@ async def test_what_a_button_cannot_do_is_told_to_the_one_who_pressed_and_the_an
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     first = await identified_song(discord, house)
-    shown = (first.embeds, first.buttons)
+    shown = (first.embeds, first.buttons, len(first.revisions))
     await answer(discord.slash("genregenie limits", user=house.owner, channel=house.channel, cooldown=600))
     await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(6)))
     refused = await discord.click(first, WHOLE, user=house.ana).reply()
     assert refused.only_for is house.ana
     assert refused.content.startswith(translate("error.cooldown", "en").partition(".")[0])
-    assert (first.content, first.embeds, first.buttons) == ("", *shown)
+    assert (first.content, first.embeds, first.buttons, len(first.revisions)) == ("", *shown)
+
+
+async def test_a_text_that_progress_has_covered_is_there_again_without_a_new_answer(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.deny_bot(house.channel, "embed_links")
+    first = await identified_song(discord, house)
+    shown = (first.content, first.buttons)
+    assert first.embeds == []
+    working, progress = await running(discord, house)
+    discord.click(first, WHOLE, user=house.ana)
+    await discord.until(lambda: first.buttons == [CANCEL], what="its progress")
+    discord.click(first, CANCEL, user=house.ana)
+    await discord.until(lambda: is_final(first), what="the end of the progress")
+    assert (first.content, first.buttons) == shown
+    discord.click(progress, CANCEL, user=house.ana)
+    await working.reply(is_final)
 
 
 async def test_what_came_of_a_private_answer_is_private(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -122,6 +145,21 @@ async def test_details_are_for_whoever_presses_in_their_language_and_the_answer_
     )
     for message in (private, direct):
         assert picture_of(await details(discord, message, house.ana))
+
+
+async def test_what_fails_without_a_word_for_it_is_told_to_the_one_who_pressed(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    song = new_song(6)
+    reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
+    with closing(sqlite3.connect(bot.data / DATABASE_FILE)) as connection, connection:
+        damaged = (hashlib.sha256(song.data).hexdigest(),)
+        connection.execute("UPDATE results SET verdict = '{' WHERE sha256 = ?", damaged)
+    told = await details(discord, reply, house.ben)
+    assert said(told) == translate("error.internal", "en")
+    trace = "A button or menu failed"
+    await bot.until(lambda: trace in bot.log and f"id={error_id(told)}" in bot.log.partition(trace)[2], "its trace")
+    bot.log = bot.log.replace("Traceback", "")
 
 
 async def test_a_correction_is_stored_once_a_member_and_song(discord: Discord, bot: BotProcess, house: House) -> None:
@@ -251,6 +289,9 @@ async def test_a_button_whose_acknowledgement_meets_a_lost_answer_works_all_the_
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     reply = await identified_song(discord, house)
+    discord.fail("interaction_callback", 502, carried_out=True)
+    refused = await discord.click(reply, WHOLE, user=house.ben).reply()
+    assert (refused.content, refused.only_for) == (translate("bot.not-yours", "en"), house.ben)
     discord.fail("interaction_callback", 502, carried_out=True)
     whole = await press(discord, reply, WHOLE, house.ana)
     assert part_of(whole) == ("0:00", "1:10")

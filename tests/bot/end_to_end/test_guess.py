@@ -16,6 +16,7 @@ from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
 from tests.discord_server import Discord, File, Message, User
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
 
 NAMES = {genre: translate(f"genre.{genre}", "en").capitalize() for genre in GENRES}
 GUESS_S = 10
@@ -59,6 +60,11 @@ async def guess(discord: Discord, message: Message, genre: str, user: User) -> s
     shown = await pressed.reply(lambda reply: bool(reply.content))
     assert shown.only_for is user
     return shown.content
+
+
+def guilds_with_a_game(game_bot: BotProcess) -> list[int]:
+    with closing(sqlite3.connect(f"file:{game_bot.data / DATABASE_FILE}?mode=ro", uri=True)) as connection:
+        return [guild_id for (guild_id,) in connection.execute("SELECT guild_id FROM games")]
 
 
 def _key(message: Message) -> str:
@@ -137,10 +143,23 @@ async def test_what_cannot_be_played_is_told_to_the_asker_alone(game_bot: BotPro
     assert discord.messages_of_bot(place.channel) == []
     assert await begun(discord, place, place.ana, file=new_song(SONG_S)), "the channel is free again"
     discord.deny(place.channel, place.ben, "attach_files")
-    posted = discord.post_message(place.guild.channels[1], user=place.ana, files=[new_song(6)])
+    files = [new_song(6), File("a.mp4", b"1")]
+    posted = discord.post_message(place.guild.channels[1], user=place.ana, files=files)
     for song in ({"file": new_song(6)}, {"link": posted.files[0].url}):
         refused = discord.slash("guess play", user=place.ben, channel=place.channel, **song)
         await refused.reply(lambda reply: reply.content == translate("bot.guess.not-allowed", "en"))
+    linked = discord.slash("guess play", user=place.ana, channel=place.channel, link=posted.files[1].url)
+    await linked.reply(lambda reply: reply.content == translate("bot.guess.audio-only", "en"))
+
+
+async def test_in_a_thread_who_may_write_in_threads_may_play(game_bot: BotProcess, place: House) -> None:
+    discord, thread = game_bot.discord, game_bot.discord.thread(place.channel, "games")
+    for denied, key in (("send_messages", "audio-only"), ("send_messages_in_threads", "not-allowed")):
+        discord.deny(place.channel, place.ben, denied)
+        asked = discord.slash("guess play", user=place.ben, channel=thread, file=File("a.mp4", b"1"))
+        told = await asked.reply()
+        assert told.content == translate(f"bot.guess.{key}", "en")
+        discord.allow(place.channel, place.ben)
 
 
 @pytest.mark.slow
@@ -178,12 +197,28 @@ async def test_a_guess_is_acknowledged_before_the_database_has_it(game_bot: BotP
 @pytest.mark.slow
 async def test_an_answer_that_discord_refuses_leaves_the_channel_free(game_bot: BotProcess, place: House) -> None:
     discord = game_bot.discord
+    # The ends of other tests' games would take the faults.
+    await game_bot.until(lambda: not guilds_with_a_game(game_bot), "the end of the others")
     game = await begun(discord, place, place.ana, file=new_song(SONG_S))
     discord.fail("edit_followup", 400)
     discord.fail("edit_message", 400)
-    await discord.until(lambda: discord.exchanges("edit_message"), what="the refused answer")
+    refused = len(discord.exchanges("edit_message"))
+    await discord.until(lambda: len(discord.exchanges("edit_message")) > refused, what="the refused answer")
     assert is_open(game)
+    await game_bot.until(lambda: not guilds_with_a_game(game_bot), "its end")
     assert await begun(discord, place, place.ana, file=new_song(SONG_S))
+
+
+async def test_a_game_whose_acknowledgement_meets_a_lost_answer_knows_its_message(
+    game_bot: BotProcess, place: House
+) -> None:
+    discord = game_bot.discord
+    discord.fail("interaction_callback", 502, carried_out=True)
+    game = await begun(discord, place, place.ana, file=new_song(SONG_S))
+    with closing(sqlite3.connect(game_bot.data / DATABASE_FILE)) as connection:
+        known = connection.execute("SELECT message_id FROM games WHERE guild_id = ?", (place.guild.id,)).fetchall()
+    assert known == [(game.id,)], "by which its answer is shown"
+    discord.forgive(ALREADY_ACKNOWLEDGED)
 
 
 async def test_a_database_that_fails_after_the_command_leaves_the_channel_free(

@@ -49,6 +49,28 @@ async def test_in_a_quiet_channel_the_answer_is_a_reaction(discord: Discord, bot
     assert discord.messages_of_bot(house.channel) == []
 
 
+async def test_in_a_quiet_channel_reactions_are_needed_and_messages_are_not(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.deny_bot(house.channel, "send_messages", "embed_links", "attach_files")
+    well = await use(discord, house, "channel on", quiet=True)
+    posted = discord.post_message(house.channel, house.ana, files=[new_song(6)])
+    await discord.until(lambda: posted.reactions_ever, what="the reaction")
+    discord.deny_bot(house.channel, "add_reactions", "read_message_history")
+    names = ", ".join(translate(f"bot.permission.{name}", "en") for name in ("add_reactions", "read_message_history"))
+    missing = translate("bot.permission.missing", "en", names=names)
+    assert missing not in well
+    assert f"<#{house.channel.id}>: {missing}" in await use(discord, house, "check")
+    ignored = [discord.post_message(house.channel, house.ana, files=[new_song(6)]) for _ in range(2)]
+    direct = discord.direct_messages(house.ana)
+    await discord.until(lambda: discord.messages_of_bot(direct), what="the notice")
+    discord.allow_bot(house.channel)
+    posted = discord.post_message(house.channel, house.ana, files=[new_song(6)])
+    await discord.until(lambda: posted.reactions_ever, what="the reaction")
+    assert [message.content for message in discord.messages_of_bot(direct)] == [missing]
+    assert not any(message.files[0].downloads or message.reactions_ever for message in ignored)
+
+
 async def test_a_category_means_its_channels_and_what_is_missing_is_said_where(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:

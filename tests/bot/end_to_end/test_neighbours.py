@@ -40,17 +40,23 @@ async def test_the_songs_that_sound_alike_are_shown_with_links_to_where_they_are
     assert "elsewhere" not in text
 
 
-async def test_deleted_messages_and_hidden_channels_are_not_shown(
+async def test_deleted_messages_and_hidden_or_age_restricted_channels_are_not_shown(
     discord: Discord, bot: BotProcess, house: House
 ) -> None:
     music = house.guild.channels[1]
     first = await asked(discord, house.ana, house.channel, "first.wav")
     await asked(discord, house.ana, music, "secret.wav")
+    adults = discord.channel(house.guild, "adults", nsfw=True)
+    theirs = await asked(discord, house.ana, adults, "adults.wav")
     second = await asked(discord, house.ben, house.channel, "second.wav")
     discord.deny(music, house.ben, "view_channel")
     text = await alike(discord, second, house.ben)
     assert "first.wav" in text
     assert "secret.wav" not in text
+    assert "adults.wav" not in text
+    discord.nsfw(house.channel)
+    assert "adults.wav" in await alike(discord, second, house.ben), "among adults"
+    discord.delete_message(theirs)
     discord.delete_message(first)
     text = await alike(discord, second, house.ben)
     assert text == translate("bot.like.none", "en", name="second.wav")

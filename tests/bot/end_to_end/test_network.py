@@ -125,8 +125,10 @@ async def test_a_connection_that_died_unnoticed_is_left_and_resumed(
     assert genre_of(await answer(follows)) in GENRES
 
 
-async def expired_while_it_works(discord: Discord, house: House, **options: object) -> Interaction:
-    slow = new_song(8, bytes_per_s=120_000)
+async def expired_while_it_works(
+    discord: Discord, house: House, break_off_at: int | None = None, **options: object
+) -> Interaction:
+    slow = new_song(8, bytes_per_s=120_000, break_off_at=break_off_at)
     asked = discord.slash("genre", user=house.ana, channel=house.channel, file=slow, **options)
     await asked.reply(lambda message: not is_final(message))
     asked.expire()
@@ -143,6 +145,34 @@ async def test_past_the_tokens_lifetime_the_answer_goes_to_the_channel(
     assert genre_of(reply) in GENRES
     picture_of(await details(discord, reply, house.ana))
     assert translate("bot.button.wrong", "en") in reply.buttons
+    discord.forgive(INVALID_WEBHOOK_TOKEN)
+
+
+async def test_progress_past_the_tokens_lifetime_goes_where_there_is_no_answer(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    await expired_while_it_works(discord, house, break_off_at=250_000)
+    direct = discord.direct_messages(house.ana)
+    await discord.until(lambda: discord.messages_of_bot(direct), what="the sentence")
+    assert discord.messages_of_bot(house.channel) == []
+    discord.forgive(INVALID_WEBHOOK_TOKEN)
+
+
+async def test_past_the_tokens_lifetime_another_answer_is_a_message_and_the_first_has_its_text_again(
+    discord: Discord, bot: BotProcess, house: House
+) -> None:
+    discord.deny_bot(house.channel, "embed_links")
+    first = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(70)))
+    shown = (first.content, first.buttons)
+    slow = discord.slash("genre", user=house.ana, channel=house.channel, file=new_song(8, bytes_per_s=150_000))
+    await slow.acknowledged()
+    pressed = discord.click(first, translate("bot.button.whole", "en"), user=house.ana)
+    await discord.until(lambda: first.content != shown[0], what="its progress")
+    pressed.expire()
+    await discord.until(lambda: len(discord.messages_of_bot(house.channel)) == 3, what="the answer")
+    await discord.until(lambda: is_final(first), what="the first one again")
+    assert (first.content, first.buttons) == shown
+    await slow.reply(is_final)
     discord.forgive(INVALID_WEBHOOK_TOKEN)
 
 

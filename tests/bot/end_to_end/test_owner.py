@@ -1,7 +1,9 @@
 """`owner`: what the host sees and sets, and that nobody else does."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
@@ -11,6 +13,7 @@ import pytest
 import pytest_asyncio
 from discord.http import Route
 
+from bot.storage.engine import DATABASE_FILE
 from bot.ui.owners import Owners
 from core.constants import GENRES
 from core.errors import ErrorCode
@@ -23,12 +26,17 @@ from tests.bot.end_to_end.songs import new_song
 from tests.core.fetch.certificates import Authority
 from tests.core.fetch.servers import running_server
 from tests.discord_server import Channel, Discord, File, Message, User
+from tests.discord_server.errors import ALREADY_ACKNOWLEDGED
+from tests.discord_server.model import Payload
 from tests.support.network import authority  # noqa: F401  # a fixture
 
 OWNED = 900_000_000_000_000_001
 """Id of the server that has `/owner`."""
 
 PAGE = "https://example.org/genregenie/releases/tag/v999.0.0"
+AWAY = User("away", accepts_direct_messages=False, id=1 << 50)
+"""Another of the bot's owners, whose turn comes first in a set of ids: this one's hash is the least."""
+
 OLD = datetime.now(UTC) - timedelta(days=100)
 
 
@@ -69,6 +77,8 @@ async def hosted(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
     async with Discord() as discord, running_server(authority.server_context()) as releases:
         body = json.dumps({"tag_name": "v999.0.0", "html_url": PAGE}).encode()
         releases.routes["/latest"] = lambda exchange: exchange.respond(body, kind="application/json")
+        discord.world.team = team(discord.world.owner, admin=AWAY)
+        discord.world.users[AWAY.id] = AWAY
         guild = discord.guild("the host's own", owner=discord.world.owner, identity=OWNED)
         own = {
             "GENREGENIE_OWNER_GUILD": str(OWNED),
@@ -82,12 +92,29 @@ async def hosted(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
         assert discord.complaints == []
 
 
+def team(owner: User, **members: User) -> Payload:
+    """Return a team as the API gives it, with its members by their roles; those named first come first."""
+    roles = [*members.items(), ("admin", owner)]
+    return {
+        "id": "1",
+        "name": "hosts",
+        "icon": None,
+        "owner_user_id": str(owner.id),
+        "members": [
+            {"user": user.payload(), "membership_state": 2, "role": role, "team_id": "1", "permissions": ["*"]}
+            for role, user in roles
+        ],
+    }
+
+
 async def ask(hosted: Hosted, house: House, file: File | None = None) -> Message:
     asked = hosted.discord.slash("genre", user=house.ana, channel=house.channel, file=file or new_song(6))
     return await answer(asked)
 
 
-async def test_owners_are_told_once_that_yt_dlp_is_old_and_that_there_is_a_newer_release(hosted: Hosted) -> None:
+async def test_owners_are_told_once_that_yt_dlp_is_old_and_of_a_newer_release_whoever_of_them_cannot_be(
+    hosted: Hosted,
+) -> None:
     direct = hosted.discord.direct_messages(hosted.host)
     await hosted.discord.until(lambda: len(hosted.discord.messages_of_bot(direct)) == 2, what="the notices")
     await hosted.bot.restart()
@@ -153,7 +180,9 @@ async def test_status_servers_and_errors_say_how_it_is(hosted: Hosted) -> None:
         assert f"yt-dlp: {OLD:%Y.%m.%d} (100 days old)" in text
     listed = await hosted.slash("servers")
     assert f"**{house.guild.name}** `{house.guild.id}` · members: 2 · requests: 2 · since <t:" in listed.content
-    errors = (await hosted.write("owner errors")).content
+    hosted.discord.fail("interaction_callback", 502, carried_out=True)
+    errors = (await hosted.slash("errors")).content
+    hosted.discord.forgive(ALREADY_ACKNOWLEDGED)
     assert f"`unavailable` slash · {house.guild.id} · `{error_id(failed)}`" in errors.splitlines()[0]
     assert "secret" not in errors
     assert str(house.ana.id) not in errors
@@ -168,6 +197,11 @@ async def test_pages_turn(hosted: Hosted) -> None:
     pages = text + first.content
     assert all(name in pages for name in names)
     assert first.buttons[0] == "←"
+    with closing(sqlite3.connect(hosted.bot.data / DATABASE_FILE)) as connection:
+        connection.execute("ALTER TABLE requests RENAME TO hidden")
+        told = await hosted.discord.click(first, "←", user=hosted.host).reply()
+        connection.execute("ALTER TABLE hidden RENAME TO requests")
+    assert (said(told), told.only_for) == (translate("error.internal", "en"), hosted.host)
 
 
 async def test_leaving_asks_first(hosted: Hosted) -> None:
@@ -177,6 +211,9 @@ async def test_leaving_asks_first(hosted: Hosted) -> None:
     await hosted.discord.until(lambda: not question.buttons, what="the end of the question")
     assert guild.id in hosted.discord.world.guilds
     question = await hosted.slash("leave", server=str(guild.id))
+    hosted.discord.fail("leave_guild", 403)
+    failed = hosted.discord.click(question, translate("bot.owner.button.leave", "en"), user=hosted.host)
+    assert said(await failed.reply()) == translate("error.internal", "en")
     hosted.discord.click(question, translate("bot.owner.button.leave", "en"), user=hosted.host)
     await hosted.discord.until(lambda: guild.id not in hosted.discord.world.guilds, what="it leaves")
     assert (await hosted.write("owner leave 12")).content == translate("bot.owner.help", "en")
@@ -248,14 +285,26 @@ async def test_maintenance_lets_running_jobs_finish_says_so_and_outlives_a_resta
     assert genre_of(await ask(hosted, house)) in GENRES
 
 
-async def test_links_can_be_off_everywhere(hosted: Hosted) -> None:
-    house = furnished(hosted.discord)
-    await hosted.write("owner links off")
+async def test_links_can_be_off_everywhere_and_whoever_gives_one_is_told_who_has_done_that(hosted: Hosted) -> None:
+    discord, house = hosted.discord, furnished(hosted.discord)
+    off, link = translate("bot.links-off-everywhere", "en"), "https://example.com/song.mp3"
+    direct = discord.direct_messages(house.ana)
+    await hosted.slash("links", state="off")
     try:
-        linked = hosted.discord.slash(
-            "genre", user=house.ana, channel=house.channel, link="https://example.com/song.mp3"
-        )
-        assert (await linked.reply()).content == translate("bot.links-off", "en")
+        for command, options in (
+            ("genre", {"link": link}),
+            ("guess play", {"link": link}),
+            ("compare", {"first-link": link, "second-link": link}),
+        ):
+            refused = await discord.slash(command, user=house.ana, channel=house.channel, **options).reply()
+            assert (refused.content, refused.only_for) == (off, house.ana), command
+        posted = discord.post_message(house.channel, house.ben, link)
+        refused = await discord.message_command("Identify genre", posted, user=house.ana).reply()
+        assert refused.content == off
+        refused = await discord.slash("genre", user=house.ana, channel=direct, link=link).reply()
+        assert refused.content == off
+        sent = discord.post_message(direct, house.ana, link)
+        assert (await answer_under(discord, sent)).content == off
     finally:
         await hosted.write("owner links on")
 
@@ -278,19 +327,10 @@ async def test_defaults_hold_for_servers_whose_admins_have_set_nothing(hosted: H
 async def test_of_a_team_its_admins_and_developers_are_owners() -> None:
     async with Discord() as discord:
         people = {role: discord.user(role) for role in ("admin", "developer", "read_only")}
-        discord.world.team = {
-            "id": "1",
-            "name": "hosts",
-            "icon": None,
-            "owner_user_id": str(discord.world.owner.id),
-            "members": [
-                {"user": user.payload(), "membership_state": 2, "role": role, "team_id": "1", "permissions": ["*"]}
-                for role, user in people.items()
-            ],
-        }
+        discord.world.team = team(discord.world.owner, **people)
         client = library.Client(intents=library.Intents.none())
         with patch.object(Route, "BASE", discord.api_url):
             await client.login(discord.token)
             ids = await Owners().ids(client)
             await client.close()
-        assert ids == {people["admin"].id, people["developer"].id}
+        assert ids == {discord.world.owner.id, people["admin"].id, people["developer"].id}

@@ -11,7 +11,7 @@ import pytest
 from bot.storage.engine import DATABASE_FILE
 from core.constants import GENRES
 from core.i18n.catalog import translate
-from tests.bot.end_to_end.answers import answer, answer_under, genre_of, is_final, press
+from tests.bot.end_to_end.answers import answer, answer_under, genre_of, is_final, press, said
 from tests.bot.end_to_end.conftest import House, furnished
 from tests.bot.end_to_end.process import BotProcess
 from tests.bot.end_to_end.songs import new_song
@@ -133,17 +133,40 @@ async def test_another_part_that_a_kill_interrupts_leaves_the_answer_that_was_th
         song = new_song(170)
         reply = await answer(discord.slash("genre", user=house.ana, channel=house.channel, file=song))
         embeds = reply.embeds
+        music = house.guild.channels[1]
+        discord.deny_bot(music, "embed_links")
+        plain = await answer(discord.slash("genre", user=house.ana, channel=music, file=song))
+        text = plain.content
         waiting = [await begun(discord, house) for _ in range(3)]
-        discord.click(reply, whole, user=house.ana)
-        await discord.until(lambda: CANCEL in reply.buttons, what="its progress")
+        for message in (reply, plain):
+            discord.click(message, whole, user=house.ana)
+            await discord.until(lambda message=message: CANCEL in message.buttons, what="its progress")
         await kill(process)
         await process.start()
-        await discord.until(lambda: reply.content == INTERRUPTED, what="the end of the progress")
+        for message in (reply, plain):
+            await discord.until(lambda message=message: message.content == INTERRUPTED, what="the end of the progress")
         assert reply.embeds == embeds
+        again = reply.controls[0]["custom_id"]
+        with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as connection:
+            connection.execute("ALTER TABLE songs RENAME TO hidden")
+            failed = await discord.click(reply, AGAIN, user=house.ana).reply()
+            connection.execute("ALTER TABLE hidden RENAME TO songs")
+        assert said(failed) == translate("error.internal", "en")
         await press(discord, reply, AGAIN, house.ana)
         assert reply.embeds[0]["description"] != embeds[0]["description"]
         assert whole not in reply.buttons
         assert len(waiting) == 3
+        # Somebody's client still has the button of before.
+        reply.controls[0]["custom_id"] = again
+        late = await discord.click(reply, again, user=house.ana).reply()
+        assert late.content == translate("bot.gone", "en")
+        # One that is refused leaves the text that was there, but for what the first answer in its channel says once.
+        await answer(discord.slash("genregenie limits", user=house.owner, channel=music, cooldown=600))
+        await answer(discord.slash("genre", user=house.ana, channel=music, file=new_song(6)))
+        refused = await discord.click(plain, AGAIN, user=house.ana).reply()
+        assert refused.content.startswith(translate("error.cooldown", "en").partition(".")[0])
+        assert whole in plain.buttons
+        assert text.startswith(f"{plain.content}\n")
         assert discord.complaints == []
 
 

@@ -298,6 +298,30 @@ async def test_at_the_end_those_who_wait_and_those_who_come_are_told_to_ask_agai
     assert (waiting.sentences, late.sentences) == (["bot.restarting"], ["bot.restarting"])
 
 
+async def test_the_end_waits_for_no_last_deed_that_hangs(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for constant in ("RESTART_NOTICE_S", "LAST_DEEDS_S"):
+        monkeypatch.setattr(f"bot.jobs.service.{constant}", 0.05)
+    taken_back, hanging = False, asyncio.Event()
+
+    async def answer_with_a_reaction(last_deed_s: float) -> None:
+        nonlocal taken_back
+        try:
+            await hanging.wait()
+        finally:
+            await asyncio.sleep(last_deed_s)
+            taken_back = True
+
+    jobs = service(stores, tmp_path, never)
+    quick, endless = (jobs.start(answer_with_a_reaction(seconds)) for seconds in (0.0, 600.0))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(jobs.close(0.05), 20)
+    assert taken_back, "what takes no time is done"
+    assert quick.done()
+    assert endless.cancelled()
+
+
 @pytest.mark.parametrize(
     ("switches", "said"),
     [

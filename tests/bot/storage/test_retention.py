@@ -1,18 +1,22 @@
 """What is deleted on demand and after its time, and what is not, on a real SQLite file and a real PostgreSQL."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bot.app import _retain
 from bot.storage.engine import DATABASE_FILE
 from bot.storage.games import Answer, Game
 from bot.storage.guilds import GuildSettings
 from bot.storage.open_requests import OpenRequest
-from bot.storage.retention import DAY_S, Holdings, Scope
+from bot.storage.retention import DAY_S, Holdings, Retention, Scope
 from bot.storage.stores import Stores
-from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, ON_BOTH, Clock, key, result, row, spectrogram
+from tests.bot.storage.rows import ANN, BEA, ELSEWHERE, HOME, ON_BOTH, Clock, key, result, row, settings, spectrogram
 
 
 def all_bytes(directory: Path) -> bytes:
@@ -147,3 +151,40 @@ async def test_retention_deletes_the_old_and_gives_the_room_back(stores: Stores,
     assert await stores.corrections.all() == []
     await stores.close()
     assert (tmp_path / DATABASE_FILE).stat().st_size < 500_000, "three megabytes were in it"
+
+
+async def test_what_is_deleted_is_deleted_though_its_room_cannot_be_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.1)
+    stores = Stores(settings(tmp_path))
+    await stores.open()
+    request_id = await stores.requests.add(row())
+    with closing(sqlite3.connect(tmp_path / DATABASE_FILE, isolation_level=None)) as other:
+        # Another program, such as a backup's, takes the file right after the rows are gone.
+        monkeypatch.setattr(stores.guilds, "forget", lambda _: other.execute("BEGIN IMMEDIATE"))
+        await stores.retention.forget(Scope(HOME))
+        other.execute("ROLLBACK")
+    assert await stores.requests.get(request_id) is None
+    assert "The database failed: database is locked" in caplog.text
+    await stores.close()
+
+
+async def test_retention_goes_on_after_an_hour_in_which_it_failed(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.app.RETAIN_S", 0.0)
+    tried, again = 0, asyncio.Event()
+
+    async def failing(self: Retention) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise RuntimeError("unforeseen")
+        again.set()
+
+    monkeypatch.setattr(Retention, "apply_in_turn", failing)
+    retained = asyncio.create_task(_retain(stores.retention))
+    await asyncio.wait_for(again.wait(), 20)
+    retained.cancel()
+    assert "unforeseen" in caplog.text

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from discord.ui import DynamicItem
+
 from bot.jobs.result import SongResult
 from bot.storage.requests import RequestRow
+from bot.ui.items import PersistentItem
 from bot.ui.views import DYNAMIC_ITEMS, again_view, cancel_view, next_start, results_view, song_view
 from core.errors import ErrorCode, GenreGenieError
 from core.verdict import Prediction
@@ -71,6 +74,17 @@ async def test_every_custom_id_is_recognised_by_the_item_that_made_it() -> None:
             assert [
                 kind for kind in DYNAMIC_ITEMS if kind.__discord_ui_compiled_template__.fullmatch(item.custom_id)
             ] == [type(item)]
+
+
+def test_whatever_button_or_menu_fails_tells_the_member() -> None:
+    import bot.client  # noqa: F401  # loads all of them
+
+    kinds = list(PersistentItem.__subclasses__())
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert [kind for kind in DynamicItem.__subclasses__() if kind.__module__.startswith("bot.")] == [PersistentItem]
+    assert set(DYNAMIC_ITEMS) < set(kinds)
+    assert all(kind.callback is PersistentItem.callback for kind in kinds)
 
 
 async def test_where_the_host_keeps_no_songs_there_is_no_button_for_them() -> None:
