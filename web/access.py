@@ -189,7 +189,7 @@ class AccessControl:
 
     def _is_own_host(self, host: str) -> bool:
         """Whether the Host header names this page: DNS rebinding makes other sites' names point to this machine."""
-        name = (urlsplit(f"//{host}").hostname or "") if _is_host(host) else ""
+        name = _name_of(host)
         origin = self._settings.web_origin
         if origin is not None:
             return host.lower() == urlsplit(origin).netloc or is_loopback(name)
@@ -243,9 +243,14 @@ def _is_visit(request: web.Request) -> bool:
     return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
 
 
-def _is_host(host: str) -> bool:
-    """Whether a Host header is well formed: a name or an address, and maybe a port."""
-    return re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", host) is not None
+def _name_of(host: str) -> str:
+    """Read the name or the address in a Host header, which may have a port; empty where it is not well formed."""
+    if re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", host) is None:
+        return ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # what is in brackets is no address
+        return ""
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -11,9 +11,11 @@ import aiohttp
 import psutil
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
+from web import addresses
 from web.access import CONTENT_SECURITY_POLICY, FOLLOWED, AccessControl, RateLimiter
 from web.addresses import visitor_of
 from web.answers import Answers
@@ -129,10 +131,17 @@ async def test_other_paths_take_nothing(serve: Serve, client: aiohttp.ClientSess
             assert response.status == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "a b", "[::1"])
-async def test_a_request_for_another_host_is_refused(serve: Serve, client: aiohttp.ClientSession, host: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "a b", "[::1"]
+    + ["[:::]", "[1.2.3.4]", "[:::]:80"],
+)
+async def test_a_request_for_another_host_is_refused(
+    serve: Serve, client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
     async with client.get(await serve() + "/en/", headers={"Host": host}) as response:
         assert response.status in (400, 421)
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080"])
@@ -319,6 +328,32 @@ async def test_a_cookie_that_is_no_text_is_no_session(
 def test_an_ipv6_network_is_one_visitor() -> None:
     assert visitor_of("2001:db8:1:2::a") == visitor_of("2001:db8:1:2:ffff::b") != visitor_of("2001:db8:1:3::a")
     assert visitor_of("192.0.2.1") != visitor_of("192.0.2.2")
+
+
+@pytest.mark.parametrize(
+    ("named", "visitor"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:51324", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]:51324", "192.0.2.7"),
+        ("[2001:db8::1]:443", "2001:db8::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("192.0.2.7, 127.0.0.1:80", "192.0.2.7"),  # the last is the proxy's own
+        ("192.0.2.7, unknown", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+        ("[]:80", "127.0.0.1"),
+    ],
+)
+async def test_a_proxy_may_write_a_visitor_s_address_in_several_ways(named: str, visitor: str) -> None:
+    settings = WebSettings(web_origin="https://a.example", web_password=PASSWORD)
+
+    async def respond(request: web.BaseRequest) -> web.Response:
+        return web.Response(text=addresses.visitor(request, settings))
+
+    async with TestClient(RawTestServer(respond)) as proxy:
+        answer = await proxy.get("/", headers={"X-Forwarded-For": named})
+        assert await answer.text() == visitor
 
 
 def test_a_rate_limit_resets_after_a_minute() -> None:
