@@ -20,7 +20,7 @@ from web.access import CONTENT_SECURITY_POLICY, FOLLOWED, AccessControl, RateLim
 from web.addresses import visitor_of
 from web.answers import Answers
 from web.app import listen
-from web.login import LOGINS_PER_MINUTE, Login
+from web.login import ALL_LOGINS_PER_MINUTE, LOGINS_PER_MINUTE, Login
 from web.routes import Pages, add_routes
 from web.sessions import Sessions
 from web.settings import WebSettings
@@ -287,6 +287,26 @@ async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.Cli
             assert response.status == 401
     async with client.post(address + "/en/login", data={"password": PASSWORD}) as response:
         assert response.status == 429
+
+
+async def test_who_has_logged_in_before_is_not_locked_out_by_others(
+    serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    address = await serve(web_password=PASSWORD, web_origin="https://a.example")
+
+    async def log_in(visitor: str, password: str) -> int:
+        headers = {"Host": "a.example", "X-Forwarded-For": visitor}
+        data = {"password": password}
+        async with client.post(address + "/en/login", data=data, headers=headers, allow_redirects=False) as response:
+            return response.status
+
+    assert await log_in("192.0.2.1", PASSWORD) == 303
+    guesses = [await log_in(f"198.51.100.{number}", "guess") for number in range(ALL_LOGINS_PER_MINUTE)]
+    assert guesses == [401] * (ALL_LOGINS_PER_MINUTE - 1) + [429]
+    assert await log_in("192.0.2.2", PASSWORD) == 429
+    assert await log_in("192.0.2.1", PASSWORD) == 303
+    own = [await log_in("192.0.2.1", "guess") for _ in range(LOGINS_PER_MINUTE - 1)]
+    assert own == [401] * (LOGINS_PER_MINUTE - 2) + [429]  # whose own limit stays
 
 
 async def test_a_visitor_reads_why_on_a_page_in_their_language(serve: Serve, client: aiohttp.ClientSession) -> None:
