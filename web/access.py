@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from logging import getLogger
 from typing import Final
 from urllib.parse import urlsplit
@@ -170,7 +170,9 @@ class AccessControl:
             if kind == PAGE:
                 raise web.HTTPSeeOther(f"/{locale}/login")
             sentence = translate("web.session-over", locale)
-            return self._page(sentence, locale, 401) if _is_visit(request) else _json_refusal(sentence, 401)
+            if _is_visit(request):
+                return self._page(sentence, locale, 401)
+            return web.json_response({"error": sentence}, status=401, dumps=as_json)
         return self._body_refusal(request) if request.method == "POST" else None
 
     def _refuse(self, request: web.Request, error: GenreGenieError, status: int) -> web.Response:
@@ -227,8 +229,10 @@ def session_of(request: web.Request) -> str:
 
 
 def error_response(error: GenreGenieError, locale: str, status: int) -> web.Response:
-    """Make a response that says to the page's script why a request is refused."""
-    return _json_refusal(error_sentence(error, locale), status, _retry_after(error))
+    """Make a response that says to the page's script why a request is refused, and when to try again."""
+    wait_s = error.params.get("retry_after")
+    data = {"error": error_sentence(error, locale), "code": error.code.value, "retry_after": wait_s}
+    return web.json_response(data, status=status, headers=_retry_after(error), dumps=as_json)
 
 
 def failure(error: GenreGenieError, locale: str, source: str) -> dict[str, object]:
@@ -239,10 +243,6 @@ def failure(error: GenreGenieError, locale: str, source: str) -> dict[str, objec
 def failure_response(error: GenreGenieError, locale: str, status: int, source: str) -> web.Response:
     """Make a response that says to a program, as the API's description has it, why a request is refused."""
     return web.json_response(failure(error, locale, source), status=status, headers=_retry_after(error), dumps=as_json)
-
-
-def _json_refusal(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": sentence}, status=status, headers=headers, dumps=as_json)
 
 
 def _retry_after(error: GenreGenieError) -> dict[str, str]:

@@ -78,6 +78,8 @@ class Api:
             return web.json_response(_result(job, request), dumps=as_json)
         finally:
             self._jobs.cancel(job)
+            if asked.upload is not None:
+                self._uploads.discard(asked.upload)  # where there was no room for it
 
     def _is_allowed(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")

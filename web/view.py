@@ -130,6 +130,7 @@ def form_html(settings: WebSettings, locale: str, files: Static | None = None) -
         "recording": translate("web.recording", locale),
         "stop": translate("web.stop", locale),
         "waiting": translate("web.waiting", locale),
+        "later": translate("web.later", locale),
         "cancel": translate("web.cancel", locale),
         "maxSongs": MAX_SONGS,
         "inLine": translate("web.in-line", locale),

@@ -208,7 +208,7 @@ async def test_too_many_requests_are_told_when_to_retry(serve: Serve, client: ai
         wait_s = int(response.headers["Retry-After"])
         assert 0 < wait_s <= 60
         sentence = error_sentence(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), "es")
-        assert (await response.json())["error"] == sentence
+        assert await response.json() == {"error": sentence, "code": "cooldown", "retry_after": wait_s}
     async with client.get(address + "/static/page.js") as response:
         assert response.status == 200
 

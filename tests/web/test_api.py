@@ -80,6 +80,14 @@ def test_what_has_no_verdict_says_why(
     assert answer.json()["error"] == {"code": code, "message": error_sentence(error, "es")}
 
 
+def test_a_file_that_there_is_no_room_for_is_not_kept(model: str | None, tmp_path: Path, song: Path) -> None:
+    with PageProcess(tmp_path, WEB_API_TOKEN=TOKEN, WEB_COOLDOWN_S="600") as page:
+        with httpx.Client(base_url=page.address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
+            answers = [client.post(PATH, content=song.read_bytes()) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert page.temporary_files() == []
+
+
 def test_what_is_refused_before_it_is_read_is_answered_as_documented(model: str | None, tmp_path: Path) -> None:
     limits = {"WEB_API_TOKEN": TOKEN, "WEB_REQUESTS_PER_MINUTE": "10", "MAX_FILE_MB": "1"}
     with PageProcess(tmp_path, **limits) as page:
