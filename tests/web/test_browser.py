@@ -529,4 +529,5 @@ def test_a_song_that_is_cancelled_as_the_server_goes_away_leaves_the_page_free(
         tab.get_by_role("button", name=translate("web.cancel")).click()
         going.kill()
         expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+        expect(tab.locator("[data-cancel]")).to_have_count(0)
     context.close()

@@ -235,6 +235,7 @@
     form.removeAttribute("data-working");
     page.classList.remove("gg-earlier");
     hideProgress();
+    if (find("gg-state").dataset.state === "working") showStatus(IDLE); // the server has not said that it is over
     showError(sentence || leftOut);
     if (song.state === "working" && song.verdicts) {
       song.state = "done"; // and without the other models'
@@ -297,7 +298,7 @@
   // The server has too much to do, or this visitor has asked for too much: `again` once the answer says that it makes
   // sense. False where the answer says something else, or that would be too late.
   function later(song, answer, again) {
-    const seconds = answer?.retry_after ?? WAIT_S;
+    const seconds = answer?.retry_after || WAIT_S;
     const isBusy = ["busy", "cooldown"].includes(answer?.code);
     if (!isBusy || song.cancelled || song.waited + seconds > MOST_WAIT_S) return false;
     song.waited += seconds;
@@ -448,10 +449,8 @@
     const job = song.job;
     update(song, answer);
     if (!isInHand(song, asked) || song.job !== job) return;
-    if (song.cancelled) { // and the server has not heard of it: it ends what nobody asks about
-      showStatus(IDLE);
-      end(song);
-    } else setTimer(song, POLL_MS, () => poll(song));
+    if (song.cancelled) end(song); // the server has not heard of it, and ends what nobody asks about
+    else setTimer(song, POLL_MS, () => poll(song));
   }
 
   function update(song, answer) {
