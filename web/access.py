@@ -144,8 +144,7 @@ class AccessControl:
             raise
         except Exception:
             log.exception("a page request failed")
-            sentence = error_sentence(GenreGenieError(ErrorCode.INTERNAL), locale_of(request))
-            return self._refuse(request, sentence, 500)
+            return self._refuse(request, GenreGenieError(ErrorCode.INTERNAL), 500)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Return the response to a request that must not reach the page; None lets it through."""
@@ -156,8 +155,7 @@ class AccessControl:
             limiter = self._follows if kind == FOLLOW else self._requests
             wait_s = limiter.wait_s(visitor(request, self._settings))
             if wait_s:
-                error = GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s)
-                return self._refuse(request, error_sentence(error, locale), 429, wait_s)
+                return self._refuse(request, GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), 429)
         if request.method == "POST" and kind != BEARER and not self._is_same_origin(request):
             return web.Response(status=403)
         if request.match_info.http_exception is not None:
@@ -171,15 +169,21 @@ class AccessControl:
         ):
             if kind == PAGE:
                 raise web.HTTPSeeOther(f"/{locale}/login")
-            return self._refuse(request, translate("web.session-over", locale), 401)
-        return self._body_refusal(request, locale) if request.method == "POST" else None
+            sentence = translate("web.session-over", locale)
+            if _is_visit(request):
+                return self._page(sentence, locale, 401)
+            return web.json_response({"error": sentence}, status=401, dumps=as_json)
+        return self._body_refusal(request) if request.method == "POST" else None
 
-    def _refuse(self, request: web.Request, sentence: str, status: int, wait_s: int = 0) -> web.Response:
-        """Say why a request is refused: on a page to who goes there, as JSON to a script."""
-        visited = _is_visit(request)
-        response = self._page(sentence, locale_of(request), status) if visited else _json_refusal(sentence, status)
-        if wait_s:
-            response.headers["Retry-After"] = str(wait_s)
+    def _refuse(self, request: web.Request, error: GenreGenieError, status: int) -> web.Response:
+        """Say why a request is refused: on a page to who goes there, as JSON to a script, to a program as the API."""
+        locale = locale_of(request)
+        if _kind(request) == BEARER:
+            return failure_response(error, locale, status, source=request.query.get("name", ""))
+        if not _is_visit(request):
+            return error_response(error, locale, status)
+        response = self._page(error_sentence(error, locale), locale, status)
+        response.headers.update(_retry_after(error))
         return response
 
     def _page(self, sentence: str, locale: str, status: int) -> web.Response:
@@ -189,7 +193,7 @@ class AccessControl:
 
     def _is_own_host(self, host: str) -> bool:
         """Whether the Host header names this page: DNS rebinding makes other sites' names point to this machine."""
-        name = (urlsplit(f"//{host}").hostname or "") if _is_host(host) else ""
+        name = _name_of(host)
         origin = self._settings.web_origin
         if origin is not None:
             return host.lower() == urlsplit(origin).netloc or is_loopback(name)
@@ -202,14 +206,14 @@ class AccessControl:
             return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
         return origin.lower() == self._settings.web_origin or origin.partition("://")[2] == request.headers.get("Host")
 
-    def _body_refusal(self, request: web.Request, locale: str) -> web.Response | None:
+    def _body_refusal(self, request: web.Request) -> web.Response | None:
         """Refuse a body of unknown, ambiguous or excessive length before it is read."""
         length = request.headers.getall("Content-Length", [])
         if len(length) != 1 or not length[0].isdigit() or "Transfer-Encoding" in request.headers:
             return web.Response(status=411)
         most = self._settings.max_file_bytes if _kind(request) in (UPLOAD, BEARER) else MAX_JSON_BYTES
         if int(length[0]) > most:
-            return error_response(too_large(self._settings), locale, 413)
+            return self._refuse(request, too_large(self._settings), 413)
         return None
 
 
@@ -225,12 +229,26 @@ def session_of(request: web.Request) -> str:
 
 
 def error_response(error: GenreGenieError, locale: str, status: int) -> web.Response:
-    """Make a response that says why a request is refused."""
-    return _json_refusal(error_sentence(error, locale), status)
+    """Make a response that says to the page's script why a request is refused, and when to try again."""
+    wait_s = error.params.get("retry_after")
+    data = {"error": error_sentence(error, locale), "code": error.code.value, "retry_after": wait_s}
+    return web.json_response(data, status=status, headers=_retry_after(error), dumps=as_json)
 
 
-def _json_refusal(sentence: str, status: int) -> web.Response:
-    return web.json_response({"error": sentence}, status=status, dumps=as_json)
+def failure(error: GenreGenieError, locale: str, source: str) -> dict[str, object]:
+    """Give the contract of `genregenie classify --json` for a song that has no verdict."""
+    return {"source": source, "error": {"code": error.code.value, "message": error_sentence(error, locale)}}
+
+
+def failure_response(error: GenreGenieError, locale: str, status: int, source: str) -> web.Response:
+    """Make a response that says to a program, as the API's description has it, why a request is refused."""
+    return web.json_response(failure(error, locale, source), status=status, headers=_retry_after(error), dumps=as_json)
+
+
+def _retry_after(error: GenreGenieError) -> dict[str, str]:
+    """Header that says when to try again, where that is known."""
+    wait_s = error.params.get("retry_after")
+    return {"Retry-After": str(wait_s)} if wait_s else {}
 
 
 def _kind(request: web.Request) -> str:
@@ -243,9 +261,14 @@ def _is_visit(request: web.Request) -> bool:
     return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
 
 
-def _is_host(host: str) -> bool:
-    """Whether a Host header is well formed: a name or an address, and maybe a port."""
-    return re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", host) is not None
+def _name_of(host: str) -> str:
+    """Read the name or the address in a Host header, which may have a port; empty where it is not well formed."""
+    if re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", host) is None:
+        return ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # what is in brackets is no address
+        return ""
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

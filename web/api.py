@@ -14,9 +14,8 @@ from aiohttp import web
 from core.constants import GENRES
 from core.errors import ErrorCode, GenreGenieError
 from core.fetch.result import too_large
-from core.i18n.catalog import error_sentence
 from core.version import VERSION
-from web.access import MAX_JSON_BYTES, locale_of
+from web.access import MAX_JSON_BYTES, failure, failure_response, locale_of
 from web.addresses import visitor
 from web.bodies import as_json, chunks, read_object
 from web.jobs import MAX_LINK, Job, PageJobs, PageRequest, ViewState
@@ -65,7 +64,7 @@ class Api:
         try:
             asked = await self._read(request)
         except GenreGenieError as error:
-            return _answer(_failed(request.query.get("name", ""), error, request), error)
+            return _refusal(error, request.query.get("name", ""), request)
         job = self._jobs.start(asked)
         try:
             if "text/event-stream" in request.headers.get("Accept", ""):
@@ -73,9 +72,14 @@ class Api:
             async with contextlib.aclosing(self._jobs.watch(job)) as states:
                 async for _ in states:
                     pass
-            return _answer(_result(job, request), _error(job))
+            why = _error(job)
+            if why is not None:
+                return _refusal(why, job.name, request)
+            return web.json_response(_result(job, request), dumps=as_json)
         finally:
             self._jobs.cancel(job)
+            if asked.upload is not None:
+                self._uploads.discard(asked.upload)  # where there was no room for it
 
     def _is_allowed(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -136,18 +140,12 @@ def _error(job: Job) -> GenreGenieError | None:
 def _result(job: Job, request: web.Request) -> dict[str, Any]:
     """Give the contract of `genregenie classify --json` for a request that nothing more is to come of."""
     error = _error(job)
-    return job.state.verdicts[0].to_json() if error is None else _failed(job.name, error, request)
+    return job.state.verdicts[0].to_json() if error is None else failure(error, locale_of(request), job.name)
 
 
-def _failed(source: str, error: GenreGenieError, request: web.Request) -> dict[str, Any]:
-    return {"source": source, "error": {"code": error.code.value, "message": error_sentence(error, locale_of(request))}}
-
-
-def _answer(data: dict[str, Any], error: GenreGenieError | None) -> web.Response:
-    status = HTTPStatus.OK if error is None else STATUS_CODES.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
-    wait_s = error.params.get("retry_after") if error is not None else None
-    headers = {"Retry-After": str(wait_s)} if wait_s else None
-    return web.json_response(data, status=status, headers=headers, dumps=as_json)
+def _refusal(error: GenreGenieError, source: str, request: web.Request) -> web.Response:
+    status = STATUS_CODES.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return failure_response(error, locale_of(request), status, source)
 
 
 def description(settings: WebSettings) -> dict[str, Any]:
@@ -223,6 +221,9 @@ def description(settings: WebSettings) -> dict[str, Any]:
                     "responses": {
                         "200": verdict,
                         "401": {"description": "The token is missing or wrong."},
+                        "408": {"description": "The link did not arrive in time."},
+                        "411": {"description": "The body has no `Content-Length`, or several."},
+                        "421": {"description": "This server is not the one that `Host` names."},
                         "422": answer("The song has no verdict; `error.code` says why.", "Failure"),
                         **failures,
                     },

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import webbrowser
 from typing import Annotated
 
@@ -31,7 +32,8 @@ def web(
     def announce(address: str) -> None:
         typer.echo(f"GenreGenie listens on {address}")
         if show:
-            webbrowser.open(address)
+            # Some browsers return only when they are closed, which must hold up neither the page nor its end.
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
     from web.app import serve  # checked above first: a missing password needs no libraries to be reported
 

@@ -28,6 +28,9 @@ request_log = getLogger("genregenie.request")
 REFRESH_S: Final = 0.25
 """Shortest time between two states of one request."""
 
+REPEAT_S: Final = 12.0
+"""After how long a state that has not changed is told again: who hears nothing for longer has lost the connection."""
+
 ABANDONED_S: Final = 15.0
 """How long a request goes on that no tab asks about: long enough to reload the page, or for a connection to return."""
 
@@ -224,19 +227,19 @@ class PageJobs:
         return self._watched[visitor]
 
     async def watch(self, job: Job) -> AsyncGenerator[ViewState, None]:
-        """Yield the states of a request, the present one first, until it is done.
+        """Yield the states of a request, the present one first and each one again from time to time, until it is done.
 
         When the page is closed, the last state is not among them: the tab is to send the song again, to who comes next.
         """
         with self._watcher(job):
-            shown = None
+            shown, told = None, 0.0
             while True:
                 done = job.answered.done()
                 state = job.current()
                 if self._closing:
                     return
-                if state != shown:
-                    shown = state
+                if state != shown or time.monotonic() - told >= REPEAT_S:
+                    shown, told = state, time.monotonic()
                     yield state
                 if done:
                     return
@@ -298,10 +301,12 @@ class PageJobs:
             self._forget(job)
             return
         self._set_timer(job, KEPT_S, self._forget)
-        answered = [one for one in self._jobs.values() if one.answered.done()]
+        # What has no verdict goes first, but for this one, which its tab has yet to read.
+        answered = [one for one in self._jobs.values() if one.answered.done() and one is not job]
+        answered.sort(key=lambda one: bool(one.state.verdicts))
         own = [one for one in answered if one.request.visitor == job.request.visitor]
         for kept, most in ((own, MAX_KEPT_PER_VISITOR), (answered, MAX_KEPT)):
-            for one in kept[: max(0, len(kept) - most)]:
+            for one in kept[: max(0, len(kept) + 1 - most)]:
                 self._forget(one)
 
     def _forget(self, job: Job) -> None:
@@ -352,9 +357,11 @@ class PageJobs:
         request, song = job.request, job.song
         options = replace(request.options, model=self._models[0], keep_spectrogram=not job.is_part)
         with contextlib.ExitStack() as stack:
-            source = self._source(job, stack)
+            source = self._source(job)  # first: what is not there costs its visitor no turn
             is_link = request.link is not None and not job.is_part
             (job.ticket,) = self._admission.admit(request.visitor, request.visitor, links=is_link)
+            if isinstance(source, PathSource):  # only now: what there is no room for yet need not be sent again
+                stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
             async with job.ticket as ticket:
                 result = await self._identifier.identify(
                     Request(source, options), on_progress=job.on_progress, ticket=ticket
@@ -377,8 +384,8 @@ class PageJobs:
                     await self._compare(kept, verdict, model, job)
         return result
 
-    def _source(self, job: Job, stack: contextlib.ExitStack) -> Source:
-        """Find the song of a request; `stack` ends what it takes up.
+    def _source(self, job: Job) -> Source:
+        """Find the song of a request.
 
         Raises:
             GenreGenieError: `not-found`: there is no upload of that key, or nothing is kept of that song any more.
@@ -392,7 +399,7 @@ class PageJobs:
             if not request.compare:
                 return LinkSource(request.link)
             return KeptLink(request.link, lambda path: self._songs.keep_sound(song, path))
-        upload = stack.enter_context(self._uploads.claim(request.upload or "", request.visitor))
+        upload = self._uploads.find(request.upload or "", request.visitor)
         job.name = upload.name or request.default_name
         return PathSource(upload.path, job.name)
 

@@ -18,7 +18,10 @@ LOGINS_PER_MINUTE: Final = 5
 """Login attempts from one address."""
 
 ALL_LOGINS_PER_MINUTE: Final = 60
-"""Login attempts from all addresses together."""
+"""Login attempts from all addresses together, but for those that have logged in before: nobody locks those out."""
+
+MAX_KNOWN: Final = 10_000
+"""Addresses that are known to have logged in; the oldest are forgotten first, and all of them at a restart."""
 
 MAX_LOGIN_BYTES: Final = 4 * 1024
 
@@ -38,6 +41,7 @@ class Login:
         self._sessions = sessions
         self._attempts = RateLimiter(LOGINS_PER_MINUTE)
         self._all_attempts = RateLimiter(ALL_LOGINS_PER_MINUTE)
+        self._known: dict[str, None] = {}
 
     async def form(self, request: web.Request) -> web.Response:
         """Ask for the password."""
@@ -47,7 +51,10 @@ class Login:
         """Start a session, if the password is right."""
         if (request.content_length or 0) > MAX_LOGIN_BYTES:
             return web.Response(status=413)
-        wait_s = self._attempts.wait_s(visitor(request, self._settings)) or self._all_attempts.wait_s("all")
+        who = visitor(request, self._settings)
+        wait_s = self._attempts.wait_s(who)
+        if not wait_s and who not in self._known:
+            wait_s = self._all_attempts.wait_s("all")
         if wait_s:
             return self._page(request, wrong=True, status=429, wait_s=wait_s)
         form = parse_qs((await read_body(request)).decode("utf-8", "replace"))
@@ -55,6 +62,10 @@ class Login:
         expected = password.get_secret_value() if password else ""
         if not hmac.compare_digest(form.get("password", [""])[0].encode(), expected.encode()):
             return self._page(request, wrong=True, status=401)
+        self._known.pop(who, None)
+        self._known[who] = None
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
         response = web.HTTPSeeOther(f"/{locale_of(request)}/")
         secure = (self._settings.web_origin or "").startswith("https:")
         response.set_cookie(

@@ -183,6 +183,7 @@ class _Shown:
         }
         if state.error is not None:
             shown["code"] = state.error.code.value
+            shown["retry_after"] = state.error.params.get("retry_after")
         if state.verdicts and (len(state.verdicts) != self.verdicts or state_name(state) == "done"):
             self.verdicts = len(state.verdicts)
             link = self.job.link

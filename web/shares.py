@@ -9,11 +9,12 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from logging import getLogger
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -39,7 +40,7 @@ TIDY_S: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class SharedAnswer:
-    """What others see of an answer: everything but the sound.
+    """What others see of an answer: everything but the sound, and of a link the host alone.
 
     Attributes:
         verdicts: of the models, the chosen one first.
@@ -83,7 +84,7 @@ class Shares:
             {
                 "secret": _digest(secret),
                 "verdicts": [
-                    {"prediction": _without_embedding(v.prediction), "song": asdict(v.song)} for v in verdicts
+                    {"prediction": _without_embedding(v.prediction), "song": asdict(_public(v.song))} for v in verdicts
                 ],
                 "picture": None if picture is None else base64.b64encode(picture).decode(),
             }
@@ -100,7 +101,8 @@ class Shares:
         path, data = read
         try:
             verdicts = tuple(
-                Verdict(Prediction.from_dict(one["prediction"]), SongInfo(**one["song"])) for one in data["verdicts"]
+                Verdict(Prediction.from_dict(one["prediction"]), _public(SongInfo(**one["song"])))
+                for one in data["verdicts"]
             )
             picture = None if data["picture"] is None else base64.b64decode(data["picture"])
         except (ValueError, TypeError, KeyError):
@@ -184,6 +186,18 @@ def _end_of(path: Path) -> float:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _public(song: SongInfo) -> SongInfo:
+    """Leave out where a link leads, all but the host: the rest may be signed, or known to few.
+
+    Files that earlier versions wrote still have it.
+    """
+    try:
+        parts = urlsplit(song.source)
+    except ValueError:
+        return song  # a file that is called so
+    return replace(song, source=parts.hostname or "") if parts.scheme in ("http", "https") else song
 
 
 def _without_embedding(prediction: Prediction) -> dict[str, object]:

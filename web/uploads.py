@@ -84,34 +84,44 @@ class Uploads:
             except OSError:
                 raise GenreGenieError(ErrorCode.BUSY) from None  # the disk is full
             key = secrets.token_urlsafe(16)
-            timer = asyncio.get_running_loop().call_later(UNCLAIMED_S, self._delete, key)
+            timer = asyncio.get_running_loop().call_later(UNCLAIMED_S, self.discard, key)
             stack.callback(timer.cancel)
             self._waiting[key] = Upload(path, clean_text(name), visitor), stack.pop_all()
         return key
+
+    def find(self, key: str, visitor: str) -> Upload:
+        """Look at an upload that is not claimed yet.
+
+        Raises:
+            GenreGenieError: `not-found`: the key is unknown, expired, or another visitor's.
+        """
+        upload, _ = self._waiting.get(key, (None, None))
+        if upload is None or upload.visitor != visitor:
+            raise GenreGenieError(ErrorCode.NOT_FOUND)
+        return upload
 
     @contextlib.contextmanager
     def claim(self, key: str, visitor: str) -> Iterator[Upload]:
         """Hand an upload to its request, and delete it when the context ends.
 
         Raises:
-            GenreGenieError: `not-found`: the key is unknown, expired, or another visitor's.
+            GenreGenieError: as `find` does.
         """
-        upload, stack = self._waiting.get(key, (None, None))
-        if upload is None or stack is None or upload.visitor != visitor:
-            raise GenreGenieError(ErrorCode.NOT_FOUND)
-        del self._waiting[key]
+        upload = self.find(key, visitor)
+        _, stack = self._waiting.pop(key)
         with stack:
             yield upload
+
+    def discard(self, key: str) -> None:
+        """Delete an upload, if it is not claimed yet."""
+        _, stack = self._waiting.pop(key, (None, None))
+        if stack is not None:
+            stack.close()
 
     def close(self) -> None:
         """Delete the uploads that are not claimed."""
         for key in list(self._waiting):
-            self._delete(key)
-
-    def _delete(self, key: str) -> None:
-        _, stack = self._waiting.pop(key, (None, None))
-        if stack is not None:
-            stack.close()
+            self.discard(key)
 
     def _release(self, visitor: str) -> None:
         self._by_visitor[visitor] -= 1

@@ -130,6 +130,7 @@ def form_html(settings: WebSettings, locale: str, files: Static | None = None) -
         "recording": translate("web.recording", locale),
         "stop": translate("web.stop", locale),
         "waiting": translate("web.waiting", locale),
+        "later": translate("web.later", locale),
         "cancel": translate("web.cancel", locale),
         "maxSongs": MAX_SONGS,
         "inLine": translate("web.in-line", locale),
@@ -231,8 +232,15 @@ def verdict_html(state: ViewState, locale: str, link: str | None = None) -> str:
         sure=None if prediction.outside else confidence_words(prediction, locale),
         tags=tag_names(prediction, locale),
         whole=is_whole(prediction),
-        link=link if link and urlsplit(link).scheme in ("http", "https") else None,
+        link=link if link and _leads_to_the_web(link) else None,
     )
+
+
+def _leads_to_the_web(link: str) -> bool:
+    try:
+        return urlsplit(link).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +325,7 @@ def shared_html(
         files=files,
         origin=settings.web_origin,
         title=f"{verdict.song.name}: {headline(state, locale)}",
-        verdict=verdict_html(state, locale, verdict.song.source),
+        verdict=verdict_html(state, locale),
         details=details_html(state, locale, playable=False, picture=f"{path}/spectrogram.png"),
         until=_date(answer.until, locale),
         token=token,

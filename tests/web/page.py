@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,9 +38,9 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
 class PageProcess:
     """One page, as `with PageProcess(...) as page`; it is ended by SIGTERM, and its log must then hold no traceback."""
 
-    def __init__(self, data: Path, port: int = 0, **settings: str) -> None:
+    def __init__(self, data: Path, port: int = 0, arguments: Sequence[str] = (), **settings: str) -> None:
         self.data = data
-        self._port = port
+        self._arguments = ["--port", str(port), *arguments]
         self._killed = False
         self.log = ""
         self._settings = settings
@@ -47,7 +48,7 @@ class PageProcess:
     def __enter__(self) -> Self:
         """Start it and wait until it listens."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "genregenie", "web", "--port", str(self._port)],
+            [sys.executable, "-m", "genregenie", "web", *self._arguments],
             cwd=self.data,
             env=environment(self.data, **self._settings),
             stdin=subprocess.DEVNULL,

@@ -11,14 +11,16 @@ import aiohttp
 import psutil
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from core.errors import ErrorCode, GenreGenieError
 from core.i18n.catalog import error_sentence, translate
+from web import addresses
 from web.access import CONTENT_SECURITY_POLICY, FOLLOWED, AccessControl, RateLimiter
 from web.addresses import visitor_of
 from web.answers import Answers
 from web.app import listen
-from web.login import LOGINS_PER_MINUTE, Login
+from web.login import ALL_LOGINS_PER_MINUTE, LOGINS_PER_MINUTE, Login
 from web.routes import Pages, add_routes
 from web.sessions import Sessions
 from web.settings import WebSettings
@@ -129,10 +131,17 @@ async def test_other_paths_take_nothing(serve: Serve, client: aiohttp.ClientSess
             assert response.status == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "a b", "[::1"])
-async def test_a_request_for_another_host_is_refused(serve: Serve, client: aiohttp.ClientSession, host: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "a b", "[::1"]
+    + ["[:::]", "[1.2.3.4]", "[:::]:80"],
+)
+async def test_a_request_for_another_host_is_refused(
+    serve: Serve, client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
     async with client.get(await serve() + "/en/", headers={"Host": host}) as response:
         assert response.status in (400, 421)
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080"])
@@ -199,7 +208,7 @@ async def test_too_many_requests_are_told_when_to_retry(serve: Serve, client: ai
         wait_s = int(response.headers["Retry-After"])
         assert 0 < wait_s <= 60
         sentence = error_sentence(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), "es")
-        assert (await response.json())["error"] == sentence
+        assert await response.json() == {"error": sentence, "code": "cooldown", "retry_after": wait_s}
     async with client.get(address + "/static/page.js") as response:
         assert response.status == 200
 
@@ -280,6 +289,26 @@ async def test_login_attempts_are_rate_limited(serve: Serve, client: aiohttp.Cli
         assert response.status == 429
 
 
+async def test_who_has_logged_in_before_is_not_locked_out_by_others(
+    serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    address = await serve(web_password=PASSWORD, web_origin="https://a.example")
+
+    async def log_in(visitor: str, password: str) -> int:
+        headers = {"Host": "a.example", "X-Forwarded-For": visitor}
+        data = {"password": password}
+        async with client.post(address + "/en/login", data=data, headers=headers, allow_redirects=False) as response:
+            return response.status
+
+    assert await log_in("192.0.2.1", PASSWORD) == 303
+    guesses = [await log_in(f"198.51.100.{number}", "guess") for number in range(ALL_LOGINS_PER_MINUTE)]
+    assert guesses == [401] * (ALL_LOGINS_PER_MINUTE - 1) + [429]
+    assert await log_in("192.0.2.2", PASSWORD) == 429
+    assert await log_in("192.0.2.1", PASSWORD) == 303
+    own = [await log_in("192.0.2.1", "guess") for _ in range(LOGINS_PER_MINUTE - 1)]
+    assert own == [401] * (LOGINS_PER_MINUTE - 2) + [429]  # whose own limit stays
+
+
 async def test_a_visitor_reads_why_on_a_page_in_their_language(serve: Serve, client: aiohttp.ClientSession) -> None:
     address = await serve(web_password=PASSWORD, web_requests_per_minute=10)
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -319,6 +348,32 @@ async def test_a_cookie_that_is_no_text_is_no_session(
 def test_an_ipv6_network_is_one_visitor() -> None:
     assert visitor_of("2001:db8:1:2::a") == visitor_of("2001:db8:1:2:ffff::b") != visitor_of("2001:db8:1:3::a")
     assert visitor_of("192.0.2.1") != visitor_of("192.0.2.2")
+
+
+@pytest.mark.parametrize(
+    ("named", "visitor"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:51324", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]:51324", "192.0.2.7"),
+        ("[2001:db8::1]:443", "2001:db8::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("192.0.2.7, 127.0.0.1:80", "192.0.2.7"),  # the last is the proxy's own
+        ("192.0.2.7, unknown", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+        ("[]:80", "127.0.0.1"),
+    ],
+)
+async def test_a_proxy_may_write_a_visitor_s_address_in_several_ways(named: str, visitor: str) -> None:
+    settings = WebSettings(web_origin="https://a.example", web_password=PASSWORD)
+
+    async def respond(request: web.BaseRequest) -> web.Response:
+        return web.Response(text=addresses.visitor(request, settings))
+
+    async with TestClient(RawTestServer(respond)) as proxy:
+        answer = await proxy.get("/", headers={"X-Forwarded-For": named})
+        assert await answer.text() == visitor
 
 
 def test_a_rate_limit_resets_after_a_minute() -> None:

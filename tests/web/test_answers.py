@@ -177,6 +177,19 @@ def test_a_link_s_song_can_be_played_in_parts(
     assert page.temporary_files(kept=True) == ["sound"]
 
 
+def test_whoever_sees_a_shared_link_s_answer_does_not_read_where_it_leads(
+    client: httpx.Client, page: PageProcess, song_link: str
+) -> None:
+    key = start(client, {"link": f"{song_link}?signature=hush"})
+    assert "hush" in answered(client, key, silent=1)["verdict"]  # its visitor can open it
+    shared = client.post(f"/en/jobs/{key}/share").json()
+    seen = client.get(shared["path"])
+    assert seen.status_code == 200
+    (file,) = (page.data / "page-shared").iterdir()
+    assert "hush" not in seen.text + file.read_text("utf-8")
+    assert client.post(f"{shared['path']}/end", json={"secret": shared["secret"]}).status_code == 204
+
+
 def test_what_was_uploaded_is_not_kept(client: httpx.Client, job: str) -> None:
     assert answered(client, job)["sound"] is None
     assert client.get(f"/en/jobs/{job}/sound").status_code == 404

@@ -76,8 +76,38 @@ def test_what_has_no_verdict_says_why(
     _, client = api
     answer = client.post(PATH, **(sent | {"headers": {"Accept-Language": "es", **sent.get("headers", {})}}))
     assert answer.status_code == status
-    if status != 413:
-        assert answer.json()["error"] == {"code": code, "message": error_sentence(GenreGenieError(code), "es")}
+    error = GenreGenieError(code, **({"limit_mb": 1} if status == 413 else {}))
+    assert answer.json()["error"] == {"code": code, "message": error_sentence(error, "es")}
+
+
+def test_a_file_that_there_is_no_room_for_is_not_kept(model: str | None, tmp_path: Path, song: Path) -> None:
+    with PageProcess(tmp_path, WEB_API_TOKEN=TOKEN, WEB_COOLDOWN_S="600") as page:
+        with httpx.Client(base_url=page.address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
+            answers = [client.post(PATH, content=song.read_bytes()) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert page.temporary_files() == []
+
+
+def test_what_is_refused_before_it_is_read_is_answered_as_documented(model: str | None, tmp_path: Path) -> None:
+    limits = {"WEB_API_TOKEN": TOKEN, "WEB_REQUESTS_PER_MINUTE": "10", "MAX_FILE_MB": "1"}
+    with PageProcess(tmp_path, **limits) as page:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Language": "es", "Accept": "text/html"}
+        with httpx.Client(base_url=page.address, headers=headers, timeout=60) as client:
+            documented = client.get("/api/v1/openapi.json").json()["paths"][PATH]["post"]["responses"]
+            answers = [
+                client.post(PATH, content=iter([b"of unknown length"])),
+                client.post(PATH, content=b"x", headers={"Host": "evil.example"}),
+                client.post(PATH, params={"name": "my song"}, content=bytes(2**20 + 1)),
+            ]
+            while len(answers) < 20 and answers[-1].status_code != 429:
+                answers.append(client.post(PATH, json={"link": 7}))
+    assert [answer.status_code for answer in answers[:3]] == [411, 421, 413]
+    assert {str(answer.status_code) for answer in answers} <= set(documented)
+    assert answers[2].json()["source"] == "my song"
+    last = answers[-1]
+    wait_s = int(last.headers["Retry-After"])
+    sentence = error_sentence(GenreGenieError(ErrorCode.COOLDOWN, retry_after=wait_s), "es")
+    assert (last.status_code, last.json()["error"]) == (429, {"code": ErrorCode.COOLDOWN, "message": sentence})
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer guess", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN])

@@ -125,8 +125,12 @@ def test_a_file_without_audio_shows_the_error(visit: Callable[..., Page], tmp_pa
     bad = tmp_path / "song.mp3"
     bad.write_bytes(b"this is not music " * 1_000)
     tab = visit()
+    # What is live must be there before its content comes, and must stay: else screen readers do not notice.
+    live = tab.locator("#gg-status[aria-live=polite]").element_handle()
+    assert live.evaluate("live => getComputedStyle(live).display") != "none"
     tab.set_input_files("#gg-file", bad)
-    error = tab.locator("#gg-status .gg-error")
+    error = tab.get_by_role("alert")
+    assert error.evaluate("(error, live) => live.contains(error)", live)
     expect(error).to_have_text(error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO)), timeout=WAIT_MS)
     assert tab.locator(".gg-verdict").count() == 0
     expect(tab.locator("#gg-drop")).to_be_visible()
@@ -360,7 +364,7 @@ def test_everything_has_a_name_for_screen_readers(visit: Callable[..., Page], lo
     )
     assert nameless == []
     assert tab.locator("h1").count() == 1
-    assert tab.locator("#gg-state").get_attribute("aria-live") == "polite"
+    assert tab.locator("#gg-status").get_attribute("aria-live") == "polite"
     assert tab.evaluate("document.documentElement.lang") == "en"
 
 
@@ -525,4 +529,5 @@ def test_a_song_that_is_cancelled_as_the_server_goes_away_leaves_the_page_free(
         tab.get_by_role("button", name=translate("web.cancel")).click()
         going.kill()
         expect(tab.locator("#gg-drop")).to_be_visible(timeout=WAIT_MS)
+        expect(tab.locator("[data-cancel]")).to_have_count(0)
     context.close()

@@ -140,11 +140,73 @@ async def test_a_full_queue_is_busy_and_says_when_to_retry(backend: Backend, son
     jobs = backend.jobs(AdmissionLimits(total=1, per_group=1, per_requester=1))
     first = jobs.start(await backend.send(hour))
     await anext(jobs.watch(first))
-    end = await answer(jobs, await backend.send(song, "ben"))
+    end = await answer(jobs, request := await backend.send(song, "ben"))
+    backend.uploads.discard(request.upload or "")
     assert end.error is not None
     assert end.error.code is ErrorCode.BUSY
     assert int(end.error.params["retry_after"]) >= 1
     jobs.cancel(first)
+    await eventually(lambda: backend.files.reserved == 0)
+
+
+async def test_a_song_that_there_is_no_room_for_need_not_be_sent_again(
+    backend: Backend, song: Path, hour: Path
+) -> None:
+    jobs = backend.jobs(AdmissionLimits(total=1, per_group=1, per_requester=1))
+    first = jobs.start(await backend.send(hour))
+    await anext(jobs.watch(first))
+    request = await backend.send(song, "ben")
+    for _ in range(2):
+        refused = await answer(jobs, request)
+        assert refused.error is not None
+        assert refused.error.code is ErrorCode.BUSY
+    jobs.cancel(first)
+    await last(jobs, first)
+    assert (await answer(jobs, request)).verdicts
+    await eventually(lambda: backend.files.reserved == 0)
+
+
+async def test_what_is_not_there_costs_no_turn(backend: Backend, song: Path) -> None:
+    jobs = backend.jobs(AdmissionLimits(cooldown_s=600.0))
+    missing = await answer(jobs, PageRequest("ana", "expired", None, ""))
+    assert missing.error is not None
+    assert missing.error.code is ErrorCode.NOT_FOUND
+    assert (await answer(jobs, await backend.send(song))).verdicts
+    soon = await answer(jobs, request := await backend.send(song))
+    assert soon.error is not None
+    assert soon.error.code is ErrorCode.COOLDOWN
+    backend.uploads.discard(request.upload or "")
+    assert backend.files.reserved == 0
+
+
+async def test_what_failed_does_not_push_out_answers(
+    backend: Backend, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.jobs, "MAX_KEPT_PER_VISITOR", 2)
+    jobs = backend.jobs(models=backend.models[:1])
+    answered = jobs.start(await backend.send(song))
+    assert (await last(jobs, answered)).verdicts
+    failed = [jobs.start(PageRequest("ana", "guessed", None, "")) for _ in range(3)]
+    for job in failed:
+        await last(jobs, job)
+    assert [jobs.find(job.key) is job for job in (answered, *failed)] == [True, False, False, True]
+
+
+async def test_a_state_that_does_not_change_is_told_again(
+    backend: Backend, hour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.jobs, "REPEAT_S", 0.5)
+    jobs = backend.jobs(AdmissionLimits(), slots=1)
+    first = jobs.start(await backend.send(hour))
+    await eventually(lambda: backend.pool.busy_count == 1)
+    waiting = jobs.start(await backend.send(hour, "ben"))
+    states = jobs.watch(waiting)
+    told = [await asyncio.wait_for(anext(states), 30) for _ in range(4)]
+    assert [state.place for state in told[1:]] == [1, 1, 1]
+    await states.aclose()
+    for job in (first, waiting):
+        jobs.cancel(job)
+        await last(jobs, job)
     await eventually(lambda: backend.files.reserved == 0)
 
 

@@ -1,9 +1,11 @@
 """Quotas of what is kept of songs, and of what is shared and corrected."""
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from core.audio.spectrogram import QuantizedMel
 from core.errors import GenreGenieError
 from core.fetch.tempfiles import TemporaryFiles
 from core.settings import MIB
-from core.verdict import ModelInfo, Segment
+from core.verdict import ModelInfo, Segment, SongInfo
 from tests.support.processes import eventually
 from tests.support.verdicts import make_verdict
 from web.app import build_app, listen, open_service
@@ -24,6 +26,8 @@ from web.corrections import Corrections
 from web.kept import KeptSong, KeptSongs
 from web.settings import WebSettings
 from web.shares import SHARE_S, Shares
+from web.static import Static
+from web.view import shared_html
 
 MEL = QuantizedMel(np.zeros((128, 100), np.uint8), np.zeros(100, np.uint8), 0.0, 91_400)
 SIZE = MEL.mel.nbytes + MEL.peaks.nbytes
@@ -99,6 +103,41 @@ def test_what_is_shared_ends_after_a_week(tmp_path: Path) -> None:
     now += SHARE_S
     assert shares.find(token) is None
     assert not list((tmp_path / "shared").iterdir())
+
+
+SIGNED = "https://music.example/private/song.mp3?signature=hush"
+
+
+def test_where_a_shared_link_leads_is_neither_stored_nor_shown(tmp_path: Path) -> None:
+    shares = Shares(tmp_path)
+    token, _ = shares.start("ana", [replace(VERDICT, song=SongInfo(SIGNED))], None)
+    answer = shares.find(token)
+    assert answer is not None
+    assert answer.verdicts[0].song.name == "music.example"
+    (file,) = tmp_path.iterdir()
+    assert "hush" not in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("title", ["A song", None])
+def test_what_an_earlier_version_shared_is_shown_without_its_link(tmp_path: Path, title: str | None) -> None:
+    shares = Shares(tmp_path)
+    token, _ = shares.start("ana", [replace(VERDICT, song=SongInfo("source", title))], None)
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text("utf-8").replace('"source": "source"', f'"source": "{SIGNED}"'), "utf-8")
+    answer = shares.find(token)
+    assert answer is not None
+    page = shared_html(answer, "en", WebSettings(), Static(), token=token, path="/en/shared/a")
+    assert (title or "music.example") in page
+    assert not re.search("private|signature|hush", page)
+
+
+def test_a_shared_file_may_be_called_anything(tmp_path: Path) -> None:
+    shares = Shares(tmp_path)
+    for name in ("http://[", "https://[:::]/song.mp3", "//", "a: b"):
+        token, _ = shares.start("ana", [replace(VERDICT, song=SongInfo(name))], None)
+        answer = shares.find(token)
+        assert answer is not None
+        assert name in shared_html(answer, "en", WebSettings(), Static(), token=token, path="/en/shared/a")
 
 
 def test_nobody_pushes_out_what_others_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

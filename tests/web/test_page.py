@@ -179,6 +179,24 @@ def test_a_visitor_who_hangs_up_while_sending_leaves_nothing(page: PageProcess, 
     wait_until(lambda: not page.temporary_files(), what="its end")
 
 
+def test_a_browser_that_stays_open_does_not_hold_up_the_page(
+    model: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As BROWSER names one, it is waited for until it is closed."""
+    shown, closed = tmp_path / "shown", tmp_path / "closed"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {shown}\nwhile [ ! -e {closed} ]; do sleep 0.1; done\n')
+    browser.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    with PageProcess(tmp_path, arguments=["--open"]) as page:
+        wait_until(lambda: shown.exists() and shown.read_text(), what="the browser")
+        try:
+            assert shown.read_text().strip() == page.address
+            assert httpx.get(f"{page.address}en/", timeout=20).status_code == 200
+        finally:
+            closed.touch()
+
+
 @pytest.mark.slow
 def test_ending_the_page_ends_the_work_that_is_under_way(model: str | None, tmp_path: Path, hour: Path) -> None:
     with PageProcess(tmp_path, MAX_DURATION_S="7200") as page:

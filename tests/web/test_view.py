@@ -128,7 +128,8 @@ def test_what_strangers_wrote_is_escaped() -> None:
 def test_only_http_links_are_offered() -> None:
     state = ViewState(verdicts=(verdict_of(TEN),))
     assert 'href="https://example.org/song"' in verdict_html(state, "en", "https://example.org/song")
-    assert "href" not in verdict_html(state, "en", "javascript:alert(1)")
+    for link in ("javascript:alert(1)", "http://[", "https://[:::]/"):
+        assert "href" not in verdict_html(state, "en", link)
 
 
 def test_segments_that_cannot_be_played_are_not_buttons() -> None:

@@ -405,7 +405,7 @@ def test_a_reload_keeps_all_songs_of_the_visit(visit: Visit, song: Path, long_so
 def test_what_changes_is_said_to_screen_readers(visit: Visit, hour: Path) -> None:
     tab = visit()
     live = tab.locator("[aria-live], [role=status], [role=alert]").evaluate_all("all => all.map((one) => one.id)")
-    assert {"gg-state", "gg-sending-text", "gg-local-error"} <= set(live)
+    assert {"gg-status", "gg-sending-text", "gg-local-error"} <= set(live)
     tab.set_input_files("#gg-file", hour)
     tab.wait_for_selector('#gg-state[data-state="working"]')
     wait_until(lambda: tab.locator("#gg-status-text").inner_text(), what="the words")

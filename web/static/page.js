@@ -3,7 +3,7 @@
 // The page's behaviour. The server renders everything that is shown of a song; this sends songs, follows how they get on,
 // and plays them. It is loaded with `defer`, after shared.js: the page is complete when it runs.
 (() => {
-  const { dress, post, keepSecret, takeBack } = window.genregenie;
+  const { dress, get, post, keepSecret, takeBack } = window.genregenie;
   const find = (id) => document.getElementById(id);
   const page = document.querySelector("main");
   const form = document.querySelector(".gg-form");
@@ -12,8 +12,13 @@
 
   const POLL_MS = 1_000;
   const PATIENCE_MS = 90_000; // how long a server that does not answer is waited for
+  const SILENCE_MS = 35_000; // the server says something every twelve seconds: its stream is gone
+  const CANCEL_MS = 2_000; // how long the server has for saying that a song is cancelled
+  const UPLOAD_MS = 930_000; // half a minute more than the server has for an upload
   const MOST_TRIES = 5; // how often one song is sent again
-  const IDLE = '<div class="gg-status" id="gg-state" data-state="idle" aria-live="polite"></div>';
+  const MOST_WAIT_S = 900; // how long a song waits, in all, for a server that has too much to do
+  const WAIT_S = 5; // for one that does not say for how long
+  const IDLE = '<div class="gg-status" id="gg-state" data-state="idle"></div>';
 
   const songs = []; // those of this visit, in the order of their arrival
   let active = null; // the song that is being sent or classified
@@ -82,12 +87,13 @@
     showShareLink();
     page.classList.remove("gg-earlier");
     song.link ??= link;
-    if (shown === song && (song.sound || song.file || song.sound === sound)) return;
+    if (shown === song && (song.file ? song.sound : song.sound === sound)) return;
+    const audio = find("gg-audio");
+    const [time, plays] = shown === song ? [audio.currentTime, !audio.paused] : [0, false];
     if (shown?.sound?.startsWith("blob:")) URL.revokeObjectURL(shown.sound);
     if (shown) shown.sound = null;
     shown = song;
     song.sound = song.file ? URL.createObjectURL(song.file) : sound;
-    const audio = find("gg-audio");
     page.classList.toggle("gg-soundless", !song.sound);
     find("gg-unplayable").hidden = true;
     find("gg-gone").hidden = Boolean(song.sound);
@@ -96,6 +102,8 @@
     if (song.sound) audio.src = song.sound;
     else audio.removeAttribute("src");
     audio.load();
+    audio.currentTime = time;
+    if (plays && song.sound) audio.play().catch(() => {});
     showAddress(song);
   }
 
@@ -143,12 +151,14 @@
   }
 
   async function choose(song) {
-    if (active || song === shown) return;
+    if (active || recorder || song === shown) return;
     try {
-      const response = await fetch(`jobs/${song.job}?silent=${song.file ? 0 : 1}`);
-      if (response.status === 401) location.assign("login");
-      const answer = await response.json();
-      if (active) return;
+      const response = await get(`jobs/${song.job}?silent=${song.file ? 0 : 1}`);
+      const answer = response.ok ? await response.json() : null;
+      const failure = response.ok ? "" : await failureOf(response);
+      if (active || recorder) return;
+      showError(failure || leftOut);
+      if (failure) return;
       if (answer.verdict) showAnswer(song, answer);
       else if (song.file || song.link) begin(song);
       else showError(strings.gone);
@@ -198,7 +208,7 @@
     turn += 1;
     const before = part ? { job: song.job, outcome: song.outcome } : null;
     const of = part ? song.job : null;
-    active = Object.assign(song, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false, job: null, part, of, before });
+    active = Object.assign(song, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, waited: 0, cancelled: false, job: null, sent: null, part, of, before });
     song.outcome = strings.inHand;
     if (part) leftOut = "";
     showError(leftOut);
@@ -210,6 +220,7 @@
 
   function submit(song) {
     if (song.of) start(song, { of: song.of });
+    else if (song.sent) start(song, song.sent);
     else if (song.file) send(song);
     else start(song, { link: song.link });
   }
@@ -224,8 +235,11 @@
     form.removeAttribute("data-working");
     page.classList.remove("gg-earlier");
     hideProgress();
+    if (find("gg-state").dataset.state === "working") showStatus(IDLE); // the server has not said that it is over
     showError(sentence || leftOut);
-    if (song.state !== "done" && song.before) {
+    if (song.state === "working" && song.verdicts) {
+      song.state = "done"; // and without the other models'
+    } else if (song.state !== "done" && song.before) {
       Object.assign(song, song.before, { state: "done" }); // what was answered before still stands
       if (sentence) showError(sentence);
     } else if (song.state !== "done") {
@@ -240,10 +254,21 @@
   function cancel() {
     const song = active;
     if (!song) return;
+    const asked = song.turn;
     song.cancelled = true;
     song.upload?.abort();
     if (song.job) post(`jobs/${song.job}/cancel`).catch(() => {});
     if (!song.job || song.lostAt) end(song);
+    else setTimer(song, CANCEL_MS, () => {
+      song.stream?.close();
+      if (isInHand(song, asked)) poll(song);
+    });
+  }
+
+  // Each song has one thing to wait for at a time.
+  function setTimer(song, ms, act) {
+    clearTimeout(song.timer);
+    song.timer = setTimeout(act, ms);
   }
 
   // Whether a request for a song is the one in hand: it may have been given up meanwhile, and the song asked about anew.
@@ -267,7 +292,31 @@
     form.setAttribute("data-submitted", "");
     showStatus(IDLE);
     showProgress(strings.again, null, strings.cancel, cancel);
-    song.timer = setTimeout(again, Math.min(5_000, POLL_MS + waited / 4));
+    setTimer(song, Math.min(5_000, POLL_MS + waited / 4), again);
+  }
+
+  // The server has too much to do, or this visitor has asked for too much: `again` once the answer says that it makes
+  // sense. False where the answer says something else, or that would be too late.
+  function later(song, answer, again) {
+    const seconds = answer?.retry_after || WAIT_S;
+    const isBusy = ["busy", "cooldown"].includes(answer?.code);
+    if (!isBusy || song.cancelled || song.waited + seconds > MOST_WAIT_S) return false;
+    song.waited += seconds;
+    const until = performance.now() + 1_000 * seconds;
+    const wait = () => {
+      if (song !== active) return;
+      const left = until - performance.now();
+      if (left <= 0) {
+        again();
+        return;
+      }
+      showProgress(strings.later, 1 - left / (1_000 * seconds), strings.cancel, cancel);
+      setTimer(song, Math.min(left, POLL_MS), wait);
+    };
+    form.setAttribute("data-submitted", "");
+    showStatus(IDLE);
+    wait();
+    return true;
   }
 
   // The server does not know the song any more: it was started anew, or has not been asked for too long.
@@ -277,7 +326,7 @@
       return;
     }
     song.tries += 1;
-    song.job = null;
+    song.job = song.sent = null;
     song.verdicts = 0;
     if (song.of && !(song.file || song.link)) {
       end(song, strings.gone);
@@ -285,21 +334,26 @@
     }
     song.of = null; // nothing is kept of it any more: it is sent again
     if (song.tries > MOST_TRIES || !(song.file || song.link)) {
-      end(song, song.file || song.link ? strings.lost : "");
+      end(song, song.file || song.link ? strings.lost : strings.gone);
       return;
     }
     lost(song, () => submit(song));
   }
 
-  // What a response means for a song; true if it is as it should be.
-  async function accepted(response, song) {
+  // Read a response for a song; null if it is not as it should be, and then `again` or the song's end is seen to.
+  async function read(response, song, again) {
     const asked = song.turn;
-    if (response.status === 401) location.assign("login");
-    else if (!response.ok) {
-      const { error } = await response.json().catch(() => ({}));
-      if (isInHand(song, asked)) end(song, error ?? strings.lost);
+    if (response.status === 401) {
+      location.assign("login");
+      return null;
     }
-    return response.ok;
+    const answer = await response.json().catch(() => null);
+    if (response.ok && answer) return answer;
+    if (!isInHand(song, asked)) return null;
+    // Not our server speaks but a reverse proxy, while ours is started anew, or one that is too full to say a word.
+    if (response.ok || (response.status >= 500 && typeof answer?.error !== "string")) lost(song, again);
+    else if (!later(song, answer, again)) end(song, answer?.error ?? strings.lost);
+    return null;
   }
 
   async function send(song) {
@@ -314,19 +368,21 @@
     if (!isInHand(song, asked)) return;
     const upload = (song.upload = new XMLHttpRequest());
     upload.open("POST", `song?name=${encodeURIComponent(song.file.name)}`);
+    upload.timeout = UPLOAD_MS;
     upload.setRequestHeader("Content-Type", "application/octet-stream");
     upload.upload.onprogress = (event) => {
       if (song === active) showProgress(strings.sending, event.lengthComputable ? event.loaded / event.total : null);
     };
     upload.onload = async () => {
       song.upload = null;
-      song.lostAt = 0;
       const response = new Response(upload.response, { status: upload.status });
-      if (!(await accepted(response, song))) return;
-      const sent = await response.json();
-      if (isInHand(song, asked)) start(song, sent);
+      const sent = await read(response, song, () => submit(song));
+      if (!sent || !isInHand(song, asked)) return;
+      song.lostAt = 0;
+      song.sent = sent;
+      start(song, sent);
     };
-    upload.onerror = () => {
+    upload.onerror = upload.ontimeout = () => {
       song.upload = null;
       lost(song, () => send(song));
     };
@@ -337,53 +393,64 @@
     const asked = song.turn;
     form.setAttribute("data-submitted", "");
     showProgress(strings.waiting, null, strings.cancel, cancel);
-    let response, job;
+    let response;
     try {
       response = await post("jobs", { ...request, ...song.part, turn: asked });
-      if (response.ok) ({ job } = await response.json());
     } catch {
       if (isInHand(song, asked)) lost(song, () => submit(song));
       return;
     }
+    const { job } = (await read(response, song, () => submit(song))) ?? {};
+    if (!job) return;
     if (!isInHand(song, asked)) {
-      if (job) post(`jobs/${job}/cancel`).catch(() => {}); // given up before the server had said its name
-    } else if (await accepted(response, song)) {
-      song.lostAt = 0;
-      song.job = job;
-      showAddress(song);
-      follow(song);
+      post(`jobs/${job}/cancel`).catch(() => {}); // given up before the server had said its name
+      return;
     }
+    song.lostAt = 0;
+    song.job = job;
+    showAddress(song);
+    follow(song);
   }
 
   function follow(song) {
     const asked = song.turn;
     const stream = (song.stream = new EventSource(`jobs/${song.job}/events?silent=${song.file ? 0 : 1}`));
-    stream.onmessage = (event) => {
-      if (isInHand(song, asked)) update(song, JSON.parse(event.data));
-    };
-    stream.onerror = () => {
+    const giveUp = () => {
       stream.close();
       if (isInHand(song, asked)) poll(song);
     };
+    const listen = () => {
+      if (!song.cancelled) setTimer(song, SILENCE_MS, giveUp);
+    };
+    stream.onmessage = (event) => {
+      if (!isInHand(song, asked)) return;
+      listen();
+      update(song, JSON.parse(event.data));
+    };
+    stream.onerror = giveUp;
+    listen();
   }
 
   // The way to go on where no stream is to be had: it broke, or the visitor's other tabs have theirs.
   async function poll(song) {
     const asked = song.turn;
-    let answer;
+    clearTimeout(song.timer);
+    let response;
     try {
-      const response = await fetch(`jobs/${song.job}?silent=${song.file ? 0 : 1}&have=${song.verdicts}`);
+      response = await get(`jobs/${song.job}?silent=${song.file ? 0 : 1}&have=${song.verdicts}`);
       if (response.status >= 500) throw new Error("not now");
-      if (!isInHand(song, asked) || !(await accepted(response, song))) return;
-      answer = await response.json();
     } catch {
       if (isInHand(song, asked)) lost(song, () => poll(song));
       return;
     }
-    if (!isInHand(song, asked)) return;
+    const answer = await read(response, song, () => poll(song));
+    if (!answer || !isInHand(song, asked)) return;
     song.lostAt = 0;
+    const job = song.job;
     update(song, answer);
-    if (isInHand(song, asked) && song.job) song.timer = setTimeout(() => poll(song), POLL_MS);
+    if (!isInHand(song, asked) || song.job !== job) return;
+    if (song.cancelled) end(song); // the server has not heard of it, and ends what nobody asks about
+    else setTimer(song, POLL_MS, () => poll(song));
   }
 
   function update(song, answer) {
@@ -392,17 +459,24 @@
       resend(song);
       return;
     }
+    if (later(song, answer, () => submit(song))) {
+      song.stream?.close();
+      song.job = null;
+      return;
+    }
     const waited = focusIsLost() || find("gg-sending").contains(document.activeElement);
     const isNew = song.state !== answer.state;
     song.state = answer.state;
     showStatus(answer.status);
     song.verdicts = answer.verdicts;
-    if (answer.verdict) showAnswer(song, answer);
+    if (answer.verdict) {
+      showAnswer(song, answer);
+      Object.assign(song, { outcome: answer.headline, name: answer.name });
+    }
     form.toggleAttribute("data-working", answer.state === "working");
     form.removeAttribute("data-submitted");
     if (isNew || !find("gg-sending").hidden) hideProgress();
     if (answer.state === "working") return;
-    if (answer.state === "done") Object.assign(song, { outcome: answer.headline, name: answer.name });
     end(song);
     if (active) return;
     if (answer.state === "done") showVerdict(waited);
@@ -688,17 +762,27 @@
 
   async function playFrom(seconds) {
     const audio = find("gg-audio");
-    if (!shown?.sound || audio.error) return;
+    const [song, sound] = [shown, audio.src];
+    if (!song?.sound || audio.error) return;
     if (audio.readyState === 0) {
-      const ready = new Promise((resolve) => audio.addEventListener("loadedmetadata", resolve, { once: true }));
+      const settled = new AbortController();
+      const { signal } = settled;
+      const known = new Promise((resolve) => {
+        for (const kind of ["loadedmetadata", "error", "emptied"]) audio.addEventListener(kind, resolve, { signal });
+      });
       audio.preload = "auto"; // a link's sound has not been asked for yet
-      await ready;
+      await known;
+      settled.abort();
+      if (song !== shown || sound !== audio.src || audio.readyState === 0) return; // another song is shown, or none plays
     }
     audio.currentTime = seconds;
     await audio.play().catch(() => {});
   }
 
+  let frame = 0;
+
   function followSound() {
+    cancelAnimationFrame(frame); // there is one at most, whatever has called
     const audio = find("gg-audio");
     const line = page.querySelector(".gg-line");
     if (!line || !audio) return;
@@ -713,15 +797,24 @@
     const whole = page.querySelector(".gg-whole");
     whole?.style.setProperty("--head", String(now / whole.dataset.duration));
     whole?.classList.toggle("gg-has-head", Boolean(shown?.sound) && now > 0);
-    if (!audio.paused) requestAnimationFrame(followSound);
+    if (!audio.paused) frame = requestAnimationFrame(followSound);
   }
 
   for (const kind of ["play", "pause", "seeked"]) find("gg-audio").addEventListener(kind, followSound);
-  find("gg-audio").addEventListener("error", () => {
-    if (!shown?.sound) return;
+  find("gg-audio").addEventListener("error", async () => {
+    const [song, sound] = [shown, shown?.sound];
+    if (!sound) return;
     page.classList.add("gg-soundless");
-    find("gg-unplayable").hidden = false;
+    const gone = !song.file && (await isGone(sound));
+    if (song === shown && song.sound === sound) find(gone ? "gg-gone" : "gg-unplayable").hidden = false;
   });
+
+  // Whether the server no longer has a link's song: a player does not tell that from what it cannot play.
+  async function isGone(sound) {
+    const response = await get(sound, { headers: { Range: "bytes=0-0" } }).catch(() => null);
+    return response?.status === 404;
+  }
+
   // A recording does not say how long it is until it has been read to the end.
   find("gg-audio").addEventListener("loadedmetadata", (event) => {
     const audio = event.target;
@@ -737,7 +830,7 @@
     for (const song of keptSongs()) songs.push({ ...song, state: "done", file: null });
     turn += 1;
     const known = songs.find((song) => song.job === kept);
-    active = Object.assign(known ?? { job: kept, name: "" }, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, cancelled: false });
+    active = Object.assign(known ?? { job: kept, name: "" }, { turn, tries: 0, verdicts: 0, state: "", lostAt: 0, waited: 0, cancelled: false });
     if (!known) songs.push(active);
     poll(active);
   }

@@ -11,8 +11,15 @@ window.genregenie = (() => {
     for (const one of place.querySelectorAll("[data-style]")) one.style.cssText = one.dataset.style;
   }
 
+  // Small requests: what has no answer by then never gets one, since the connection is gone.
+  const LONGEST_MS = 30_000;
+
+  function get(path, options = {}) {
+    return fetch(path, { signal: AbortSignal.timeout(LONGEST_MS), ...options });
+  }
+
   function post(path, body = {}) {
-    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    return get(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   }
 
   // The secrets that take shared answers back, by the name in their address: those of this tab, and those that the
@@ -66,5 +73,5 @@ window.genregenie = (() => {
       find("gg-not-ended").hidden = false;
     });
   }
-  return { dress, post, keepSecret, takeBack };
+  return { dress, get, post, keepSecret, takeBack };
 })();
