@@ -161,6 +161,7 @@ def test_more_songs_than_are_taken_at_once_are_said_to_be_left(
     expect(tab.locator("#gg-local-error")).to_have_text(translate("web.too-many", n=MAX_SONGS), timeout=WAIT_MS)
     expect(tab.locator("#gg-songs li")).to_have_count(MAX_SONGS)
     # It can still be read when some of those that were taken are done.
+    tab.wait_for_selector('#gg-state[data-state="working"]')  # its button to cancel stays, the one of sending does not
     tab.get_by_role("button", name=translate("web.cancel")).click()
     expect(tab.locator("#gg-songs li").nth(2)).to_contain_text(
         error_sentence(GenreGenieError(ErrorCode.NOT_AUDIO)), timeout=WAIT_MS
