@@ -151,26 +151,23 @@ class AgainButton(_KeyButton, template=r"gg:again:(?P<key>\d{1,18})"):
         if not await services.acknowledge(interaction, thinking=False):
             return
         locale, request_id = interaction.locale.value, int(self.key)
-        try:
-            waiting = await services.open_requests.get(request_id)
-            if waiting is not None and not _is_here(interaction, waiting.guild_id, waiting.user_id):
-                waiting = None
-            if waiting is not None and not _may_decide(interaction, waiting.user_id):
-                await send_private(interaction, translate("bot.not-yours", locale))
-                return
-            # First: once it is claimed, nobody else can begin it.
-            again = await _read_again(interaction, waiting) if waiting is not None else None
-            if again is not None and await services.open_requests.claim(request_id):
-                begun = await _begin_again(interaction, again)
-                if begun is None:
-                    services.open_requests.release(request_id)
-                else:
-                    begun.add_done_callback(lambda _: services.open_requests.release(request_id))
-            # Of two presses one begins it, and the other has nothing to say until that has ended.
-            elif not services.open_requests.is_claimed(request_id):
-                await send_private(interaction, translate("bot.gone", locale))
-        except StoreError:
-            await send_private(interaction, internal_error(locale))
+        waiting = await services.open_requests.get(request_id)
+        if waiting is not None and not _is_here(interaction, waiting.guild_id, waiting.user_id):
+            waiting = None
+        if waiting is not None and not _may_decide(interaction, waiting.user_id):
+            await send_private(interaction, translate("bot.not-yours", locale))
+            return
+        # First: once it is claimed, nobody else can begin it.
+        again = await _read_again(interaction, waiting) if waiting is not None else None
+        if again is not None and await services.open_requests.claim(request_id):
+            begun = await _begin_again(interaction, again)
+            if begun is None:
+                services.open_requests.release(request_id)
+            else:
+                begun.add_done_callback(lambda _: services.open_requests.release(request_id))
+        # Of two presses one begins it, and the other has nothing to say until that has ended.
+        elif not services.open_requests.is_claimed(request_id):
+            await send_private(interaction, translate("bot.gone", locale))
 
 
 class CorrectionMenu(PersistentItem[Select[View]], template=r"gg:said:(?P<key>\d{1,18})"):
@@ -268,17 +265,13 @@ class PickMenu(PersistentItem[Select[View]], template=r"gg:pick"):
             return
         locale = interaction.locale.value
         picked = self.item.values[0]
-        try:
-            # Discord does not promise that a menu's value is one that it offered: it comes from the member's client.
-            request = await _stored_request(interaction, services, int(picked) if picked in self._offered else 0)
-            if request is None:
-                return
-            prediction = await _stored_prediction(services, request)
-            compared = request.guild_id is not None and not request.private
-            like = compared and await services.neighbours.exist(request.guild_id or 0, request.sha256 or "")
-        except StoreError:
-            await send_private(interaction, internal_error(locale))
+        # Discord does not promise that a menu's value is one that it offered: it comes from the member's client.
+        request = await _stored_request(interaction, services, int(picked) if picked in self._offered else 0)
+        if request is None:
             return
+        prediction = await _stored_prediction(services, request)
+        compared = request.guild_id is not None and not request.private
+        like = compared and await services.neighbours.exist(request.guild_id or 0, request.sha256 or "")
         if prediction is None:
             await send_private(interaction, translate("bot.gone", locale))
             return
@@ -450,17 +443,13 @@ async def _classify_again(interaction: Interaction, request_id: int, kind: Reque
         return
     private = interaction.message is not None and interaction.message.flags.ephemeral
     locale = interaction.locale.value
-    try:
-        stored = await _stored_request(interaction, services, request_id)
-        if stored is None:
-            return
-        if not _may_decide(interaction, stored.user_id):
-            await send_private(interaction, translate("bot.not-yours", locale))
-            return
-        spectrogram = await services.results.spectrogram(stored.sha256 or "")
-    except StoreError:
-        await send_private(interaction, internal_error(locale))
+    stored = await _stored_request(interaction, services, request_id)
+    if stored is None:
         return
+    if not _may_decide(interaction, stored.user_id):
+        await send_private(interaction, translate("bot.not-yours", locale))
+        return
+    spectrogram = await services.results.spectrogram(stored.sha256 or "")
     if spectrogram is None:
         await send_private(interaction, translate("bot.gone", locale))
         return
